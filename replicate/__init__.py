@@ -1,0 +1,1 @@
+"""Prediction service for DeepSeekMath 7B: prompt -> engine -> completion -> metrics, served by Cog."""

@@ -1,0 +1,68 @@
+"""What the service asks of an engine. Two implementations stand beside this file."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from replicate.engines.gate import Gate
+from replicate.sampling import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One step of a completion.
+
+    `text` holds whole characters only and may be empty: a token can end inside a character, and an engine sends
+    an empty delta with `tokens == 0` as a sign of life while it reads a long prompt.
+    """
+
+    text: str
+    tokens: int  # completion tokens so far; the end-of-sequence token is not counted
+    finish: Literal["stop", "length"] | None = None  # set on the last delta only
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back, as the checkpoint defines it. It never adds a token of its own accord."""
+
+    bos: int | None  # the id to put before every prompt, None where the checkpoint wants none
+    bos_text: str
+    eos_text: str
+    chat_template: str | None
+
+    async def encode(self, text: str, *, control: bool) -> list[int]:
+        """Token ids of `text`. With `control` the names of control tokens become those tokens, else plain text."""
+        ...
+
+    async def piece(self, token: int) -> str:
+        """The text of one token, control tokens included."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs a checkpoint. Many requests at once; each is cancelled by closing its generator.
+
+    Promises: the same seed gives the same text alone or beside other requests (exactly, on a CPU); temperature 0
+    is greedy; no character is cut in two; memory for the KV cache is fixed when the engine starts. A fault ends
+    the request with `ServiceError("engine_failed")` and leaves the engine ready for the next one.
+    """
+
+    name: str
+    context: int  # tokens, prompt and completion together
+    tokenizer: Tokenizer
+    gate: Gate  # callers enter it before `generate`, and leave it after
+    cache: str  # the bound on the KV cache, for people
+
+    async def start(self) -> None:
+        """Loads the weights and the KV cache. Raises ServiceError."""
+        ...
+
+    def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
+        """Streams the completion of `prompt` (token ids, BOS included) up to `sampling.max_new_tokens` tokens.
+
+        `sampling.stop` is not the engine's business. Closing the generator returns when the engine has let go.
+        """
+        ...
+
+    async def healthy(self) -> bool: ...
+
+    async def close(self) -> None: ...

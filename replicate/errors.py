@@ -1,0 +1,42 @@
+"""What can go wrong, as data: one stable code a fault, and the exception that carries it to the client.
+
+Cog reports an exception as `status: failed` with the exception's text, so the text is the whole message:
+`code: a sentence with the numbers in it. What to do next.`
+NOTE: coglet takes any error text that contains the word for a stopped prediction as a cancellation, so no
+message here may contain it.
+"""
+
+CODES: dict[str, str] = {
+    "prompt_empty": "The prompt has no visible character.",
+    "mode_unknown": "`mode` is not one of auto, chat, cot, raw.",
+    "max_new_tokens_out_of_range": "`max_new_tokens` is not a whole number from 1 to 4096.",
+    "temperature_out_of_range": "`temperature` is not between 0 and 2.",
+    "top_p_out_of_range": "`top_p` is not over 0 and at most 1.",
+    "top_k_out_of_range": "`top_k` is not a whole number of 0 or more.",
+    "seed_out_of_range": "`seed` is not a whole number from 0 to 9007199254740991 (2^53 - 1).",
+    "stop_invalid": "`stop` holds an empty string or more than 8 strings.",
+    "messages_invalid": "`messages` is not a list of turns that alternate user, assistant and end with assistant.",
+    "text_invalid": "A text input holds half a UTF-16 pair, which is no character.",
+    "raw_takes_prompt_only": "`system_prompt` or `messages` came with `raw`, which sends the prompt alone.",
+    "control_token": "A control token of the checkpoint is written inside the text of a chat or cot prompt.",
+    "no_chat_template": "The checkpoint has no chat template, so `chat` and `cot` mean nothing to it.",
+    "template_failed": "The checkpoint's chat template refused the conversation.",
+    "context_exceeded": "Prompt tokens plus `max_new_tokens` exceed the context.",
+    "checkpoint_unknown": "`CHECKPOINT` names no known checkpoint and no path.",
+    "checkpoint_unusable": "The checkpoint's files are missing, damaged or of no known format.",
+    "package_missing": "The checkpoint's engine needs a package that is not installed.",
+    "memory_exceeded": "The KV cache of even one request does not fit in memory.",
+    "engine_failed": "The engine failed while it worked on this prediction.",
+    "engine_stalled": "The engine gave no sign of life for too long.",
+    "internal_error": "A fault of the service itself; its traceback is in the log.",
+}
+
+
+class ServiceError(Exception):
+    """A fault that the client is told about. `code` is a key of CODES; `message` is for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        assert code in CODES, code
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message

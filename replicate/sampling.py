@@ -1,0 +1,23 @@
+"""How a completion is drawn: the sampling parameters of one request."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Sampling parameters, already checked (`replicate.request`).
+
+    Both engines apply them in this order: temperature, top_k, top_p, then one draw that depends on `seed`
+    and on the token's position alone. Temperature 0 is greedy, whatever the rest says.
+    """
+
+    max_new_tokens: int = 1024
+    temperature: float = 0.0
+    top_p: float = 0.95
+    top_k: int = 0  # 0 = off
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0.0
