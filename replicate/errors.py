@@ -2,8 +2,7 @@
 
 Cog reports an exception as `status: failed` with the exception's text, so the text is the whole message:
 `code: a sentence with the numbers in it. What to do next.`
-NOTE: coglet takes any error text that contains the word for a stopped prediction as a cancellation, so no
-message here may contain it.
+NOTE: coglet reports any error whose text contains "cancelled" as a cancellation, so no message may contain it.
 """
 
 CODES: dict[str, str] = {
@@ -37,6 +36,6 @@ class ServiceError(Exception):
 
     def __init__(self, code: str, message: str) -> None:
         assert code in CODES, code
-        super().__init__(f"{code}: {message}")
         self.code = code
-        self.message = message
+        self.message = message.replace("ancelled", "anceled")  # a client's own text may be quoted in it
+        super().__init__(f"{code}: {self.message}")

@@ -1,0 +1,143 @@
+"""Live chunks and cancellation under coglet, Cog's server. The one place that knows how it behaves (0.23.1).
+
+coglet collects what an async generator yields until it ends, and iterates a *sync* generator live but takes one
+prediction at a time. A coroutine that *returns* a sync generator gets both: many at once, each chunk sent at once.
+`live` builds that generator over an async one. What is missing then is cancellation: coglet cancels only the
+future of the coroutine, which is done by then. `install` watches for that cancel.
+
+`tests/test_cog_stream.py` holds all of it against a real coglet.
+"""
+
+import asyncio
+import contextvars
+import queue
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+CHUNK_SECONDS = 1 / 30  # text that comes faster is joined: more chunks help no reader and cost every client
+
+
+class _CancelSignal:
+    """Set once, from any thread; whoever listens is called once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._set = False
+        self._listener: Callable[[], None] | None = None
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        with self._lock:
+            self._listener = listener
+            already = self._set
+        if already:
+            listener()
+
+    def set(self) -> None:
+        with self._lock:
+            first, self._set = not self._set, True
+            listener = self._listener
+        if first and listener:
+            listener()
+
+
+_signal: contextvars.ContextVar[_CancelSignal | None] = contextvars.ContextVar("cog_cancel_signal", default=None)
+
+
+def install() -> None:
+    """Lets `live` hear coglet's cancels. Call it where predict.py is imported; a second call does nothing.
+
+    coglet starts each prediction with `asyncio.run_coroutine_threadsafe`, looked up at each call, and cancels with
+    `.cancel()` on the future that this returned, also after the future is done. The wrapper gives each prediction
+    a signal and sets it from that `.cancel()`. Without it predictions still stream; they only run to their end.
+    """
+    start = asyncio.run_coroutine_threadsafe
+    if getattr(start, "signals_cancel", False):
+        return
+
+    def run_coroutine_threadsafe(coro: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Future[Any]:
+        signal = _CancelSignal()
+        context = contextvars.copy_context()
+        context.run(_signal.set, signal)
+        future = context.run(start, coro, loop)
+        cancel = future.cancel
+
+        def cancel_and_signal() -> bool:
+            cancelled = cancel()
+            signal.set()
+            return cancelled
+
+        future.cancel = cancel_and_signal  # type: ignore[method-assign]
+        return future
+
+    run_coroutine_threadsafe.signals_cancel = True  # type: ignore[attr-defined]
+    asyncio.run_coroutine_threadsafe = run_coroutine_threadsafe
+
+
+_END = object()
+
+
+def live(pieces: AsyncGenerator[str, None], chunk_seconds: float = CHUNK_SECONDS) -> Iterator[str]:
+    """Runs `pieces` on the running event loop and returns an iterator over its text for coglet's slot thread.
+
+    Call it in `async def predict`. Pieces that follow one another within `chunk_seconds` are joined. The iterator
+    ends, or raises what `pieces` raised, only after `pieces` has cleaned up: the slot stays busy until then.
+    NOTE: code in `pieces` runs in the prediction's own context, so its prints, logs and metrics find their way;
+    code on the slot thread does not.
+    """
+    loop = asyncio.get_running_loop()
+    arrived: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    async def pump() -> None:
+        try:
+            async for piece in pieces:
+                arrived.put(piece)
+        finally:
+            await pieces.aclose()
+
+    def ended(task: asyncio.Task[None]) -> None:
+        arrived.put(asyncio.CancelledError() if task.cancelled() else task.exception() or _END)
+
+    task = loop.create_task(pump())
+    task.add_done_callback(ended)  # also hears of a task that was cancelled before its first step
+
+    def stop() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(task.cancel)
+
+    signal = _signal.get() or _CancelSignal()
+    signal.listen(stop)
+    return _chunks(arrived, signal, chunk_seconds)
+
+
+def _chunks(arrived: "queue.SimpleQueue[object]", signal: _CancelSignal, chunk_seconds: float) -> Iterator[str]:
+    due = 0.0
+    try:
+        while isinstance(item := arrived.get(), str):
+            text, end = _gather(arrived, item, due)
+            yield text
+            due = time.monotonic() + chunk_seconds
+            if end is not None:
+                item = end
+                break
+        if isinstance(item, BaseException):
+            raise item
+    finally:
+        signal.set()
+
+
+def _gather(arrived: "queue.SimpleQueue[object]", first: str, until: float) -> tuple[str, object]:
+    """Joins `first` and what arrives up to the time `until`. The end of the stream cuts the wait short, and is
+    returned beside the text."""
+    parts = [first]
+    while (left := until - time.monotonic()) > 0:
+        try:
+            item = arrived.get(timeout=left)
+        except queue.Empty:
+            break
+        if not isinstance(item, str):
+            return "".join(parts), item
+        parts.append(item)
+    return "".join(parts), None

@@ -1,0 +1,70 @@
+"""One completion: the engine's deltas become the text that the client sees, up to its end."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from replicate.engines.protocol import Delta, Engine
+from replicate.errors import ServiceError
+from replicate.metrics import Metrics
+from replicate.prompts import Prompt
+from replicate.sampling import Sampling
+from replicate.stop_strings import StopStrings
+
+STALL_SECONDS = 120.0  # an engine that is silent for longer is taken for dead: even a 7B on a CPU speaks sooner
+
+
+async def complete(
+    engine: Engine, prompt: Prompt, sampling: Sampling, metrics: Metrics, stall_seconds: float = STALL_SECONDS
+) -> AsyncGenerator[str, None]:
+    """Streams the completion of `prompt` in pieces of whole characters, and keeps `metrics` up to date.
+
+    Closing it at any point frees the engine. Raises ServiceError: `context_exceeded` before any work,
+    `engine_stalled` when the engine falls silent, or what the engine raises.
+    """
+    need = len(prompt.ids) + sampling.max_new_tokens
+    if need > engine.context:
+        raise ServiceError("context_exceeded", _too_long(len(prompt.ids), sampling.max_new_tokens, engine.context))
+    stops = StopStrings(sampling.stop)
+    async with (
+        engine.gate.enter(need),
+        aclosing(engine.generate(prompt.ids, sampling)) as stream,
+        aclosing(_alive(stream, stall_seconds)) as deltas,
+    ):
+        async for delta in deltas:
+            metrics.count(delta.tokens)
+            text = stops.feed(delta.text)
+            if delta.finish and stops.hit is None:
+                text += stops.flush()
+            if text:
+                yield text
+            if stops.hit is not None:
+                metrics.finish_reason = "stop_string"
+                return
+            metrics.finish_reason = delta.finish
+
+
+async def _alive(stream: AsyncGenerator[Delta, None], stall_seconds: float) -> AsyncGenerator[Delta, None]:
+    """The same deltas, up to the first silence of `stall_seconds`."""
+    while True:
+        try:
+            async with asyncio.timeout(stall_seconds):
+                delta = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise ServiceError(
+                "engine_stalled",
+                f"The engine gave no sign of life for {stall_seconds:g} s, so this prediction was given up. "
+                "Send it again; if that fails too, restart the service.",
+            ) from error
+        yield delta
+
+
+def _too_long(prompt_tokens: int, max_new_tokens: int, context: int) -> str:
+    room = context - prompt_tokens
+    advice = f"Lower max_new_tokens to {room} or less, or shorten the prompt." if room > 0 else "Shorten the prompt."
+    return (
+        f"The prompt has {prompt_tokens} tokens and max_new_tokens is {max_new_tokens}: together "
+        f"{prompt_tokens + max_new_tokens}, over the context of {context} tokens. {advice}"
+    )

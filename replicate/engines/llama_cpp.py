@@ -1,0 +1,204 @@
+"""The CPU engine: llama.cpp's server inside this process (xllamacpp), for GGUF checkpoints.
+
+A request is one blocking call on a thread of its own; llama.cpp batches all running requests and calls back for
+every token. Its HTTP side listens on a private Unix socket and serves what the Python binding lacks: tokenising.
+
+Exactness: llama.cpp picks other kernels for other batch shapes, so a text usually changes with the company it is
+in. Four settings below keep every sum the same (measured: 0 of 24 texts differ beside 15 others, 17 of 24 with the
+defaults): one KV stream a slot, no repacked weights, flash attention on, and K and V of different types, which
+rules out ggml's tiled and split variants of it.
+"""
+
+import asyncio
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import xllamacpp
+
+from replicate.engines.gate import Gate
+from replicate.engines.gguf_header import GGUFHeader, read_header
+from replicate.engines.protocol import Delta
+from replicate.errors import ServiceError
+from replicate.sampling import Sampling
+
+log = logging.getLogger(__name__)
+
+PREFILL_CHUNK = 32  # prompt tokens a step: small, so that a long prompt neither holds up other streams nor a cancel
+CACHE_SHARE = 0.4  # of the memory that is free at start, the most that the KV cache may take
+BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
+RELEASE_SECONDS = 10.0  # a step takes far less: a request that is held for longer means the engine hangs
+RANDOM_SEED = 2**32 - 1  # llama.cpp reads this seed as "draw one"
+
+
+class LlamaTokenizer:
+    """llama.cpp's own tokenizer, asked over its private socket."""
+
+    def __init__(self, http: httpx.AsyncClient, header: GGUFHeader) -> None:
+        self._http = http
+        self.bos = header.bos if header.add_bos else None
+        self.bos_text, self.eos_text = header.bos_text, header.eos_text
+        self.chat_template = header.chat_template
+
+    async def encode(self, text: str, *, control: bool) -> list[int]:
+        body = {"content": text, "add_special": False, "parse_special": control}
+        return list((await self._post("/tokenize", body))["tokens"])
+
+    async def piece(self, token: int) -> str:
+        return str((await self._post("/detokenize", {"tokens": [token]}))["content"])
+
+    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        try:
+            response = await self._http.post(path, json=body)
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise ServiceError("engine_failed", "llama.cpp's tokenizer did not answer. Send the request again.") from error
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+class LlamaCppEngine:
+    """A GGUF file on llama.cpp. See `protocol.Engine`."""
+
+    name = "llama_cpp"
+
+    def __init__(self, path: Path, context: int | None = None, slots: int = 16) -> None:
+        """`context` is the most tokens of one request; None takes the file's own. `slots` shrink to fit memory."""
+        self._path = path
+        self._header = read_header(path)
+        self.context = min(context or self._header.context, self._header.context)
+        cell = self._header.kv_values_per_token * BYTES_PER_VALUE
+        fit = int(psutil.virtual_memory().available * CACHE_SHARE) // (cell * self.context)
+        if fit < 1:
+            raise ServiceError(
+                "memory_exceeded",
+                f"One request's KV cache of {self.context} tokens takes {cell * self.context / 2**30:.1f} GiB, more "
+                f"than {CACHE_SHARE:.0%} of the free memory. Free some, or set CONTEXT lower.",
+            )
+        slots = min(slots, fit)
+        self.gate = Gate(slots, slots * self.context)
+        self.cache = f"KV cache {slots * self.context * cell / 2**30:.2f} GiB for {slots} requests at once"
+        self._stuck = False
+
+    async def start(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="llama-")
+        socket = f"{self._folder.name}/http.sock"
+        try:
+            self._server = await asyncio.to_thread(xllamacpp.Server, self._params(socket))
+        except RuntimeError as error:
+            raise ServiceError(
+                "checkpoint_unusable", f"llama.cpp could not load {self._path}: is the file whole and a model's?"
+            ) from error
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=socket), base_url="http://llama", timeout=30.0
+        )
+        self._threads = ThreadPoolExecutor(self.gate.slots, "llama-request")
+        self.tokenizer = LlamaTokenizer(self._http, self._header)
+
+    def _params(self, socket: str) -> xllamacpp.CommonParams:
+        params = xllamacpp.CommonParams()
+        params.model.path = str(self._path)
+        params.hostnames = [socket]
+        params.n_parallel = self.gate.slots
+        params.n_ctx = self.gate.slots * self.context
+        params.n_batch = params.n_ubatch = PREFILL_CHUNK
+        threads = int(os.environ.get("THREADS", 0)) or len(os.sched_getaffinity(0))
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        params.n_gpu_layers = 0
+        params.kv_unified = False
+        params.no_extra_bufts = True
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_F16
+        params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_BF16
+        params.cache_ram_mib = 0  # its prompt cache would take up to 8 GiB beside the KV cache
+        params.ctx_shift = False
+        params.verbosity = -1
+        return params
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Queue[dict[str, Any] | BaseException | None] = asyncio.Queue()
+        stop = threading.Event()
+
+        def send(item: dict[str, Any] | BaseException | None) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(arrived.put_nowait, item)
+
+        def heard(chunk: dict[str, Any]) -> bool:
+            send(chunk)
+            return stop.is_set()  # True makes llama.cpp drop the request
+
+        def run() -> None:
+            try:
+                self._server.handle_completions(_body(prompt, sampling), heard)
+                send(None)
+            except BaseException as error:
+                send(error)
+
+        call = loop.run_in_executor(self._threads, run)
+        try:
+            while (chunk := await arrived.get()) is not None:
+                delta = _delta(chunk)
+                yield delta
+                if delta.finish:
+                    return
+            raise ServiceError("engine_failed", "llama.cpp ended the completion without a reason. Send it again.")
+        finally:
+            stop.set()
+            await self._released(call)
+
+    async def _released(self, call: "asyncio.Future[None]") -> None:
+        """Waits until llama.cpp has let go of a request, which it does at its next token or prefill step."""
+        await asyncio.wait([call], timeout=RELEASE_SECONDS)
+        if not call.done():
+            self._stuck = True
+            log.error("llama.cpp did not let go of a request within %g s; the service is unhealthy", RELEASE_SECONDS)
+
+    async def healthy(self) -> bool:
+        if self._stuck:
+            return False
+        try:
+            return (await self._http.get("/health", timeout=3.0)).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    async def close(self) -> None:
+        await self._http.aclose()
+        self._threads.shutdown(wait=False)
+        server = self.__dict__.pop("_server")
+        del server  # its destructor ends llama.cpp's threads
+        self._folder.cleanup()
+
+
+def _body(prompt: Sequence[int], sampling: Sampling) -> dict[str, Any]:
+    return {
+        "prompt": list(prompt),
+        "stream": True,
+        "max_tokens": sampling.max_new_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "seed": sampling.seed % RANDOM_SEED,
+        "samplers": ["temperature", "top_k", "top_p"],  # its default list adds min_p and applies temperature last
+        "timings_per_token": True,  # the count of tokens in every chunk
+        "return_progress": True,  # a chunk after each step of a long prompt: a sign of life, and a chance to cancel
+    }
+
+
+def _delta(chunk: dict[str, Any] | BaseException) -> Delta:
+    """One of llama.cpp's chunks as a Delta. It holds back a character that is not whole yet by itself."""
+    if isinstance(chunk, BaseException):
+        raise ServiceError("engine_failed", "llama.cpp failed on this prediction. Send it again.") from chunk
+    if "error" in chunk:
+        detail = chunk["error"].get("message", chunk["error"])
+        raise ServiceError("engine_failed", f"llama.cpp refused the request: {detail}.")
+    choice, tokens = chunk["choices"][0], chunk["timings"]["predicted_n"]
+    finish = choice["finish_reason"]
+    return Delta(choice["text"], tokens - 1 if finish == "stop" else tokens, finish)  # it counts the end token

@@ -1,0 +1,100 @@
+"""The line that a request takes: request -> prompt -> engine -> completion -> metrics."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from replicate import prompts
+from replicate.checkpoints import Checkpoint, fetch, find
+from replicate.completion import complete
+from replicate.engines import open_engine
+from replicate.engines.protocol import Engine
+from replicate.errors import ServiceError
+from replicate.metrics import Metrics
+from replicate.request import Request
+from replicate.sampling import Sampling
+
+log = logging.getLogger(__name__)
+
+Record = Callable[[str, str | int | float], None]
+WARM_UP = "What is 2 + 3?"
+
+
+class Service:
+    """A checkpoint on its engine, ready to answer."""
+
+    def __init__(self, checkpoint: Checkpoint, engine: Engine) -> None:
+        self.checkpoint = checkpoint
+        self.engine = engine
+
+    @classmethod
+    async def open(cls, name: str, say: Callable[[str], None]) -> "Service":
+        """Finds, loads and warms up the checkpoint called `name`; `say` gets a line for each step, with its time."""
+        clock = time.perf_counter()
+
+        def step(text: str) -> None:
+            nonlocal clock
+            now = time.perf_counter()
+            say(f"{text} ({now - clock:.1f} s)")
+            clock = now
+
+        checkpoint = find(name)
+        say(f"checkpoint {checkpoint.name}: looking for its files")
+        path = await asyncio.to_thread(fetch, checkpoint, say)
+        step(f"files in place: {path}")
+        engine = open_engine(path, checkpoint.context)
+        await engine.start()
+        step(f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
+        service = cls(checkpoint, engine)
+        await service._warm_up()
+        step("warmed up")
+        return service
+
+    async def complete(self, inputs: dict[str, Any], record: Record) -> AsyncGenerator[str, None]:
+        """Streams the answer to raw `inputs` (see `Request.checked`); `record` gets every metric at the end.
+
+        Any fault leaves as a ServiceError, with its traceback in the log.
+        """
+        metrics = Metrics(self.checkpoint.name, self.engine.name)
+        try:
+            request = Request.checked(**inputs)
+            metrics.seed = request.sampling.seed
+            prompt = await prompts.build(request, self.checkpoint.style, self.engine.tokenizer)
+            metrics.prompt_tokens = len(prompt.ids)
+            log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), prompt.text)
+            async with aclosing(complete(self.engine, prompt, request.sampling, metrics)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except (asyncio.CancelledError, GeneratorExit):
+            metrics.finish_reason = "cancelled"
+            raise
+        except ServiceError as error:
+            metrics.finish_reason, metrics.error_code = "error", error.code
+            log.warning("%s", error, exc_info=error.__cause__)  # a refusal has no cause, a fault has
+            raise
+        except Exception as error:
+            metrics.finish_reason, metrics.error_code = "error", "internal_error"
+            log.exception("internal error")
+            raise ServiceError(
+                "internal_error",
+                f"The service met an unexpected {type(error).__name__}; the server's log has its traceback. "
+                "The next prediction is not affected.",
+            ) from error
+        finally:
+            for name, value in metrics.report().items():
+                record(name, value)
+
+    async def healthy(self) -> bool:
+        return await self.engine.healthy()
+
+    async def _warm_up(self) -> None:
+        """One short completion, so that the first client does not pay for what is set up lazily."""
+        ids = await self.engine.tokenizer.encode(WARM_UP, control=False)
+        prompt = prompts.Prompt("raw", WARM_UP, tuple(ids))
+        metrics = Metrics(self.checkpoint.name, self.engine.name)
+        async with aclosing(complete(self.engine, prompt, Sampling(max_new_tokens=8), metrics)) as pieces:
+            async for _ in pieces:
+                pass
