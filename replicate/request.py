@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal, get_args
 
 from replicate.errors import ServiceError
@@ -94,8 +95,8 @@ def _positive(top_p: float) -> float:
 
 
 def _is_number(value: object) -> bool:
-    """Finite and no bool, which Python counts as an integer."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) != float("inf")
+    """Finite, and no bool, which Python counts as an integer."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and isfinite(value))
 
 
 def _stop(stop: list[str]) -> tuple[str, ...]:

@@ -1,0 +1,92 @@
+"""A small client of Cog's HTTP API: one prediction as a stream of server-sent events.
+
+`python -m replicate.client --url http://127.0.0.1:5000 'What is 12 + 30?' seed=1` prints the text as it comes.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+TIMEOUT = httpx.Timeout(10.0, read=600.0)  # seconds; the server sends a sign of life every 15 s
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event: `kind` is start, output, log, metric, completed or error."""
+
+    kind: str
+    data: dict[str, Any]
+    at: float  # time.perf_counter() of its arrival
+
+
+class PredictionRefused(Exception):
+    """The server answered with something other than a stream: a 4xx or 5xx status and its reason."""
+
+
+def stream(url: str, inputs: dict[str, Any], prediction_id: str | None = None) -> Iterator[Event]:
+    """Sends one prediction and yields its events as they arrive. Closing the iterator stops the prediction."""
+    body: dict[str, Any] = {"input": inputs} | ({"id": prediction_id} if prediction_id else {})
+    headers = {"Accept": "text/event-stream"}
+    with httpx.stream("POST", f"{url}/predictions", json=body, headers=headers, timeout=TIMEOUT) as response:
+        if response.status_code != httpx.codes.OK:
+            raise PredictionRefused(f"HTTP {response.status_code}: {response.read().decode(errors='replace')}")
+        kind = ""
+        for line in response.iter_lines():
+            if line.startswith("event:"):
+                kind = line.removeprefix("event:").strip()
+            elif line.startswith("data:"):
+                yield Event(kind, json.loads(line.removeprefix("data:")), time.perf_counter())
+
+
+def show(url: str, inputs: dict[str, Any]) -> int:
+    """Prints a prediction's text as it is generated, then its metrics. Returns the exit status."""
+    final: dict[str, Any] = {}
+    for event in stream(url, inputs):
+        if event.kind == "output":
+            print(event.data["chunk"], end="", flush=True)
+        elif event.kind in ("completed", "error"):
+            final = event.data
+    print()
+    for name, value in sorted(final.get("metrics", {}).items()):
+        print(f"  {name:22}{value}", file=sys.stderr)
+    if final.get("status") == "succeeded":
+        return 0
+    print(f"\n{final.get('status', 'no answer')}: {final.get('error', 'the stream ended early')}", file=sys.stderr)
+    return 1
+
+
+def parse_inputs(prompt: str, settings: list[str]) -> dict[str, Any]:
+    """`name=value` pairs as inputs: a value that is JSON counts as that, any other as text."""
+    inputs: dict[str, Any] = {"prompt": prompt}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise SystemExit(f"{setting!r} is not of the form name=value")
+        try:
+            inputs[name] = json.loads(value)
+        except json.JSONDecodeError:
+            inputs[name] = value
+    return inputs
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Send one prediction and print its text as it comes.")
+    parser.add_argument("--url", default="http://127.0.0.1:5000")
+    parser.add_argument("prompt")
+    parser.add_argument("settings", nargs="*", metavar="name=value")
+    options = parser.parse_args()
+    try:
+        return show(options.url, parse_inputs(options.prompt, options.settings))
+    except (PredictionRefused, httpx.HTTPError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

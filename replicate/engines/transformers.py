@@ -1,0 +1,344 @@
+"""The engine for safetensors checkpoints: continuous batching of the library transformers.
+
+Sampling is not the library's (it has one seed for all requests) but that of `replicate.engines.gumbel`.
+"""
+
+import asyncio
+import gc
+import itertools
+import logging
+import os
+from collections.abc import AsyncGenerator, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import tokenizers
+import torch
+import transformers
+from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
+
+from replicate.engines.gate import Gate
+from replicate.engines.gumbel import sampling_processors
+from replicate.engines.protocol import Delta, Tokenizer
+from replicate.errors import ServiceError
+from replicate.sampling import Sampling
+
+logger = logging.getLogger(__name__)
+
+CPU_MEMORY_SHARE, GPU_MEMORY_SHARE = 0.40, 0.85  # of what is free once the weights are loaded
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 256, 1024  # a longer prompt is read in pieces, so that others don't wait for it
+CPU_PAGE, GPU_PAGE = 16, 256  # tokens; flash attention 2 wants multiples of 256
+DTYPES = ("float32", "bfloat16", "float16")
+TICK = 0.25  # seconds without an output after which the engine's pulse is felt
+POLL = 0.002  # seconds
+COLDEST = 1e-6  # a lower temperature overflows float32 and draws the same token as this one
+
+
+class HFTokenizer:
+    """The checkpoint's tokenizer.json, with the roles its tokenizer_config.json gives to tokens."""
+
+    def __init__(self, path: Path) -> None:
+        roles = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+        adds_bos = roles("").input_ids[:1] == [roles.bos_token_id] or roles.init_kwargs.get("add_bos_token")
+        self.bos: int | None = roles.bos_token_id if adds_bos else None
+        self.bos_text: str = roles.bos_token or ""
+        self.eos: int | None = roles.eos_token_id
+        self.eos_text: str = roles.eos_token or ""
+        self.chat_template: str | None = roles.chat_template if isinstance(roles.chat_template, str) else None
+        # Two tokenizers, as the attribute below is shared by all threads that use one.
+        self._control = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
+        self._plain = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
+        self._plain.encode_special_tokens = True
+
+    async def encode(self, text: str, *, control: bool) -> list[int]:
+        tokenizer = self._control if control else self._plain
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    async def piece(self, token: int) -> str:
+        return self._control.decode([token], skip_special_tokens=False)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens` without control tokens; U+FFFD for bytes that are no character."""
+        return self._control.decode(tokens, skip_special_tokens=True)
+
+
+class Detokenizer:
+    """The text of a growing list of tokens, in whole characters: O(1) a token.
+
+    What `step` returned so far, joined, is `decode(all tokens)` less the unfinished character at its end. The
+    library's DecodeStream is not used: it also holds back whole characters that precede the unfinished one.
+    """
+
+    def __init__(self, tokenizer: HFTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._window: list[int] = []  # the tokens since the last boundary but one between whole characters
+        self._boundary = 0  # how many of them lie before the last boundary: context, as a space may depend on it
+        self._sent = 0  # characters of the window's text that were returned
+
+    def step(self, token: int) -> str:
+        """The text that `token` completes, often empty inside a character."""
+        self._window.append(token)
+        text = self._tokenizer.decode(self._window)
+        whole = text.rstrip("\ufffd")
+        new = whole[self._sent :]
+        self._sent = max(self._sent, len(whole))
+        if whole == text:
+            self._window = self._window[self._boundary :]
+            self._boundary = len(self._window)
+            self._sent = len(self._tokenizer.decode(self._window))
+        return new
+
+
+class TransformersEngine:
+    """Serves a folder of config.json, safetensors and tokenizer.json. Use from one event loop."""
+
+    name = "transformers"
+    context: int
+    tokenizer: Tokenizer
+    gate: Gate
+    cache: str
+
+    def __init__(self, path: Path, *, context: int | None = None, slots: int = 16) -> None:
+        self._path = path
+        self._wanted_context = context
+        self._wanted_slots = slots
+        self._request_ids = map(str, itertools.count())
+        self._lock = asyncio.Lock()  # held while the manager is made or closed
+        self._manager: Any = None
+        self._model: Any = None
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._load)
+        async for _ in self.generate([next(iter(self._eos), 0)], Sampling(max_new_tokens=2)):
+            pass
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
+        assert 0 < len(prompt) <= self.context - sampling.max_new_tokens, (len(prompt), sampling.max_new_tokens)
+        await self._revive()
+        if self._manager is None:
+            raise ServiceError("engine_failed", "The engine is closed. Send the prediction again.")
+        manager, request_id = self._manager, next(self._request_ids)
+        outputs: asyncio.Queue[Any] = asyncio.Queue()
+        detokenizer = Detokenizer(self._hf)
+        count, finished = 0, False
+        try:
+            self._submit(manager, request_id, outputs, prompt, sampling)
+            while not finished:
+                output = await self._next_output(manager, outputs)
+                if output is None:
+                    yield Delta("", count)
+                    continue
+                finished = output.is_finished()
+                if output.error is not None:
+                    raise self._failure()
+                stopped = output.generated_tokens[-1] in self._eos
+                new = output.generated_tokens[count : -1 if stopped else None]
+                count += len(new)
+                text = "".join(map(detokenizer.step, new))
+                yield Delta(text, count, ("stop" if stopped else "length") if finished else None)
+        finally:
+            if not finished:
+                await _release(manager, request_id)
+
+    async def healthy(self) -> bool:
+        return self._manager is not None and self._manager.is_running()
+
+    async def close(self) -> None:
+        async with self._lock:
+            manager, self._manager, self._model = self._manager, None, None
+            if manager is not None:
+                await asyncio.to_thread(manager.stop, hard_stop=True)
+                manager.model = None
+            await asyncio.to_thread(gc.collect)
+
+    def _load(self) -> None:
+        """Weights, tokenizer, cache and the manager's thread; blocks for as long as that takes."""
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # its faults are logged here
+        try:
+            self.tokenizer = self._hf = HFTokenizer(self._path)
+            self._model = _load_model(self._path)
+        except Exception as error:
+            message = f"{self._path} could not be loaded ({type(error).__name__}). Check the files; the log says more."
+            raise ServiceError("checkpoint_unusable", message) from error
+        ends = self._model.generation_config.eos_token_id
+        self._eos = {self._hf.eos, *(ends if isinstance(ends, list) else [ends])} - {None}
+        longest = self._model.config.max_position_embeddings
+        self.context = min(self._wanted_context or longest, longest)
+        self._config = self._plan_cache()
+        try:
+            self._manager = self._new_manager()
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise ServiceError("memory_exceeded", f"Not enough memory: {self.cache} Free some.") from error
+
+    def _plan_cache(self) -> transformers.ContinuousBatchingConfig:
+        """Sizes the KV cache and the gate before it, so that the scheduler never has to take cache from a request.
+
+        n requests of t_i tokens take sum(ceil(t_i / page)) <= (sum(t_i) + n (page - 1)) / page pages.
+        """
+        gpu = self._model.device.type == "cuda"
+        page, batch = (GPU_PAGE, GPU_BATCH_TOKENS) if gpu else (CPU_PAGE, CPU_BATCH_TOKENS)
+        stored, beside = _bytes_per_token(self._model, batch)
+        free = _usable_memory(gpu)
+        pages_each = ceil(self.context / page)
+        pages = min(self._wanted_slots * pages_each, free // ((stored + beside) * page) - 2)  # 2 the library discards
+        if pages < pages_each:
+            need = (stored + beside) * page * (pages_each + 2)
+            message = f"{self.context} tokens of KV cache take {_gib(need)} GiB, but {_gib(free)} GiB may be used."
+            raise ServiceError("memory_exceeded", f"{message} Lower the context or free memory.")
+        slots = min(self._wanted_slots, 1 + (pages * page - self.context) // (page - 1))
+        tokens = min(slots * self.context, pages * page - (slots - 1) * (page - 1))
+        if pages == slots * pages_each:
+            tokens = slots * self.context
+        self.gate = Gate(slots, tokens)
+        size = _gib((pages + 2) * page * stored)
+        self.cache = f"{slots} slots share {tokens} tokens of KV cache, {size} GiB."
+        return transformers.ContinuousBatchingConfig(
+            page_size=page,
+            num_blocks=pages,
+            max_batch_tokens=batch,
+            max_requests_per_batch=slots,
+            max_memory_percent=1.0,  # the plan above is the bound
+            safety_margin=0.0,  # the gate is the margin
+            allow_block_sharing=False,  # else blocks of finished requests would fill the pool that the gate counts on
+            auto_switch_to_flash=False,  # `_attention` chose; the library would ask the model hub
+        )
+
+    def _new_manager(self) -> Any:
+        greedy = transformers.GenerationConfig(do_sample=False, eos_token_id=-1)
+        manager = self._model.init_continuous_batching(greedy, self._config)
+        manager.logit_processor = sampling_processors(self._model.config.vocab_size)
+        manager.current_batch = 0
+        manager.warmup()  # allocates the pool here, where an error can be told; on a GPU also records CUDA graphs
+        manager.start()
+        return manager
+
+    async def _revive(self) -> None:
+        """Makes a new manager if the last one died of a fault, which is logged then."""
+        async with self._lock:
+            if self._manager is not None and self._manager.background_thread_status.can_accept_new_requests():
+                await asyncio.to_thread(self._restart)
+
+    def _restart(self) -> None:
+        self._manager.stop(hard_stop=True)
+        fault = self._manager.background_thread_status.fatal_error
+        logger.error("Continuous batching died and is started anew.", exc_info=fault)
+        try:
+            self._manager = self._new_manager()
+        except Exception:
+            logger.exception("Continuous batching could not be started anew.")
+
+    def _failure(self) -> ServiceError:
+        """What a request is told when the manager died under it. The revival goes on behind it."""
+        self._revival = asyncio.create_task(self._revive())
+        return ServiceError("engine_failed", "The engine failed while it worked on this prediction. Send it again.")
+
+    def _submit(
+        self, manager: Any, request_id: str, outputs: asyncio.Queue[Any], prompt: Sequence[int], sampling: Sampling
+    ) -> None:
+        vocab = self._model.config.vocab_size
+        options = {
+            "temperature": max(float(sampling.temperature), COLDEST),
+            "top_k": min(sampling.top_k or vocab, vocab),
+            "top_p": float(sampling.top_p),
+            "seed": sampling.seed,
+        }
+        try:
+            manager.register_result_handler(request_id, outputs.put_nowait)
+            accepted = manager.add_request(
+                list(prompt),
+                request_id=request_id,
+                max_new_tokens=sampling.max_new_tokens,
+                streaming=True,
+                eos_token_id=list(self._eos),
+                **({} if sampling.greedy else options),
+            )
+        except Exception as error:
+            raise self._failure() from error
+        if accepted is None:
+            raise self._failure()
+
+    async def _next_output(self, manager: Any, outputs: asyncio.Queue[Any]) -> Any:
+        """The request's next output, or None as a sign that the engine works on others or on a long prompt."""
+        while True:
+            steps = manager.current_batch
+            try:
+                async with asyncio.timeout(TICK):
+                    return await outputs.get()
+            except TimeoutError:
+                if outputs.empty() and not manager.is_running():
+                    raise self._failure() from None
+                if manager.current_batch != steps:
+                    return None
+
+
+async def _release(manager: Any, request_id: str) -> None:
+    """Takes a request out of the manager; returns when it is out, at most one step later."""
+    manager.cancel_request(request_id)
+    try:
+        while manager.is_running() and _holds(manager, request_id):
+            await asyncio.sleep(POLL)
+    finally:
+        manager.output_router.result_handlers.pop(request_id, None)
+
+
+def _holds(manager: Any, request_id: str) -> bool:
+    processor = manager.batch_processor
+    if processor is None:
+        return False
+    scheduler = processor.scheduler
+    queued = not manager.cancel_queue.empty()
+    return queued or request_id in scheduler.active_requests or request_id in scheduler.waiting_requests
+
+
+def _load_model(path: Path) -> Any:
+    """The model on the GPU in the checkpoint's own dtype or on the CPU in float32, as DTYPE has it otherwise."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # float32 on a CPU: in bfloat16 the rounding depends on the batch's shape, so neighbours would change the text.
+    name = os.environ.get("DTYPE") or ("float32" if device == "cpu" else "auto")
+    if name not in (*DTYPES, "auto"):
+        raise ValueError(f"DTYPE is {name!r}. Use one of {', '.join(DTYPES)}.")
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        path, local_files_only=True, dtype=name, device_map=device, attn_implementation=_attention(device, name)
+    )
+
+
+def _attention(device: str, dtype: str) -> str:
+    """The fastest attention that is installed; nothing is fetched."""
+    if device == "cpu":
+        return "sdpa"
+    if dtype != "float32" and is_flash_attn_3_available():
+        return "flash_attention_3"
+    if dtype != "float32" and is_flash_attn_2_available():
+        return "flash_attention_2"
+    logger.warning("No flash attention for this GPU and dtype: many streams at once will be SLOW. Install flash_attn.")
+    return "sdpa"
+
+
+def _bytes_per_token(model: Any, batch: int) -> tuple[int, int]:
+    """Bytes that a token of cache takes in the pool and, in passing, beside it.
+
+    Beside it: one layer's keys and values read back and repeated for every head, its column of the attention mask
+    over `batch` rows, and its index (PagedAttentionMemoryHandler in the library's cache.py).
+    """
+    config, size = model.config, model.dtype.itemsize
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return 2 * config.num_hidden_layers * kv_heads * width * size, (
+        2 * heads + kv_heads
+    ) * width * size + batch * size + 16
+
+
+def _usable_memory(gpu: bool) -> int:
+    """Bytes that the KV cache and all that goes with it may take."""
+    if gpu:
+        torch.cuda.empty_cache()
+        return int(GPU_MEMORY_SHARE * torch.cuda.mem_get_info()[0])
+    return int(CPU_MEMORY_SHARE * psutil.virtual_memory().available)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f}"

@@ -1,0 +1,200 @@
+"""Cog's own server on this machine, without Docker: the same process, Predictor and code as in the container.
+
+`python -m replicate.server` serves on 127.0.0.1:5000; `python -m replicate.server PROMPT [name=value ...]` starts
+one, sends it one prediction and stops it again.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+from replicate import client, schema
+
+REFERENCE = "replicate/predict.py:Predictor"
+ROOT = Path(__file__).resolve().parents[1]
+SETUP_PREFIX = "[coglet::setup] "
+STOP_SECONDS = 15.0
+
+
+class ServerFailed(Exception):
+    """The server ended, or its setup failed; the text holds the end of its log."""
+
+
+class LocalServer:
+    """Runs Cog's server as a child process: `with LocalServer(port=0) as server: ... server.url`.
+
+    `port` 0 takes a free one. `concurrency` None takes the Predictor's own. The server's log goes to `log`.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        reference: str = REFERENCE,
+        folder: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+        concurrency: int | None = None,
+        log: Path | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.folder = folder
+        self.reference = reference
+        self.port = port or _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log or folder / ".cog" / "server.log"
+        self._concurrency = concurrency
+        self._environment = dict(environment or {})
+        self._say = say
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "LocalServer":
+        """Writes the schema, starts the server and returns at once."""
+        source = schema.write(self.reference, self.folder)
+        concurrency = self._concurrency or schema.max_concurrency(source)
+        environment = {
+            **os.environ,
+            **self._environment,
+            # NOTE: coglet starts its worker as `python` from PATH, whatever interpreter runs here.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+            "PYTHONUNBUFFERED": "1",
+            "COG_PREDICT_TYPE_STUB": self.reference,
+            "COG_MAX_CONCURRENCY": str(concurrency),
+            "PORT": str(self.port),
+        }
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cog.server.http", "--host", "127.0.0.1"],
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the server in order
+            )
+        return self
+
+    def wait_until_ready(self, timeout: float = 3600.0) -> None:
+        """Returns when predictions are taken. Raises ServerFailed when setup failed or the process is gone."""
+        assert self.process is not None
+        shown = 0
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise ServerFailed(f"The server ended with status {self.process.returncode}.\n{self.tail()}")
+            health = self.health()
+            lines = _setup_lines(health)
+            for line in lines[shown:]:
+                self._say(line)
+            shown = max(shown, len(lines))
+            if health.get("status") == "READY":
+                return
+            if health.get("status") == "SETUP_FAILED":
+                raise ServerFailed(f"Setup failed. The server's log ends with:\n{self.tail()}")
+            time.sleep(0.1)
+        raise ServerFailed(f"The server was not ready after {timeout:g} s.\n{self.tail()}")
+
+    def health(self) -> dict[str, object]:
+        """What /health-check says, or nothing while the server does not answer yet."""
+        try:
+            answer: dict[str, object] = httpx.get(f"{self.url}/health-check", timeout=10.0).json()
+        except httpx.HTTPError:
+            return {}
+        return answer
+
+    def stop(self) -> None:
+        """Ends the server and whatever it started."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _kill_group(process.pid)
+            process.wait()
+
+    def tail(self, lines: int = 30) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def __enter__(self) -> "LocalServer":
+        try:
+            self.start().wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def _setup_lines(health: Mapping[str, object]) -> list[str]:
+    """The Predictor's own lines among Cog's."""
+    setup = health.get("setup")
+    logs = setup.get("logs", "") if isinstance(setup, dict) else ""
+    lines = [line.removeprefix(SETUP_PREFIX) for line in logs.splitlines() if line.startswith(SETUP_PREFIX)]
+    return [line for line in lines if "DeprecationWarning" not in line]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _to_terminal(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _predict(prompt: str, settings: list[str]) -> int:
+    inputs = client.parse_inputs(prompt, settings)
+    with LocalServer(say=_to_terminal) as server:
+        _to_terminal("")
+        return client.show(server.url, inputs)
+
+
+def _serve(port: int) -> int:
+    with LocalServer(port=port, say=_to_terminal) as server:
+        assert server.process is not None
+        _to_terminal(f"serving on {server.url} (log: {server.log}); Ctrl-C stops it")
+        return server.process.wait()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Cog's server on this machine, without Docker.")
+    parser.add_argument("prompt", nargs="?", help="send this one prompt, then stop; without it, serve")
+    parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
+    parser.add_argument("--port", type=int, default=5000)
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return _predict(options.prompt, options.settings) if options.prompt is not None else _serve(options.port)
+    except (ServerFailed, client.PredictionRefused, httpx.HTTPError) as error:
+        _to_terminal(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
