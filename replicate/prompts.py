@@ -136,8 +136,8 @@ def _render(template: str, request: Request, question: str, tokenizer: Tokenizer
                 add_generation_prompt=True,
             )
         )
-    except TemplateError as error:
-        raise ServiceError("template_failed", f"The checkpoint's chat template says: {error}.") from error
+    except Exception as error:  # a template is a program that came with the checkpoint: it may raise anything
+        raise ServiceError("template_failed", f"The checkpoint's chat template failed: {error}.") from error
 
 
 def _environment() -> Environment:

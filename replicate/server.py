@@ -19,7 +19,6 @@ import httpx
 
 from replicate import client, schema
 
-REFERENCE = "replicate/predict.py:Predictor"
 ROOT = Path(__file__).resolve().parents[1]
 SETUP_PREFIX = "[coglet::setup] "
 STOP_SECONDS = 15.0
@@ -39,7 +38,7 @@ class LocalServer:
         self,
         *,
         port: int = 0,
-        reference: str = REFERENCE,
+        reference: str = schema.REFERENCE,
         folder: Path = ROOT,
         environment: Mapping[str, str] | None = None,
         concurrency: int | None = None,
@@ -58,8 +57,9 @@ class LocalServer:
 
     def start(self) -> "LocalServer":
         """Writes the schema, starts the server and returns at once."""
-        source = schema.write(self.reference, self.folder)
-        concurrency = self._concurrency or schema.max_concurrency(source)
+        file, _, name = self.reference.partition(":")
+        schema.write(f"{self.folder / file}:{name}", self.folder / ".cog" / "openapi_schema.json")
+        concurrency = self._concurrency or schema.max_concurrency((self.folder / file).read_text(), name)
         environment = {
             **os.environ,
             **self._environment,

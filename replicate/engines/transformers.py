@@ -13,7 +13,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import tokenizers
 import torch
 import transformers
@@ -111,8 +111,12 @@ class TransformersEngine:
 
     async def start(self) -> None:
         await asyncio.to_thread(self._load)
-        async for _ in self.generate([next(iter(self._eos), 0)], Sampling(max_new_tokens=2)):
-            pass
+        try:
+            async for _ in self.generate([next(iter(self._eos), 0)], Sampling(max_new_tokens=2)):
+                pass
+        except BaseException:
+            await self.close()  # or the manager's thread would keep the process from ending
+            raise
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
         assert 0 < len(prompt) <= self.context - sampling.max_new_tokens, (len(prompt), sampling.max_new_tokens)
@@ -162,6 +166,7 @@ class TransformersEngine:
             self.tokenizer = self._hf = HFTokenizer(self._path)
             self._model = _load_model(self._path)
         except Exception as error:
+            logger.exception("%s could not be loaded.", self._path)
             message = f"{self._path} could not be loaded ({type(error).__name__}). Check the files; the log says more."
             raise ServiceError("checkpoint_unusable", message) from error
         ends = self._model.generation_config.eos_token_id
@@ -190,9 +195,8 @@ class TransformersEngine:
             message = f"{self.context} tokens of KV cache take {_gib(need)} GiB, but {_gib(free)} GiB may be used."
             raise ServiceError("memory_exceeded", f"{message} Lower the context or free memory.")
         slots = min(self._wanted_slots, 1 + (pages * page - self.context) // (page - 1))
-        tokens = min(slots * self.context, pages * page - (slots - 1) * (page - 1))
-        if pages == slots * pages_each:
-            tokens = slots * self.context
+        whole = pages == slots * pages_each  # then no request's last page is another's loss
+        tokens = slots * self.context if whole else pages * page - (slots - 1) * (page - 1)
         self.gate = Gate(slots, tokens)
         size = _gib((pages + 2) * page * stored)
         self.cache = f"{slots} slots share {tokens} tokens of KV cache, {size} GiB."
@@ -279,10 +283,11 @@ async def _release(manager: Any, request_id: str) -> None:
     """Takes a request out of the manager; returns when it is out, at most one step later."""
     manager.cancel_request(request_id)
     try:
-        while manager.is_running() and _holds(manager, request_id):
+        while manager.is_running() and _holds(manager, request_id):  # noqa: ASYNC110  # the library has no event
             await asyncio.sleep(POLL)
     finally:
         manager.output_router.result_handlers.pop(request_id, None)
+        manager.output_router.output_queue.queue.clear()  # where outputs without a handler would gather
 
 
 def _holds(manager: Any, request_id: str) -> bool:
@@ -341,4 +346,4 @@ def _usable_memory(gpu: bool) -> int:
 
 
 def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f}"
+    return f"{size / 2**30:.3g}"

@@ -1,0 +1,32 @@
+"""What several test files share: the shared folder's data, the demo checkpoint, one real server that serves it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from replicate.checkpoints import CHECKPOINTS, fetch
+from replicate.server import LocalServer
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def shared(name: str) -> Path:
+    """A file or folder of the shared data, which lies beside the repository on some machines."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"the shared folder has no {name} on this machine")
+    return path
+
+
+@pytest.fixture(scope="session")
+def demo() -> Path:
+    """The demo checkpoint's GGUF file, downloaded once."""
+    return fetch(CHECKPOINTS["demo"])
+
+
+@pytest.fixture(scope="session")
+def server(demo: Path) -> Iterator[LocalServer]:
+    """The whole service with the demo checkpoint, as `make serve` starts it."""
+    with LocalServer(environment={"CHECKPOINT": "demo"}, concurrency=32) as running:
+        yield running

@@ -1,0 +1,74 @@
+"""An engine that plays a script, for tests of what stands around an engine."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from replicate.engines.gate import Gate
+from replicate.engines.protocol import Delta
+from replicate.sampling import Sampling
+
+Step = str | float | Exception | None  # a token's text, a pause in seconds, a fault, None for a sign of life
+
+
+class CharacterTokenizer:
+    """One token a character; the tokens of `<|end|>` and `<|bos|>` are 1 and 2."""
+
+    bos: int | None = 2
+    bos_text, eos_text = "<|bos|>", "<|end|>"
+    chat_template: str | None = None
+    CONTROL = {"<|end|>": 1, "<|bos|>": 2}
+
+    async def encode(self, text: str, *, control: bool) -> list[int]:
+        if control:
+            for name, token in self.CONTROL.items():
+                text = text.replace(name, chr(token))
+        return [ord(letter) for letter in text]
+
+    async def piece(self, token: int) -> str:
+        return next((name for name, control in self.CONTROL.items() if control == token), chr(token))
+
+
+class ScriptedEngine:
+    """Plays `script(prompt, sampling)` for every request, and counts those that are at work."""
+
+    name = "scripted"
+    cache = "no cache"
+
+    def __init__(
+        self, script: Callable[[Sequence[int], Sampling], Sequence[Step]], context: int = 4096, slots: int = 2
+    ) -> None:
+        self.script = script
+        self.context = context
+        self.gate = Gate(slots, slots * context)
+        self.tokenizer = CharacterTokenizer()
+        self.working = 0
+        self.released = 0
+
+    async def start(self) -> None:
+        pass
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
+        tokens = 0
+        self.working += 1
+        try:
+            for step in self.script(prompt, sampling):
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, float):
+                    await asyncio.sleep(step)
+                    continue
+                tokens += step is not None
+                if tokens > sampling.max_new_tokens:
+                    yield Delta("", sampling.max_new_tokens, "length")
+                    return
+                yield Delta(step or "", tokens)
+            yield Delta("", tokens, "stop")
+        finally:
+            self.working -= 1
+            self.released += 1
+
+    async def healthy(self) -> bool:
+        return True
+
+    async def close(self) -> None:
+        pass

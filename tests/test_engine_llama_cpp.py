@@ -1,0 +1,226 @@
+"""The llama.cpp engine, with the real demo checkpoint: seeds, batching, cancelling, characters, faults."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from replicate.engines.gguf_header import read_header
+from replicate.engines.llama_cpp import LlamaCppEngine
+from replicate.engines.protocol import Delta
+from replicate.errors import ServiceError
+from replicate.sampling import Sampling
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+QUESTIONS = [
+    "What is 12 + 30?",
+    "Tell me a story about a number.",
+    "Why is the sky blue?",
+    "用中文数到十。",
+    "Write five emoji.",
+    "Explain how to divide 144 by 12, step by step, and check the result.",
+    "Name three prime numbers and say why they are prime.",
+    "A farmer has 17 sheep and buys 5 more. Then 3 run away. How many are left?",
+]
+TALK = Sampling(max_new_tokens=32, temperature=0.9, seed=1)
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def engine(demo: Path) -> AsyncIterator[LlamaCppEngine]:
+    running = LlamaCppEngine(demo, context=1024, slots=16)
+    await running.start()
+    yield running
+    await running.close()
+
+
+async def chat(engine: LlamaCppEngine, question: str) -> list[int]:
+    text = f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+    return await engine.tokenizer.encode(text, control=True)
+
+
+async def deltas(engine: LlamaCppEngine, prompt: list[int], sampling: Sampling) -> list[Delta]:
+    async with aclosing(engine.generate(prompt, sampling)) as stream:
+        return [delta async for delta in stream]
+
+
+async def text(engine: LlamaCppEngine, question: str, sampling: Sampling) -> str:
+    return "".join(delta.text for delta in await deltas(engine, await chat(engine, question), sampling))
+
+
+async def test_same_seed_gives_the_same_text_alone_or_beside_fifteen_others(engine: LlamaCppEngine) -> None:
+    jobs = [(question, replace(TALK, seed=seed)) for seed in (0, 5) for question in QUESTIONS]
+    alone = [await text(engine, *job) for job in jobs]
+    together = await asyncio.gather(*(text(engine, *job) for job in jobs))
+    assert together == alone
+
+    async def later(place: int) -> str:
+        await asyncio.sleep(0.13 * place)
+        return await text(engine, *jobs[place])
+
+    assert await asyncio.gather(*(later(place) for place in range(16))) == alone
+    assert len(set(alone)) == 16
+
+
+async def test_a_long_prompt_is_read_the_same_beside_others(engine: LlamaCppEngine) -> None:
+    """Over 512 tokens ggml would switch to other attention kernels, by the number of streams."""
+    long = " ".join(QUESTIONS * 7)
+    sampling = replace(TALK, max_new_tokens=24)
+    assert len(await chat(engine, long)) > 600
+    alone = await text(engine, long, sampling)
+    beside = await asyncio.gather(text(engine, long, sampling), *(text(engine, question, TALK) for question in QUESTIONS))
+    assert beside[0] == alone
+
+
+async def test_seeds_matter_and_zero_is_a_seed(engine: LlamaCppEngine) -> None:
+    seeds = (0, 1, 2**32 - 2, 2**53 - 1)
+    texts = {seed: await text(engine, QUESTIONS[1], replace(TALK, seed=seed)) for seed in seeds}
+    assert len(set(texts.values())) == len(seeds)
+    assert texts[0] == await text(engine, QUESTIONS[1], replace(TALK, seed=0))
+
+
+async def test_the_seed_that_llama_cpp_reads_as_random_is_a_seed(engine: LlamaCppEngine) -> None:
+    sampling = replace(TALK, seed=2**32 - 1)
+    assert await text(engine, QUESTIONS[1], sampling) == await text(engine, QUESTIONS[1], sampling)
+
+
+async def test_temperature_zero_is_greedy_whatever_the_seed(engine: LlamaCppEngine) -> None:
+    """The likeliest token each time: what one token at a time from the growing prompt gives."""
+    greedy = replace(TALK, temperature=0.0, max_new_tokens=12)
+    whole = await text(engine, QUESTIONS[0], greedy)
+    assert whole == await text(engine, QUESTIONS[0], replace(greedy, seed=99))
+    assert whole == await text(engine, QUESTIONS[0], replace(TALK, temperature=0.9, top_k=1, max_new_tokens=12))
+    prompt, stepwise = await chat(engine, QUESTIONS[0]), ""
+    for _ in range(12):
+        step = await deltas(engine, prompt, replace(greedy, max_new_tokens=1))
+        piece = "".join(delta.text for delta in step)
+        stepwise += piece
+        prompt += await engine.tokenizer.encode(piece, control=False)
+    assert stepwise == whole
+
+
+async def test_tokens_are_counted_and_the_end_is_named(engine: LlamaCppEngine) -> None:
+    prompt = await chat(engine, "Say hi.")
+    limited = await deltas(engine, prompt, replace(TALK, temperature=0.0, max_new_tokens=5))
+    assert (limited[-1].tokens, limited[-1].finish) == (5, "length")
+    ended = await deltas(engine, prompt, replace(TALK, temperature=0.0, max_new_tokens=200))
+    assert ended[-1].finish == "stop"
+    said = "".join(delta.text for delta in ended)
+    assert ended[-1].tokens == len(await engine.tokenizer.encode(said, control=False))
+    assert "<|im_end|>" not in said
+
+
+async def test_characters_are_never_cut(engine: LlamaCppEngine) -> None:
+    """The demo's vocabulary cuts emoji and rare characters into bytes; a delta holds whole ones only."""
+    sampling = Sampling(max_new_tokens=60, temperature=0.0)
+    prompt = await engine.tokenizer.encode("🙂🙃😀😃 龘龘龘 🙂🙃😀😃 龘龘龘 🙂🙃😀😃 龘龘龘 🙂🙃", control=False)
+    pieces = [delta.text for delta in await deltas(engine, prompt, sampling)]
+    assert any(len(piece.encode()) > 2 * len(piece) for piece in pieces)
+    assert "\ufffd" not in "".join(pieces)
+    for length in range(1, 12):
+        cut = await deltas(engine, prompt, replace(sampling, max_new_tokens=length))
+        assert "\ufffd" not in "".join(delta.text for delta in cut)
+        assert cut[-1].tokens == length
+
+
+async def test_cancelling_stops_the_work_within_a_step(engine: LlamaCppEngine) -> None:
+    prompt = await chat(engine, QUESTIONS[1])
+    others = [asyncio.create_task(text(engine, question, TALK)) for question in QUESTIONS]
+    took = []
+    for _ in range(5):
+        stream = engine.generate(prompt, replace(TALK, max_new_tokens=900))
+        async for delta in stream:
+            if delta.tokens == 3:
+                break
+        started = time.perf_counter()
+        await stream.aclose()
+        took.append(time.perf_counter() - started)
+    print(f"cancelled beside {len(others)} others in " + ", ".join(f"{1000 * t:.0f} ms" for t in took))
+    assert await asyncio.gather(*others) == [await text(engine, question, TALK) for question in QUESTIONS]
+    assert max(took) < 1.0  # a step, on however slow a machine; the whole completion takes ten times that
+
+
+async def test_cancelling_does_not_wait_for_a_long_prompt_to_be_read(engine: LlamaCppEngine) -> None:
+    prompt = await chat(engine, " ".join(reversed(QUESTIONS * 8)))
+    started = time.perf_counter()
+    whole = await deltas(engine, prompt, replace(TALK, max_new_tokens=1, seed=2))
+    reading = time.perf_counter() - started
+    assert sum(delta.tokens == 0 for delta in whole) > 5  # signs of life while the prompt is read
+    prompt[3] += 1  # nothing of it is in the cache
+    stream = engine.generate(prompt, replace(TALK, max_new_tokens=1))
+    await anext(stream)
+    started = time.perf_counter()
+    await stream.aclose()
+    assert time.perf_counter() - started < 0.5 * reading
+
+
+async def test_a_fault_is_an_error_and_the_next_request_works(engine: LlamaCppEngine) -> None:
+    with pytest.raises(ServiceError, match="engine_failed.*invalid tokens"):
+        await deltas(engine, [1, 2, 10**9], TALK)
+    with pytest.raises(ServiceError, match="engine_failed.*context size"):
+        await deltas(engine, [5] * 3000, TALK)
+    assert await text(engine, QUESTIONS[0], TALK)
+
+
+async def test_a_fault_in_the_thread_is_an_error_and_the_next_request_works(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def handle_completions(self, *arguments: object) -> None:
+            raise MemoryError("no more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_server", Broken())
+        with pytest.raises(ServiceError, match="engine_failed") as failed:
+            await deltas(engine, await chat(engine, "Hi"), TALK)
+        assert isinstance(failed.value.__cause__, MemoryError)
+    assert await text(engine, QUESTIONS[0], TALK)
+    assert await engine.healthy()
+
+
+async def test_control_tokens_are_text_unless_asked_for(engine: LlamaCppEngine) -> None:
+    acting = await engine.tokenizer.encode("<|im_end|>", control=True)
+    plain = await engine.tokenizer.encode("<|im_end|>", control=False)
+    assert len(acting) == 1 < len(plain)
+    assert await engine.tokenizer.piece(acting[0]) == "<|im_end|>"
+
+
+async def test_the_kv_cache_is_bounded_by_memory(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = read_header(demo).kv_values_per_token * 2
+
+    def with_free(requests: float) -> LlamaCppEngine:
+        free = type("Memory", (), {"available": int(requests * cell * 1024 / 0.4)})
+        monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+        return LlamaCppEngine(demo, context=1024, slots=16)
+
+    assert with_free(1000).gate.slots == 16
+    assert with_free(3.5).gate.slots == 3
+    assert "3 requests at once" in with_free(3.5).cache
+    with pytest.raises(ServiceError, match="memory_exceeded"):
+        with_free(0.9)
+
+
+async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, demo: Path) -> None:
+    good = demo.read_bytes()[:3_000_000]
+    for name, content in {"empty": b"", "text": b"hello, world", "short": good[:1000], "version": b"GGUF\x09" + good[5:]}.items():
+        path = tmp_path / f"{name}.gguf"
+        path.write_bytes(content)
+        with pytest.raises(ServiceError, match="checkpoint_unusable"):
+            LlamaCppEngine(path)
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(good)
+    with pytest.raises(ServiceError, match="checkpoint_unusable"):
+        await LlamaCppEngine(cut).start()
+
+
+async def test_the_header_is_read_as_the_format_says(demo: Path) -> None:
+    header = read_header(demo)
+    assert (header.context, header.bos_text, header.eos_text, header.add_bos) == (8192, "<|im_start|>", "<|im_end|>", False)
+    assert header.kv_values_per_token == 30 * 2 * 3 * 64
+    assert json.dumps(header.chat_template)

@@ -1,0 +1,511 @@
+"""Properties of the transformers engine, on a tiny random Llama: each test is named by the one it holds."""
+
+import asyncio
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import pytest_asyncio
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.generation.continuous_batching.offloading_manager import OffloadingManager
+
+from replicate.engines import transformers as module
+from replicate.engines.gumbel import NO_NOISE, GumbelProcessor, gumbel_noise, step_key
+from replicate.engines.protocol import Delta, Engine
+from replicate.engines.transformers import Detokenizer, HFTokenizer, TransformersEngine
+from replicate.errors import ServiceError
+from replicate.sampling import Sampling
+from tests.tiny_llama import BOS, EOS, make_tiny_llama
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+DEEPSEEK = Path(__file__).parents[2] / "shared" / "deepseek_tokenizer"
+PROMPTS = [f"User: What is {n} + {n * n}?\n\nAssistant:" for n in range(16)]
+WARM = Sampling(max_new_tokens=48, temperature=1.0, top_p=0.9, seed=7)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_llama(tmp_path_factory.mktemp("tiny_llama"))
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def engine(folder: Path) -> AsyncIterator[TransformersEngine]:
+    engine = TransformersEngine(folder)
+    await engine.start()
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(folder: Path) -> HFTokenizer:
+    return HFTokenizer(folder)
+
+
+async def ids_of(engine: Engine, prompt: str) -> list[int]:
+    return [engine.tokenizer.bos or 0, *await engine.tokenizer.encode(prompt, control=False)]
+
+
+async def deltas(engine: Engine, prompt: str, sampling: Sampling) -> list[Delta]:
+    return [delta async for delta in engine.generate(await ids_of(engine, prompt), sampling)]
+
+
+async def text(engine: Engine, prompt: str, sampling: Sampling) -> str:
+    return "".join(delta.text for delta in await deltas(engine, prompt, sampling))
+
+
+async def drain(stream: AsyncIterator[Delta]) -> None:
+    async for _ in stream:
+        pass
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def greedy_tokens(model: Any, prompt: list[int], limit: int) -> list[int]:
+    """What the library's plain `generate` makes of a prompt, end-of-sequence included."""
+    ids = torch.tensor([prompt])
+    mask = torch.ones_like(ids)
+    tokens: list[int] = model.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=limit)[0].tolist()
+    return tokens[len(prompt) :]
+
+
+def drawn_tokens(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by every token the engine turns into text."""
+    drawn: list[int] = []
+    step = Detokenizer.step
+
+    def recording(self: Detokenizer, token: int) -> str:
+        drawn.append(token)
+        return step(self, token)
+
+    monkeypatch.setattr(Detokenizer, "step", recording)
+    return drawn
+
+
+class Script:
+    """Makes the model say given tokens: its logits at a position favour the scripted token that follows."""
+
+    def __init__(self, prompt: list[int], tokens: list[int], vocab: int) -> None:
+        self.sequence = prompt + tokens
+        self.vocab = vocab
+
+    def __call__(self, **batch: Any) -> Any:
+        positions = batch["position_ids"][0, batch["logits_to_keep"]].tolist()
+        logits = torch.zeros(1, len(positions), self.vocab)
+        for row, position in enumerate(positions):
+            logits[0, row, self.sequence[position + 1]] = 1.0
+        return type("Output", (), {"logits": logits})
+
+
+# Sampling
+
+
+async def test_temperature_zero_equals_plain_generate_token_for_token(
+    engine: TransformersEngine, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = drawn_tokens(monkeypatch)
+    for prompt in PROMPTS[:8]:
+        drawn.clear()
+        expected = greedy_tokens(model, await ids_of(engine, prompt), 64)
+        stopped = expected[-1] == model.config.eos_token_id
+        found = await deltas(engine, prompt, Sampling(max_new_tokens=64))
+        assert drawn == (expected[:-1] if stopped else expected)
+        assert (found[-1].finish, found[-1].tokens) == ("stop" if stopped else "length", len(drawn))
+
+
+async def test_the_text_is_what_decode_makes_of_the_tokens(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = drawn_tokens(monkeypatch)
+    said = await text(engine, PROMPTS[3], WARM)
+    reference = AutoTokenizer.from_pretrained(engine._path).decode(drawn, skip_special_tokens=True)
+    assert said == reference.rstrip("\ufffd") != ""
+
+
+async def test_same_seed_gives_same_text_alone_or_beside_fifteen_others(engine: TransformersEngine) -> None:
+    kinds = [
+        Sampling(
+            max_new_tokens=40, temperature=0.3 + n % 4 / 2, top_k=(0, 5, 50)[n % 3], top_p=(1.0, 0.8)[n % 2], seed=n
+        )
+        for n in range(15)
+    ] + [Sampling(max_new_tokens=40)]
+    alone = [await text(engine, *pair) for pair in zip(PROMPTS, kinds, strict=True)]
+    for _ in range(3):
+        beside = await asyncio.gather(*(text(engine, *pair) for pair in zip(PROMPTS, kinds, strict=True)))
+        assert beside == alone
+
+
+async def test_a_long_prompt_read_in_pieces_beside_others_gives_the_same_text(engine: TransformersEngine) -> None:
+    long = "One two three. " * 30
+    assert len(await ids_of(engine, long)) > module.CPU_BATCH_TOKENS
+    alone = await text(engine, long, WARM)
+    beside = await asyncio.gather(*(text(engine, prompt, WARM) for prompt in [long, *PROMPTS[:7]]))
+    assert beside[0] == alone
+
+
+async def test_every_seed_gives_its_own_text(engine: TransformersEngine) -> None:
+    seeds = [0, 1, 2, 2**31, 2**32, 2**32 + 1, 2**52, 2**53 - 1]
+    kinds = [Sampling(max_new_tokens=40, temperature=1.0, top_p=1.0, seed=seed) for seed in seeds]
+    texts = await asyncio.gather(*(text(engine, PROMPTS[0], kind) for kind in kinds))
+    assert len(set(texts)) == len(seeds)
+
+
+async def test_top_k_one_and_a_tiny_top_p_or_temperature_are_greedy(engine: TransformersEngine) -> None:
+    greedy = await text(engine, PROMPTS[1], Sampling(max_new_tokens=40))
+    assert greedy == await text(engine, PROMPTS[1], Sampling(max_new_tokens=40, temperature=2.0, top_k=1, seed=3))
+    assert greedy == await text(engine, PROMPTS[1], Sampling(max_new_tokens=40, temperature=2.0, top_p=1e-9, seed=3))
+    assert greedy == await text(engine, PROMPTS[1], Sampling(max_new_tokens=40, temperature=1e-300, top_p=1.0, seed=3))
+
+
+async def test_top_k_zero_is_off(engine: TransformersEngine) -> None:
+    off, all_tokens, five = (
+        Sampling(max_new_tokens=40, temperature=1.5, top_p=1.0, top_k=top_k, seed=1) for top_k in (0, 10**6, 5)
+    )
+    free = await text(engine, PROMPTS[2], off)
+    assert free == await text(engine, PROMPTS[2], all_tokens)
+    assert free != await text(engine, PROMPTS[2], five)
+    assert free != await text(engine, PROMPTS[2], Sampling(max_new_tokens=40))
+
+
+async def test_sampled_frequencies_match_softmax() -> None:
+    """Chi-square over 20,000 draws, 7 degrees of freedom: 24.3 is passed by chance once in 1,000 times."""
+    logits = torch.tensor([2.0, 1.0, 0.5, 0.0, -0.5, -1.0, -2.0, 1.5])
+    for keys in (
+        torch.tensor([step_key(seed, 100) for seed in range(20_000)]),
+        torch.tensor([step_key(7, position) for position in range(20_000)]),
+    ):
+        draws = (logits + gumbel_noise(keys, 8)).argmax(dim=-1)
+        expected = logits.softmax(dim=-1) * len(keys)
+        assert float(((draws.bincount(minlength=8) - expected) ** 2 / expected).sum()) < 24.3
+
+
+async def test_noise_of_neighbouring_seeds_positions_and_tokens_is_uncorrelated() -> None:
+    size = 400
+    grid = torch.stack(
+        [gumbel_noise(torch.tensor([step_key(seed, at) for at in range(20)]), size) for seed in range(20)]
+    )  # [seed, position, token]
+    assert abs(float(grid.mean()) - 0.5772) < 0.02  # Euler's constant is the mean of a standard Gumbel
+    assert abs(float(grid.var()) - 1.6449) < 0.05  # pi^2 / 6 its variance
+    for dimension in range(3):
+        near, far = (
+            grid.narrow(dimension, 0, grid.size(dimension) - 1),
+            grid.narrow(dimension, 1, grid.size(dimension) - 1),
+        )
+        assert abs(float(torch.corrcoef(torch.stack([near.flatten(), far.flatten()]))[0, 1])) < 0.02
+
+
+async def test_every_bit_of_a_seed_counts_and_no_key_means_greedy() -> None:
+    assert len({step_key(1 << bit, 5) for bit in range(53)} | {step_key(0, 5)}) == 54
+    assert NO_NOISE not in {step_key(seed, position) for seed in range(300) for position in range(300)}
+    noise = gumbel_noise(torch.tensor([NO_NOISE, -1, 2**31 - 1], dtype=torch.int32), 102_400)
+    assert not noise[0].any()
+    assert noise[1:].isfinite().all()
+
+
+async def test_uniforms_stay_inside_zero_and_one_at_the_ends_of_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in (0, 2**32 - 1):
+        monkeypatch.setattr("replicate.engines.gumbel._lowbias32", lambda x, value=value: torch.full_like(x, value))
+        assert gumbel_noise(torch.tensor([1]), 4).isfinite().all()
+
+
+async def test_the_position_is_right_with_asynchronous_batching_too() -> None:
+    """There generated_tokens lags a step behind, so the key may not depend on it."""
+    state = type("State", (), {"logit_processor_kwargs": {"seed": 3}, "position_offset": 12, "generated_tokens": []})
+    arguments = GumbelProcessor().prepare_tensor_args([type("Future", (), {"state": state})])
+    assert int(arguments.view(torch.uint32)[0]) == step_key(3, 12)
+
+
+# Text
+
+
+async def test_emoji_and_chinese_are_never_cut(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "é 👩‍👩‍👧 通过逐步推理 🎉 done"
+    prompt = await ids_of(engine, "x")
+    tokens = await engine.tokenizer.encode(said, control=False)
+    end = await engine.tokenizer.encode(EOS, control=True)
+    monkeypatch.setattr(engine._model, "forward", Script(prompt, tokens + end, engine._model.config.vocab_size))
+    found = await deltas(engine, "x", Sampling(max_new_tokens=200))
+    assert "".join(delta.text for delta in found) == said
+    assert "\ufffd" not in "".join(delta.text for delta in found)
+    assert (found[-1].finish, found[-1].tokens) == ("stop", len(tokens))
+
+
+async def test_an_unfinished_character_at_the_end_is_not_sent(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = await ids_of(engine, "x")
+    tokens = await engine.tokenizer.encode("ok 🎉", control=False)
+    monkeypatch.setattr(engine._model, "forward", Script(prompt, tokens, engine._model.config.vocab_size))
+    found = await deltas(engine, "x", Sampling(max_new_tokens=len(tokens) - 1))
+    assert "".join(delta.text for delta in found) == "ok "
+    assert (found[-1].finish, found[-1].tokens) == ("length", len(tokens) - 1)
+
+
+async def test_control_tokens_never_appear_in_the_text(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = await ids_of(engine, "x")
+    tokens = await engine.tokenizer.encode(f"a{BOS}b{EOS}", control=True)
+    monkeypatch.setattr(engine._model, "forward", Script(prompt, tokens, engine._model.config.vocab_size))
+    found = await deltas(engine, "x", Sampling(max_new_tokens=20))
+    assert "".join(delta.text for delta in found) == "ab"
+    assert (found[-1].finish, found[-1].tokens) == ("stop", 3)
+
+
+async def test_pieces_of_random_bytes_join_to_what_decode_says(tokenizer: HFTokenizer) -> None:
+    for seed in range(300):
+        draw = random.Random(seed)
+        tokens = [draw.randrange(402) for _ in range(200)]
+        detokenizer = Detokenizer(tokenizer)
+        assert "".join(map(detokenizer.step, tokens)) == tokenizer.decode(tokens).rstrip("\ufffd")
+
+
+# Leaving
+
+
+async def test_closing_a_stream_frees_its_cache_within_a_step_and_harms_no_other(engine: TransformersEngine) -> None:
+    alone = await text(engine, PROMPTS[0], WARM)
+    latencies = []
+    for prompt in PROMPTS[1:6]:
+        other = asyncio.create_task(text(engine, PROMPTS[0], WARM))
+        stream = engine.generate(await ids_of(engine, prompt), Sampling(max_new_tokens=400, temperature=1.0, seed=5))
+        await anext(stream)
+        steps, began = engine._manager.current_batch, time.perf_counter()
+        await stream.aclose()
+        latencies.append(time.perf_counter() - began)
+        assert engine._manager.current_batch - steps <= 2  # the one under way and at most the one just begun
+        assert len(engine._manager.batch_processor.scheduler.active_requests) <= 1
+        assert await other == alone
+    print(f"cancel latency: {max(latencies) * 1000:.1f} ms at most")
+    assert max(latencies) < 0.5
+
+
+async def test_a_stopped_task_returns_once_the_engine_has_let_go(engine: TransformersEngine) -> None:
+    scheduler = engine._manager.batch_processor.scheduler
+    for wait in (0.0, 0.001, 0.05):
+        task = asyncio.create_task(text(engine, PROMPTS[0], Sampling(max_new_tokens=400, temperature=1.0, seed=5)))
+        await asyncio.sleep(wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not scheduler.active_requests
+        assert not scheduler.waiting_requests
+    assert not engine._manager.output_router.result_handlers
+
+
+# Memory
+
+
+async def test_the_gate_leaves_the_scheduler_nothing_to_take_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Forty requests that each begin a page they hardly use, through a cache for about eight of them."""
+    monkeypatch.setattr(module, "_usable_memory", lambda gpu: 1100 * 2048)
+    offloads: list[int] = []
+    monkeypatch.setattr(OffloadingManager, "offload_requests", lambda self: offloads.append(1))
+    engine = TransformersEngine(folder, context=128, slots=8)
+    await engine.start()
+    engine._eos.clear()  # every request runs to its limit
+    assert 128 <= engine.gate.tokens < 8 * 128
+    pool = engine._manager.batch_processor.cache.pool
+    lowest = pool.num_free_sectors
+
+    async def one(n: int) -> None:
+        nonlocal lowest
+        limit = draw.choice((49, 81, 113, 113, 113))  # plus the prompt's token, less the last, which is never stored
+        async with engine.gate.enter(1 + limit):
+            async for _ in engine.generate([n], Sampling(max_new_tokens=limit, temperature=1.0, seed=n)):
+                lowest = min(lowest, pool.num_free_sectors)
+
+    draw = random.Random(0)
+    try:
+        await asyncio.gather(*map(one, range(40)))
+    finally:
+        await engine.close()
+    print(f"{engine.cache} Fewest free pages: {lowest}")
+    assert lowest < 8
+    assert not offloads
+
+
+async def test_the_cache_is_bounded_and_told(engine: TransformersEngine, folder: Path) -> None:
+    assert (engine.gate.slots, engine.gate.tokens, engine.context) == (16, 16 * 512, 512)
+    assert engine._manager.batch_processor.cache.num_blocks * module.CPU_PAGE == 16 * 512
+    assert engine.cache.startswith("16 slots share 8192 tokens")
+    assert "GiB" in engine.cache
+
+
+async def test_a_cache_that_cannot_hold_one_context_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_usable_memory", lambda gpu: 100_000)
+    with pytest.raises(ServiceError, match="memory_exceeded"):
+        await TransformersEngine(folder).start()
+
+
+async def test_fewer_slots_when_only_one_context_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored_and_beside = sum(module._bytes_per_token(AutoModelForCausalLM.from_pretrained(folder), 256))
+    monkeypatch.setattr(module, "_usable_memory", lambda gpu: (512 + 2 * module.CPU_PAGE) * stored_and_beside)
+    engine = TransformersEngine(folder)
+    await engine.start()
+    try:
+        assert (engine.gate.slots, engine.gate.tokens) == (1, 512)
+        assert (await deltas(engine, PROMPTS[0], Sampling(max_new_tokens=400)))[-1].finish
+    finally:
+        await engine.close()
+
+
+# Faults
+
+
+@pytest.fixture
+def broken_once(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Once the event is set, the next forward raises; those after it work."""
+    trigger, forward = threading.Event(), engine._model.forward
+
+    def broken(**batch: Any) -> Any:
+        if trigger.is_set():
+            trigger.clear()
+            raise RuntimeError("cancelled by a cosmic ray")
+        return forward(**batch)
+
+    broken._supports_logits_to_keep = True  # type: ignore[attr-defined]
+    monkeypatch.setattr(engine._model, "forward", broken)
+    return trigger
+
+
+async def test_a_fault_reaches_every_request_is_logged_and_leaves_the_engine_ready(
+    engine: TransformersEngine, broken_once: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = await text(engine, PROMPTS[0], WARM)
+    streams = [engine.generate(await ids_of(engine, prompt), Sampling(max_new_tokens=400)) for prompt in PROMPTS[:5]]
+    await asyncio.gather(*map(anext, streams))
+    began = time.perf_counter()
+    broken_once.set()
+
+    faults = await asyncio.gather(*map(drain, streams), return_exceptions=True)
+    print(f"a fault reached all in {(time.perf_counter() - began) * 1000:.0f} ms")
+    assert time.perf_counter() - began < 2
+    assert all(isinstance(fault, ServiceError) and fault.code == "engine_failed" for fault in faults)
+    assert not any("cancelled" in str(fault) for fault in faults)
+    assert await text(engine, PROMPTS[0], WARM) == before
+    assert await engine.healthy()
+    records = [record for record in caplog.records if record.name == module.__name__]
+    assert len(records) == 1
+    assert records[0].levelno == logging.ERROR
+    assert records[0].exc_info is not None
+    assert "cosmic ray" in str(records[0].exc_info[1])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_thread_that_dies_without_a_word_ends_the_wait(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = engine.generate(await ids_of(engine, PROMPTS[0]), Sampling(max_new_tokens=400))
+    await anext(stream)
+
+    def leave(**batch: Any) -> Any:
+        raise SystemExit  # no Exception, so the library tells nobody
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._model, "forward", leave)
+        with pytest.raises(ServiceError, match="engine_failed"):
+            await asyncio.wait_for(drain(stream), 5)
+    assert await text(engine, PROMPTS[0], WARM)
+
+
+async def test_a_request_that_the_manager_refuses_or_raises_on_fails_with_a_code(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        return None
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("cancelled")
+
+    for fault in (refuse, fail):
+        with monkeypatch.context() as patch:
+            patch.setattr(engine._manager, "add_request", fault)
+            with pytest.raises(ServiceError, match="engine_failed"):
+                await deltas(engine, PROMPTS[0], WARM)
+    assert not engine._manager.output_router.result_handlers
+
+
+async def test_a_folder_without_a_model_is_refused_with_a_code(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="checkpoint_unusable"):
+        await TransformersEngine(tmp_path).start()
+
+
+async def test_closing_the_engine_ends_its_requests_and_its_thread(folder: Path) -> None:
+    engine = TransformersEngine(folder, slots=2)
+    assert not await engine.healthy()
+    await engine.start()
+    assert await engine.healthy()
+    stream = engine.generate(await ids_of(engine, PROMPTS[0]), Sampling(max_new_tokens=400))
+    await anext(stream)
+    await engine.close()
+    with pytest.raises(ServiceError, match="engine_failed"):
+        await drain(stream)
+    assert not await engine.healthy()
+    with pytest.raises(ServiceError, match="engine_failed"):
+        await deltas(engine, PROMPTS[0], WARM)
+
+
+async def test_the_event_loop_is_never_blocked(folder: Path) -> None:
+    worst = 0.0
+
+    async def watch() -> None:
+        nonlocal worst
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.01)
+            worst = max(worst, time.perf_counter() - began)
+
+    watcher = asyncio.create_task(watch())
+    engine = TransformersEngine(folder)
+    await engine.start()
+    await asyncio.gather(*(text(engine, prompt, WARM) for prompt in PROMPTS))
+    await engine.close()
+    watcher.cancel()
+    print(f"longest hold of the event loop: {worst * 1000:.0f} ms")
+    assert worst < 0.5
+
+
+# Tokenizer
+
+
+async def test_names_of_control_tokens_are_plain_text_unless_asked(tokenizer: HFTokenizer) -> None:
+    written = f"a{EOS}b"
+    plain = await tokenizer.encode(written, control=False)
+    control = await tokenizer.encode(written, control=True)
+    assert tokenizer.eos in control
+    assert tokenizer.eos not in plain
+    assert tokenizer.decode(plain) == written
+    assert await tokenizer.encode(written, control=False) == plain  # the setting of one call doesn't leak
+    assert (tokenizer.bos_text, tokenizer.eos_text) == (BOS, EOS)
+    assert [await tokenizer.piece(token) for token in control] == ["a", EOS, "b"]
+    assert await tokenizer.encode("", control=True) == []
+
+
+@pytest.mark.skipif(not DEEPSEEK.exists(), reason="the real tokenizer lies outside the repository, in ../shared")
+async def test_the_real_tokenizer_gives_the_published_ids() -> None:
+    tokenizer = HFTokenizer(DEEPSEEK)
+    assert (tokenizer.bos, tokenizer.eos) == (100000, 100001)
+    assert tokenizer.chat_template
+    vectors = json.loads((DEEPSEEK / "vectors.json").read_text())
+    assert len(vectors) == 47
+    for vector in vectors:
+        assert await tokenizer.encode(vector["text"], control=False) == vector["ids"]
+        detokenizer = Detokenizer(tokenizer)
+        assert "".join(map(detokenizer.step, vector["ids"])) == tokenizer.decode(vector["ids"]).rstrip("\ufffd")
+
+
+async def test_free_memory_on_a_cpu_is_what_the_system_can_give() -> None:
+    assert 0 < module._usable_memory(False) < psutil.virtual_memory().total
