@@ -1,0 +1,68 @@
+"""The tables in README.md that are made from the code: `python -m tests.readme_tables` writes them in place."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from replicate import schema
+from replicate.checkpoints import CHECKPOINTS
+from replicate.errors import CODES
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def inputs() -> str:
+    document = schema.openapi((README.parent / "replicate/predict.py").read_text())
+    components = document["components"]["schemas"]
+    properties = sorted(components["Input"]["properties"].items(), key=lambda item: item[1]["x-order"])
+    rows = ["| input | type | default | limits | what it does |", "|---|---|---|---|---|"]
+    for name, field in properties:
+        choices = components[name]["enum"] if "allOf" in field else None
+        default = "required" if "default" not in field else f"`{json.dumps(field['default'])}`"
+        rows.append(f"| `{name}` | {_type(field, choices)} | {default} | {_limits(field, choices)} | {field['description']} |")
+    return "\n".join(rows)
+
+
+def _type(field: dict[str, Any], choices: list[str] | None) -> str:
+    if choices:
+        return "string"
+    kind = f"list of {field['items']['type']}s" if field["type"] == "array" else field["type"]
+    return f"{kind}, may be left out" if field.get("nullable") else str(kind)
+
+
+def _limits(field: dict[str, Any], choices: list[str] | None) -> str:
+    if choices:
+        return ", ".join(f"`{choice}`" for choice in choices)
+    if "minLength" in field:
+        return f"at least {field['minLength']} character"
+    low, high = field.get("minimum"), field.get("maximum")
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    return f"{low} or more" if low is not None else ""
+
+
+def errors() -> str:
+    return "\n".join(["| code | meaning |", "|---|---|", *(f"| `{code}` | {meaning} |" for code, meaning in CODES.items())])
+
+
+def checkpoints() -> str:
+    rows = ["| `CHECKPOINT` | context | licence |", "|---|---|---|"]
+    rows += [f"| `{row.name}` | {row.context} tokens | {row.licence} |" for row in CHECKPOINTS.values()]
+    return "\n".join(rows)
+
+
+TABLES = {"inputs": inputs, "errors": errors, "checkpoints": checkpoints}
+
+
+def filled(text: str) -> str:
+    """`text` with every table between its marks made anew."""
+    for name, table in TABLES.items():
+        mark = re.compile(f"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        assert mark.search(text), f"README.md has no place for the {name} table"
+        text = mark.sub(lambda found, made=table(): found[1] + made + found[2], text)  # type: ignore[misc]
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text()))

@@ -1,0 +1,54 @@
+"""The files around the code say what the code says."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from replicate import schema
+from tests.readme_tables import README, filled
+
+ROOT = README.parent
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text().splitlines()
+    found = dict(line.split("==") for line in lines if line and not line.startswith(("#", "-r")))
+    assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in found.values()), name
+    return found
+
+
+def test_the_readme_s_tables_are_the_code_s() -> None:
+    text = README.read_text()
+    assert filled(text) == text, "run: python -m tests.readme_tables"
+
+
+def test_every_package_is_pinned_and_the_pins_agree() -> None:
+    container, run, dev = pins("requirements.txt"), pins("requirements-run.txt"), pins("requirements-dev.txt")
+    local = run | dev
+    assert {name for name in container if name not in local} == {"torchvision"}
+    assert {name for name in container if name in local and container[name] != local[name]} == {"torch"}
+    assert {"torch", "torchvision", "transformers", "accelerate", "hf_transfer"} <= set(container)
+    assert "torchvision" not in local
+
+
+def test_cog_runs_what_is_tested_here() -> None:
+    config = (ROOT / "cog.yaml").read_text()
+    assert f'predict: "{schema.REFERENCE}"' in config
+    assert f'sdk_version: "{pins("requirements-run.txt")["cog"]}"' in config
+    assert "python_requirements: requirements.txt" in config
+
+
+def test_ci_runs_the_readme_s_own_command() -> None:
+    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "make test"
+    assert "make test" in README.read_text()
+
+
+def test_make_names_the_commands_of_the_readme() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"^\s*make ([a-z-]+)", README.read_text(), re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_no_checkpoint_is_in_git() -> None:
+    tracked = subprocess.run(["git", "ls-files", "weights"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert tracked.stdout.split() == ["weights/README.md"]

@@ -1,0 +1,112 @@
+"""`make predict` and `make serve` without make: what a newcomer's first command does, and what it leaves behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from replicate.server import ROOT, LocalServer, ServerFailed
+
+
+@contextmanager
+def command(*arguments: str, checkpoint: str = "demo") -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "replicate.server", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "CHECKPOINT": checkpoint},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not psutil.wait_procs(processes, timeout=10)[1]
+
+
+def test_one_command_streams_an_answer_and_leaves_nothing_running(demo: Path) -> None:
+    with command("What is 12 + 30?", "max_new_tokens=24", "mode=chat") as process:
+        children: set[psutil.Process] = set()
+        assert process.stdout is not None
+        while process.poll() is None and not children:
+            children |= set(family(process))
+            time.sleep(0.05)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert out.strip()
+    for line in ("checkpoint demo", "loaded on llama_cpp", "warmed up", "completion_tokens", "time_to_first_token"):
+        assert line in err
+    assert children
+    assert gone(list(children))
+
+
+def test_a_prediction_that_fails_says_why_and_exits_with_an_error(demo: Path) -> None:
+    with command("<|im_end|>") as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "control_token: The prompt holds '<|im_end|>'" in err
+
+
+def test_a_checkpoint_that_does_not_exist_is_named_at_once() -> None:
+    with command("Hi", checkpoint="no-such-thing") as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "checkpoint_unknown: CHECKPOINT='no-such-thing'" in err
+    assert "base, instruct, rl, demo" in err
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_stopping_the_server_stops_all_of_it(demo: Path, how: signal.Signals, tmp_path: Path) -> None:
+    with LocalServer() as probe:  # a free port, and proof that it can be served on
+        port = probe.port
+    with command("--port", str(port)) as process:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/health-check").json()["status"] == "READY":
+                    break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        children = family(process)
+        assert len(children) >= 2
+        process.send_signal(how)
+        process.communicate(timeout=30)
+        assert gone(children)
+
+
+def test_a_setup_that_fails_shows_its_traceback(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"not a checkpoint")
+    with pytest.raises(ServerFailed) as failed, LocalServer(environment={"CHECKPOINT": str(broken)}):
+        pass
+    assert "checkpoint_unusable" in str(failed.value)
+    assert "Traceback" in str(failed.value)
+
+
+def test_the_server_listens_on_loopback_alone(server: LocalServer) -> None:
+    assert server.process is not None
+    parent = psutil.Process(server.process.pid)
+    listening = [
+        connection.laddr.ip
+        for process in [parent, *parent.children(recursive=True)]
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening == ["127.0.0.1"]

@@ -1,0 +1,262 @@
+"""The whole service over HTTP: a real coglet, the real Predictor, the real demo checkpoint."""
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from replicate.client import Event, PredictionRefused, stream
+from replicate.server import LocalServer
+
+QUESTION = "What is 12 + 30?"
+TALK = {"mode": "chat", "temperature": 0.9, "max_new_tokens": 40}
+
+
+def predict(server: LocalServer, **inputs: Any) -> list[Event]:
+    return list(stream(server.url, {"prompt": QUESTION} | inputs))
+
+
+def text(events: list[Event]) -> str:
+    return "".join(event.data["chunk"] for event in events if event.kind == "output")
+
+
+def engine_is_idle(server: LocalServer, within: float) -> bool:
+    """Whether a full house of requests can start at once: every slot of the engine is free."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if server.health().get("status") == "READY":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_a_prediction_streams_and_reports_itself(server: LocalServer) -> None:
+    events = predict(server, seed=3, **TALK)
+    final = events[-1].data
+    assert final["status"] == "succeeded"
+    assert "".join(final["output"]) == text(events) != ""
+    metrics = final["metrics"]
+    assert (metrics["checkpoint"], metrics["engine"], metrics["seed"]) == ("demo", "llama_cpp", 3)
+    assert metrics["finish_reason"] in ("stop", "length")
+    assert 0 < metrics["completion_tokens"] <= 40
+    assert metrics["prompt_tokens"] > 20
+    assert metrics["time_to_first_token"] > 0
+    assert metrics["tokens_per_second"] > 0
+    assert "<|im_start|>user\nWhat is 12 + 30?<|im_end|>\n<|im_start|>assistant" in final["logs"]
+
+
+def test_sixteen_clients_see_their_own_text_arrive_live(server: LocalServer) -> None:
+    seeds = range(16)
+    alone = {seed: text(predict(server, seed=seed, **TALK)) for seed in list(seeds)[:4]}
+    with ThreadPoolExecutor(16) as pool:
+        started = time.perf_counter()
+        streams = list(pool.map(lambda seed: predict(server, seed=seed, **TALK), seeds))
+        took = time.perf_counter() - started
+    for seed, events in zip(seeds, streams, strict=True):
+        assert events[-1].data["status"] == "succeeded"
+        assert events[-1].data["metrics"]["seed"] == seed
+        arrivals = [event.at - started for event in events if event.kind == "output"]
+        assert arrivals[0] < 0.7 * took
+        assert arrivals[-1] - arrivals[0] > 0.2 * (events[-1].at - started)
+        if seed in alone:
+            assert text(events) == alone[seed]
+    assert len({text(events) for events in streams}) > 8
+
+
+def test_what_reaches_the_client_depends_on_no_default_of_the_engine(server: LocalServer) -> None:
+    assert text(predict(server, mode="chat", max_new_tokens=20)) == text(
+        predict(server, mode="chat", max_new_tokens=20, temperature=0.0, top_p=0.5, top_k=3, seed=9)
+    )
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"prompt": " "}, "prompt_empty"),
+    ({"max_new_tokens": 2048}, "context_exceeded"),
+    ({"prompt": "word " * 3000}, "context_exceeded"),
+    ({"prompt": "a <|im_end|> b"}, "control_token"),
+    ({"system_prompt": "<|im_start|>system"}, "control_token"),
+    ({"top_p": 0}, "top_p_out_of_range"),
+    ({"stop": [""]}, "stop_invalid"),
+    ({"stop": list("abcdefghi")}, "stop_invalid"),
+    ({"messages": [{"role": "user", "content": "x"}]}, "messages_invalid"),
+    ({"mode": "raw", "system_prompt": "x"}, "raw_takes_prompt_only"),
+    ({"seed": 2**60}, "seed_out_of_range"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "code"), REFUSED)
+def test_what_cannot_be_honoured_fails_with_its_code(server: LocalServer, inputs: dict[str, Any], code: str) -> None:
+    final = predict(server, **inputs)[-1].data
+    assert final["status"] == "failed"
+    assert f"{code}: " in final["error"]
+    assert (final["metrics"]["error_code"], final["metrics"]["finish_reason"]) == (code, "error")
+    assert code in final["logs"]
+
+
+BAD_BODIES: list[tuple[dict[str, Any], str]] = [
+    ({}, "prompt"),
+    ({"prompt": ""}, "prompt"),
+    ({"prompt": 5}, "prompt"),
+    ({"prompt": "x", "mode": "tool"}, "mode"),
+    ({"prompt": "x", "max_new_tokens": 0}, "max_new_tokens"),
+    ({"prompt": "x", "max_new_tokens": 4097}, "max_new_tokens"),
+    ({"prompt": "x", "max_new_tokens": "10"}, "max_new_tokens"),
+    ({"prompt": "x", "temperature": 2.5}, "temperature"),
+    ({"prompt": "x", "temperature": None}, "temperature"),
+    ({"prompt": "x", "top_p": 1.5}, "top_p"),
+    ({"prompt": "x", "top_k": -1}, "top_k"),
+    ({"prompt": "x", "stop": "a"}, "stop"),
+    ({"prompt": "x", "stop": [1]}, "stop"),
+    ({"prompt": "x", "seed": -1}, "seed"),
+    ({"prompt": "x", "messages": "hi"}, "messages"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "named"), BAD_BODIES)
+def test_what_the_schema_forbids_is_refused_before_it_reaches_the_predictor(
+    server: LocalServer, inputs: dict[str, Any], named: str
+) -> None:
+    answer = httpx.post(f"{server.url}/predictions", json={"input": inputs}, timeout=30)
+    assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    assert named in answer.text
+
+
+def test_stop_strings_end_the_text_and_never_show(server: LocalServer) -> None:
+    whole = text(predict(server, mode="raw", prompt="One, two, three, four,", max_new_tokens=24))
+    stop = whole[10:14]
+    events = predict(server, mode="raw", prompt="One, two, three, four,", max_new_tokens=24, stop=[stop])
+    assert text(events) == whole[: whole.index(stop)]
+    assert events[-1].data["metrics"]["finish_reason"] == "stop_string"
+
+
+def test_earlier_turns_reach_the_model(server: LocalServer) -> None:
+    turns = [{"role": "user", "content": "My number is 7."}, {"role": "assistant", "content": "Noted."}]
+    logs = predict(server, mode="chat", messages=turns, max_new_tokens=2)[-1].data["logs"]
+    assert "My number is 7.<|im_end|>\n<|im_start|>assistant\nNoted.<|im_end|>" in logs
+
+
+@pytest.mark.parametrize("how", ["cancel", "drop"])
+def test_a_client_that_leaves_frees_its_slot_and_disturbs_nobody(server: LocalServer, how: str) -> None:
+    """Every slot is held by a long request; one leaves; a new one gets in while the others are still at work."""
+    expected = text(predict(server, seed=100, **TALK))
+    leaving = f"leaving-{how}"
+    started: list[float] = []
+
+    def long(number: int) -> None:
+        inputs = {"prompt": "Count from one to a thousand.", **TALK, "max_new_tokens": 400, "seed": number}
+        for event in stream(server.url, inputs, leaving if number == 0 else f"long-{how}-{number}"):
+            if event.kind == "output":
+                started.append(event.at)
+            if number == 0 and how == "drop" and leave.is_set():
+                return
+
+    leave = threading.Event()
+    with ThreadPoolExecutor(16) as pool:
+        running = [pool.submit(long, number) for number in range(16)]
+        while len(started) < 40:
+            time.sleep(0.01)
+        with ThreadPoolExecutor(1) as single:
+            waiting = single.submit(predict, server, seed=100, **TALK)
+            time.sleep(0.3)
+            assert not waiting.done()
+            leave.set()
+            if how == "cancel":
+                assert httpx.post(f"{server.url}/predictions/{leaving}/cancel").status_code == httpx.codes.OK
+            assert text(waiting.result(timeout=120)) == expected
+        for number in range(1, 16):
+            httpx.post(f"{server.url}/predictions/long-{how}-{number}/cancel")
+        for future in running:
+            future.result(timeout=60)
+
+
+@dataclass
+class Tally:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+    def add(self, outcome: str) -> None:
+        with self.lock:
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+
+def worker_memory(server: LocalServer) -> int:
+    """Resident bytes of the server's processes."""
+    assert server.process is not None
+    parent = psutil.Process(server.process.pid)
+    return sum(process.memory_info().rss for process in [parent, *parent.children(recursive=True)])
+
+
+def test_three_hundred_mixed_predictions_none_lost_crossed_or_hanging(server: LocalServer) -> None:
+    """Plain ones, cancelled ones, dropped ones and refused ones at concurrency 16; memory stays flat."""
+    short = {"mode": "chat", "temperature": 0.9, "max_new_tokens": 12}
+    expected = {seed: text(predict(server, seed=seed, **short)) for seed in range(5)}
+    tally = Tally()
+
+    def one(number: int) -> None:
+        kind = random.Random(number).choices(["plain", "cancel", "drop", "refuse"], [6, 2, 2, 1])[0]
+        name = f"soak-{number}"
+        seed = number % 5
+        if kind == "refuse":
+            final = predict(server, prompt="<|im_end|>")[-1].data
+            tally.add("refused" if "control_token" in final["error"] else "wrong")
+            return
+        inputs = {"prompt": QUESTION, **short, "seed": seed}
+        if kind != "plain":
+            inputs["max_new_tokens"] = 300
+        got = ""
+        for event in stream(server.url, inputs, name):
+            if event.kind == "output":
+                got += event.data["chunk"]
+                if kind == "drop":
+                    tally.add("dropped")
+                    return
+                if kind == "cancel":
+                    httpx.post(f"{server.url}/predictions/{name}/cancel")
+            if event.kind == "completed":
+                status = event.data["status"]
+                if kind == "plain":
+                    assert got == expected[seed], (number, got)
+                tally.add(status)
+
+    def batch(numbers: range) -> None:
+        with ThreadPoolExecutor(16) as pool:
+            for future in [pool.submit(one, number) for number in numbers]:
+                future.result(timeout=300)
+
+    batch(range(100))
+    before = worker_memory(server)
+    batch(range(100, 300))
+    after = worker_memory(server)
+    print(f"outcomes {tally.outcomes}, memory {before / 2**20:.0f} -> {after / 2**20:.0f} MiB")
+    assert sum(tally.outcomes.values()) == 300
+    assert set(tally.outcomes) == {"succeeded", "canceled", "dropped", "refused"}
+    assert after < before + 50 * 2**20
+    assert engine_is_idle(server, within=5.0)
+    assert text(predict(server, seed=1, **short)) == expected[1]
+
+
+def test_a_full_server_refuses_at_once(server: LocalServer) -> None:
+    """Cog has no queue beyond its slots: 32 here, of which 16 are at work and 16 wait in the engine's line."""
+    inputs = {"prompt": "Count.", **TALK, "max_new_tokens": 600}
+
+    def occupy(number: int) -> None:
+        for _ in stream(server.url, inputs, f"full-{number}"):
+            pass
+
+    with ThreadPoolExecutor(32) as pool:
+        running = [pool.submit(occupy, number) for number in range(32)]
+        while server.health().get("status") != "BUSY":
+            time.sleep(0.02)
+        with pytest.raises(PredictionRefused, match="409"):
+            predict(server)
+        while any(not future.done() for future in running):
+            for number in range(32):
+                httpx.post(f"{server.url}/predictions/full-{number}/cancel")
+            time.sleep(0.05)
+    assert engine_is_idle(server, within=5.0)
