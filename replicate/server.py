@@ -5,6 +5,7 @@ one, sends it one prediction and stops it again.
 """
 
 import argparse
+import json
 import os
 import signal
 import socket
@@ -31,7 +32,8 @@ class ServerFailed(Exception):
 class LocalServer:
     """Runs Cog's server as a child process: `with LocalServer(port=0) as server: ... server.url`.
 
-    `port` 0 takes a free one. `concurrency` None takes the Predictor's own. The server's log goes to `log`.
+    `port` 0 takes a free one. `concurrency` None takes the Predictor's own. The server's log goes to `log`,
+    and is removed after a run in which nothing went wrong.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class LocalServer:
         self.reference = reference
         self.port = port or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log = log or folder / ".cog" / "server.log"
+        self.log = log or folder / ".cog" / f"server-{self.port}.log"
         self._concurrency = concurrency
         self._environment = dict(environment or {})
         self._say = say
@@ -125,8 +127,9 @@ class LocalServer:
             _kill_group(process.pid)
             process.wait()
 
-    def tail(self, lines: int = 30) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+    def tail(self, lines: int = 40) -> str:
+        """The last lines of the server's log, as text: coglet writes each as a JSON object."""
+        return "\n".join(_message(line) for line in self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def __enter__(self) -> "LocalServer":
         try:
@@ -138,6 +141,8 @@ class LocalServer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+        if kind is None:
+            self.log.unlink(missing_ok=True)
 
 
 def _setup_lines(health: Mapping[str, object]) -> list[str]:
@@ -146,6 +151,13 @@ def _setup_lines(health: Mapping[str, object]) -> list[str]:
     logs = setup.get("logs", "") if isinstance(setup, dict) else ""
     lines = [line.removeprefix(SETUP_PREFIX) for line in logs.splitlines() if line.startswith(SETUP_PREFIX)]
     return [line for line in lines if "DeprecationWarning" not in line]
+
+
+def _message(line: str) -> str:
+    try:
+        return str(json.loads(line)["fields"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return line
 
 
 def _free_port() -> int:

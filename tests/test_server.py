@@ -73,9 +73,8 @@ def test_a_checkpoint_that_does_not_exist_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_stopping_the_server_stops_all_of_it(demo: Path, how: signal.Signals, tmp_path: Path) -> None:
-    with LocalServer() as probe:  # a free port, and proof that it can be served on
-        port = probe.port
+def test_stopping_the_server_stops_all_of_it(demo: Path, how: signal.Signals) -> None:
+    port = LocalServer().port  # a free one
     with command("--port", str(port)) as process:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
