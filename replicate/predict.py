@@ -37,16 +37,48 @@ class Predictor(BasePredictor):
     @concurrent(max=64)
     async def predict(
         self,
-        prompt: str = Input(description="The problem to solve, in English or Chinese, or with a base checkpoint the text to continue.", min_length=1),
-        mode: str = Input(description="How the prompt is put to the model. chat: as a question. cot: as a question, asking for steps and a boxed answer, as in the published results. raw: as it is. auto: raw for base checkpoints, cot for the others.", default="auto", choices=["auto", "chat", "cot", "raw"]),
-        system_prompt: str = Input(description="A text before the conversation. The authors of DeepSeekMath advise against one: leave it empty unless you know why.", default=""),
-        messages: list[dict] = Input(description="Earlier turns of the conversation, oldest first, each with role (user or assistant) and content. The prompt is the next user turn.", default=[]),
-        max_new_tokens: int = Input(description="The most tokens to generate. The published results allow 1024. Prompt and completion together must fit the context of 4096.", default=1024, ge=1, le=4096),
-        temperature: float | None = Input(description="Randomness. Empty or 0 is greedy, as published; 0.7 suits several different attempts.", default=None, ge=0.0, le=2.0),
-        top_p: float = Input(description="Keep only the likeliest tokens that together reach this probability. Over 0, and 1 keeps all. No effect on greedy decoding.", default=0.95, ge=0.0, le=1.0),
+        prompt: str = Input(
+            description="The problem to solve, in English or Chinese, or with a base checkpoint the text to continue.",
+            min_length=1,
+        ),
+        mode: str = Input(
+            description="How the prompt is put to the model. chat: as a question. cot: as a question, asking for steps and a boxed answer, as in the published results. raw: as it is. auto: raw for base checkpoints, cot for the others.",
+            default="auto",
+            choices=["auto", "chat", "cot", "raw"],
+        ),
+        system_prompt: str = Input(
+            description="A text before the conversation. The authors of DeepSeekMath advise against one: leave it empty unless you know why.",
+            default="",
+        ),
+        messages: list[dict] = Input(  # type: ignore[type-arg]  # Cog knows no dict[str, str]
+            description="Earlier turns of the conversation, oldest first, each with role (user or assistant) and content. The prompt is the next user turn.",
+            default=[],
+        ),
+        max_new_tokens: int = Input(
+            description="The most tokens to generate. The published results allow 1024. Prompt and completion together must fit the context of 4096.",
+            default=1024,
+            ge=1,
+            le=4096,
+        ),
+        temperature: float | None = Input(
+            description="Randomness. Empty or 0 is greedy, as published; 0.7 suits several different attempts.",
+            default=None,
+            ge=0.0,
+            le=2.0,
+        ),
+        top_p: float = Input(
+            description="Keep only the likeliest tokens that together reach this probability. Over 0, and 1 keeps all. No effect on greedy decoding.",
+            default=0.95,
+            ge=0.0,
+            le=1.0,
+        ),
         top_k: int = Input(description="Keep only this many of the likeliest tokens. 0 is off.", default=0, ge=0),
-        stop: list[str] = Input(description="Up to 8 texts that end the completion where the first of them would appear.", default=[]),
-        seed: int | None = Input(description="The same seed gives the same completion. Empty: one is drawn and reported.", default=None, ge=0),
+        stop: list[str] = Input(
+            description="Up to 8 texts that end the completion where the first of them would appear.", default=[]
+        ),
+        seed: int | None = Input(
+            description="The same seed gives the same completion. Empty: one is drawn and reported.", default=None, ge=0
+        ),
     ) -> ConcatenateIterator[str]:
         """Streams the completion."""
         inputs = {name: value for name, value in locals().items() if name != "self"}

@@ -76,7 +76,9 @@ async def build(request: Request, style: PromptStyle, tokenizer: Tokenizer) -> P
         ids = await tokenizer.encode(request.prompt, control=False)
         return Prompt(mode, request.prompt, _with_bos(ids, tokenizer))
     if not template:
-        raise ServiceError("no_chat_template", f"Mode {mode} needs a chat template and the checkpoint has none. Use raw.")
+        raise ServiceError(
+            "no_chat_template", f"Mode {mode} needs a chat template and the checkpoint has none. Use raw."
+        )
     await _refuse_control_tokens(request, tokenizer)
     question = request.prompt.strip()
     if mode == "cot" and "\\boxed" not in question:

@@ -124,7 +124,7 @@ def _turns(messages: list[dict[str, Any]]) -> tuple[Turn, ...]:
             hint = " Put a system text into system_prompt." if message["role"] == "system" else ""
             raise ServiceError(
                 "messages_invalid",
-                f"{where} has the role {message['role']!r} where {expected!r} is due: turns alternate, user first.{hint}",
+                f"{where} has the role {message['role']!r} where {expected!r} is due: the roles alternate.{hint}",
             )
         if not isinstance(message["content"], str) or not message["content"].strip():
             raise ServiceError("messages_invalid", f"{where} has no text in its content.")

@@ -5,6 +5,7 @@ one, sends it one prediction and stops it again.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -139,7 +140,9 @@ class LocalServer:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
         if kind is None:
             self.log.unlink(missing_ok=True)
@@ -168,10 +171,8 @@ def _free_port() -> int:
 
 
 def _kill_group(leader: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _to_terminal(line: str) -> None:

@@ -20,7 +20,9 @@ def inputs() -> str:
     for name, field in properties:
         choices = components[name]["enum"] if "allOf" in field else None
         default = "required" if "default" not in field else f"`{json.dumps(field['default'])}`"
-        rows.append(f"| `{name}` | {_type(field, choices)} | {default} | {_limits(field, choices)} | {field['description']} |")
+        rows.append(
+            f"| `{name}` | {_type(field, choices)} | {default} | {_limits(field, choices)} | {field['description']} |"
+        )
     return "\n".join(rows)
 
 
@@ -43,7 +45,9 @@ def _limits(field: dict[str, Any], choices: list[str] | None) -> str:
 
 
 def errors() -> str:
-    return "\n".join(["| code | meaning |", "|---|---|", *(f"| `{code}` | {meaning} |" for code, meaning in CODES.items())])
+    return "\n".join(
+        ["| code | meaning |", "|---|---|", *(f"| `{code}` | {meaning} |" for code, meaning in CODES.items())]
+    )
 
 
 def checkpoints() -> str:
@@ -58,9 +62,9 @@ TABLES = {"inputs": inputs, "errors": errors, "checkpoints": checkpoints}
 def filled(text: str) -> str:
     """`text` with every table between its marks made anew."""
     for name, table in TABLES.items():
-        mark = re.compile(f"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-        assert mark.search(text), f"README.md has no place for the {name} table"
-        text = mark.sub(lambda found, made=table(): found[1] + made + found[2], text)  # type: ignore[misc]
+        found = re.search(f"(<!-- {name} -->\n).*?(\n<!-- end -->)", text, re.DOTALL)
+        assert found, f"README.md has no place for the {name} table"
+        text = text.replace(found[0], found[1] + table() + found[2])
     return text
 
 

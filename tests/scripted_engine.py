@@ -4,28 +4,31 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from replicate.engines.gate import Gate
-from replicate.engines.protocol import Delta
+from replicate.engines.protocol import Delta, Tokenizer
 from replicate.sampling import Sampling
 
 Step = str | float | Exception | None  # a token's text, a pause in seconds, a fault, None for a sign of life
+
+
+CONTROL = {"<|end|>": 1, "<|bos|>": 2}
 
 
 class CharacterTokenizer:
     """One token a character; the tokens of `<|end|>` and `<|bos|>` are 1 and 2."""
 
     bos: int | None = 2
-    bos_text, eos_text = "<|bos|>", "<|end|>"
+    bos_text: str = "<|bos|>"
+    eos_text: str = "<|end|>"
     chat_template: str | None = None
-    CONTROL = {"<|end|>": 1, "<|bos|>": 2}
 
     async def encode(self, text: str, *, control: bool) -> list[int]:
         if control:
-            for name, token in self.CONTROL.items():
+            for name, token in CONTROL.items():
                 text = text.replace(name, chr(token))
         return [ord(letter) for letter in text]
 
     async def piece(self, token: int) -> str:
-        return next((name for name, control in self.CONTROL.items() if control == token), chr(token))
+        return next((name for name, control in CONTROL.items() if control == token), chr(token))
 
 
 class ScriptedEngine:
@@ -40,7 +43,7 @@ class ScriptedEngine:
         self.script = script
         self.context = context
         self.gate = Gate(slots, slots * context)
-        self.tokenizer = CharacterTokenizer()
+        self.tokenizer: Tokenizer = CharacterTokenizer()
         self.working = 0
         self.released = 0
 

@@ -178,5 +178,5 @@ def test_a_full_server_says_so_at_once(counting: Counting) -> None:
         while counting.server.health().get("status") != "BUSY":
             time.sleep(0.01)
         with pytest.raises(PredictionRefused, match="409"):
-            counting.events(name="one too many")
+            next(stream(counting.url, {"name": "one too many"}, patience=0.0))
         assert all(future.exception() is None for future in running)

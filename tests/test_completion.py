@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from contextlib import aclosing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -184,4 +185,4 @@ async def test_text_is_sent_as_soon_as_it_is_there() -> None:
     engine = ScriptedEngine(lambda prompt, sampling: ("a", 0.1, "b", 0.1, "c"))
     async for _ in complete(engine, Prompt("raw", "x", (1,)), Sampling(stop=("zzz",)), Metrics("s", "s")):
         arrivals.append(time.perf_counter())
-    assert [round(later - earlier, 1) for earlier, later in zip(arrivals, arrivals[1:], strict=False)] == [0.1, 0.1]
+    assert [round(later - earlier, 1) for earlier, later in pairwise(arrivals)] == [0.1, 0.1]

@@ -74,7 +74,9 @@ async def test_a_long_prompt_is_read_the_same_beside_others(engine: LlamaCppEngi
     sampling = replace(TALK, max_new_tokens=24)
     assert len(await chat(engine, long)) > 600
     alone = await text(engine, long, sampling)
-    beside = await asyncio.gather(text(engine, long, sampling), *(text(engine, question, TALK) for question in QUESTIONS))
+    beside = await asyncio.gather(
+        text(engine, long, sampling), *(text(engine, question, TALK) for question in QUESTIONS)
+    )
     assert beside[0] == alone
 
 
@@ -208,7 +210,12 @@ async def test_the_kv_cache_is_bounded_by_memory(demo: Path, monkeypatch: pytest
 
 async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, demo: Path) -> None:
     good = demo.read_bytes()[:3_000_000]
-    for name, content in {"empty": b"", "text": b"hello, world", "short": good[:1000], "version": b"GGUF\x09" + good[5:]}.items():
+    for name, content in {
+        "empty": b"",
+        "text": b"hello, world",
+        "short": good[:1000],
+        "version": b"GGUF\x09" + good[5:],
+    }.items():
         path = tmp_path / f"{name}.gguf"
         path.write_bytes(content)
         with pytest.raises(ServiceError, match="checkpoint_unusable"):
@@ -221,6 +228,11 @@ async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, demo: Pat
 
 async def test_the_header_is_read_as_the_format_says(demo: Path) -> None:
     header = read_header(demo)
-    assert (header.context, header.bos_text, header.eos_text, header.add_bos) == (8192, "<|im_start|>", "<|im_end|>", False)
+    assert (header.context, header.bos_text, header.eos_text, header.add_bos) == (
+        8192,
+        "<|im_start|>",
+        "<|im_end|>",
+        False,
+    )
     assert header.kv_values_per_token == 30 * 2 * 3 * 64
     assert json.dumps(header.chat_template)

@@ -19,8 +19,9 @@ from transformers.generation.continuous_batching.offloading_manager import Offlo
 
 from replicate.engines import transformers as module
 from replicate.engines.gumbel import NO_NOISE, GumbelProcessor, gumbel_noise, step_key
+from replicate.engines.hf_tokenizer import Detokenizer, HFTokenizer
 from replicate.engines.protocol import Delta, Engine
-from replicate.engines.transformers import Detokenizer, HFTokenizer, TransformersEngine
+from replicate.engines.transformers import TransformersEngine
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
 from tests.tiny_llama import BOS, EOS, make_tiny_llama

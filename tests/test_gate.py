@@ -18,7 +18,7 @@ async def settle() -> None:
 
 
 async def test_requests_enter_in_order_as_slots_become_free() -> None:
-    gate, entered = Gate(2, 100), []
+    gate, entered = Gate(2, 100), list[str]()
     leave = {name: asyncio.Event() for name in "abcd"}
     tasks = {name: asyncio.create_task(worker(gate, name, 10, entered, leave[name])) for name in "abcd"}
     await settle()
@@ -37,7 +37,7 @@ async def test_requests_enter_in_order_as_slots_become_free() -> None:
 
 
 async def test_a_large_request_is_not_overtaken() -> None:
-    gate, entered = Gate(8, 100), []
+    gate, entered = Gate(8, 100), list[str]()
     leave = asyncio.Event()
     sizes = {"first": 60, "large": 90, "small": 10}
     tasks = [asyncio.create_task(worker(gate, name, size, entered, leave)) for name, size in sizes.items()]
@@ -49,7 +49,7 @@ async def test_a_large_request_is_not_overtaken() -> None:
 
 
 async def test_one_who_leaves_the_line_holds_nobody_up() -> None:
-    gate, entered = Gate(1, 100), []
+    gate, entered = Gate(1, 100), list[str]()
     leave = asyncio.Event()
     tasks = [asyncio.create_task(worker(gate, name, 1, entered, leave)) for name in "abc"]
     await settle()
@@ -64,7 +64,7 @@ async def test_one_who_leaves_the_line_holds_nobody_up() -> None:
 
 async def test_cancelling_in_the_same_moment_as_being_admitted_gives_the_slot_back() -> None:
     for cancel_first in (True, False):
-        gate, entered = Gate(1, 100), []
+        gate, entered = Gate(1, 100), list[str]()
         leave = asyncio.Event()
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(gate.enter(1))

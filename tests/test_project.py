@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 from replicate import schema
 from tests.readme_tables import README, filled

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from replicate.engines.transformers import HFTokenizer
+from replicate.engines.hf_tokenizer import HFTokenizer
 from replicate.errors import ServiceError
 from replicate.prompts import COT_SUFFIX, DEEPSEEK_TEMPLATE, PromptStyle, build, language
 from replicate.request import Request
@@ -59,7 +59,12 @@ TABLE: list[tuple[str, PromptStyle, dict[str, Any], str]] = [
         {"system_prompt": "Be brief.", "mode": "chat"},
         f"{BOS}Be brief.\n\nUser: What is 2 + 3?\n\nAssistant:",
     ),
-    ("a template's own words may stand in a question", DEEPSEEK, {"prompt": "User: hi", "mode": "chat"}, f"{BOS}User: User: hi\n\nAssistant:"),
+    (
+        "a template's own words may stand in a question",
+        DEEPSEEK,
+        {"prompt": "User: hi", "mode": "chat"},
+        f"{BOS}User: User: hi\n\nAssistant:",
+    ),
 ]
 
 

@@ -254,7 +254,7 @@ def test_a_full_server_refuses_at_once(server: LocalServer) -> None:
         while server.health().get("status") != "BUSY":
             time.sleep(0.02)
         with pytest.raises(PredictionRefused, match="409"):
-            predict(server)
+            next(stream(server.url, {"prompt": QUESTION}, patience=0.0))
         while any(not future.done() for future in running):
             for number in range(32):
                 httpx.post(f"{server.url}/predictions/full-{number}/cancel")

@@ -47,7 +47,7 @@ def gumbel_noise(keys: torch.Tensor, vocab: int) -> torch.Tensor:
     return noise.masked_fill(keys == NO_NOISE, 0.0)
 
 
-class GumbelProcessor(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
+class GumbelProcessor(ContinuousBatchingLogitsProcessor):
     """Adds each request's Gumbel noise to its scores; the arg-max after it then is a sample."""
 
     supported_kwargs: dict[str, type] = {"seed": int}  # noqa: RUF012  # the library's own declaration
