@@ -3,6 +3,7 @@
 NOTE: Cog reads the signature without running it, so inputs are literals on one line each (see `schema.py`).
 """
 
+import asyncio
 import logging
 import os
 import sys
@@ -28,6 +29,8 @@ class Predictor(BasePredictor):
         except Exception:
             _say(traceback.format_exc())  # Cog keeps only the last line of a setup that failed
             raise
+        finally:
+            await asyncio.sleep(0.1)  # coglet drops lines that are printed right before setup ends
 
     async def healthcheck(self) -> bool:
         """Asks the engine."""
