@@ -62,6 +62,7 @@ def test_sixteen_clients_see_their_own_text_arrive_live(server: LocalServer) -> 
         assert events[-1].data["status"] == "succeeded"
         assert events[-1].data["metrics"]["seed"] == seed
         arrivals = [event.at - started for event in events if event.kind == "output"]
+        print(f"seed {seed:2}: chunks at " + " ".join(f"{at:.2f}" for at in arrivals) + " s")
         assert arrivals[0] < 0.7 * took
         assert arrivals[-1] - arrivals[0] > 0.2 * (events[-1].at - started)
         if seed in alone:
@@ -141,38 +142,75 @@ def test_earlier_turns_reach_the_model(server: LocalServer) -> None:
     assert "My number is 7.<|im_end|>\n<|im_start|>assistant\nNoted.<|im_end|>" in logs
 
 
-@pytest.mark.parametrize("how", ["cancel", "drop"])
-def test_a_client_that_leaves_frees_its_slot_and_disturbs_nobody(server: LocalServer, how: str) -> None:
-    """Every slot is held by a long request; one leaves; a new one gets in while the others are still at work."""
-    expected = text(predict(server, seed=100, **TALK))
-    leaving = f"leaving-{how}"
-    started: list[float] = []
+LONG = {"prompt": "Count from one to a thousand.", **TALK, "max_new_tokens": 800}
 
-    def long(number: int) -> None:
-        inputs = {"prompt": "Count from one to a thousand.", **TALK, "max_new_tokens": 400, "seed": number}
-        for event in stream(server.url, inputs, leaving if number == 0 else f"long-{how}-{number}"):
+
+class Crowd:
+    """Long predictions that are all generating, to be ended one by one or at the end of the `with` block."""
+
+    def __init__(self, server: LocalServer, names: list[str]) -> None:
+        self.server, self.names = server, names
+        self.generating = {name: threading.Event() for name in names}
+        self.leave = {name: threading.Event() for name in names}
+        self.ended: dict[str, Event] = {}
+        self.pool = ThreadPoolExecutor(len(names))
+
+    def _one(self, name: str) -> None:
+        for event in stream(self.server.url, LONG | {"seed": len(name)}, name):
             if event.kind == "output":
-                started.append(event.at)
-            if number == 0 and how == "drop" and leave.is_set():
+                self.generating[name].set()
+            if self.leave[name].is_set():
                 return
+            if event.kind == "completed":
+                self.ended[name] = event
 
-    leave = threading.Event()
-    with ThreadPoolExecutor(16) as pool:
-        running = [pool.submit(long, number) for number in range(16)]
-        while len(started) < 40:
-            time.sleep(0.01)
-        with ThreadPoolExecutor(1) as single:
-            waiting = single.submit(predict, server, seed=100, **TALK)
-            time.sleep(0.3)
-            assert not waiting.done()
-            leave.set()
-            if how == "cancel":
-                assert httpx.post(f"{server.url}/predictions/{leaving}/cancel").status_code == httpx.codes.OK
-            assert text(waiting.result(timeout=120)) == expected
-        for number in range(1, 16):
-            httpx.post(f"{server.url}/predictions/long-{how}-{number}/cancel")
-        for future in running:
-            future.result(timeout=60)
+    def cancel(self, name: str) -> None:
+        httpx.post(f"{self.server.url}/predictions/{name}/cancel")
+
+    def __enter__(self) -> "Crowd":
+        self.running = {name: self.pool.submit(self._one, name) for name in self.names}
+        for name in self.names:
+            assert self.generating[name].wait(120), name
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for name in self.names:
+            self.cancel(name)
+        self.pool.shutdown()
+
+
+def test_a_cancelled_prediction_ends_within_a_step_of_the_engine(server: LocalServer) -> None:
+    """It ends when the engine has let go: the slot is free by then. The others go on."""
+    leaving = [f"leaving-{number}" for number in range(8)]
+    with Crowd(server, leaving + [f"staying-{number}" for number in range(8)]) as crowd:
+        took = []
+        for name in leaving:
+            started = time.perf_counter()
+            crowd.cancel(name)
+            crowd.running[name].result(timeout=60)
+            took.append(crowd.ended[name].at - started)
+            assert crowd.ended[name].data["status"] == "canceled"
+            assert crowd.ended[name].data["metrics"]["finish_reason"] == "cancelled"
+        print("from cancel to end: " + " ".join(f"{1000 * seconds:.0f}" for seconds in took) + " ms")
+        assert not any(crowd.running[name].done() for name in crowd.names if name not in leaving)
+    assert sorted(took)[len(took) // 2] < 1.0  # a step on a machine that is ten times slower
+
+
+@pytest.mark.parametrize("how", ["cancel", "drop"])
+def test_a_client_that_leaves_lets_the_next_one_in(server: LocalServer, how: str) -> None:
+    """Every slot is held by a long request; one client leaves; the one in line gets its slot."""
+    expected = text(predict(server, seed=100, **TALK))
+    names = [f"{how}-{number}" for number in range(16)]
+    with Crowd(server, names) as crowd, ThreadPoolExecutor(1) as single:
+        waiting = single.submit(predict, server, seed=100, **TALK)
+        time.sleep(0.5)
+        assert not waiting.done()
+        if how == "cancel":
+            crowd.cancel(names[0])
+        else:
+            crowd.leave[names[0]].set()
+        assert text(waiting.result(timeout=120)) == expected
+        assert not any(crowd.running[name].done() for name in names[1:])
 
 
 @dataclass

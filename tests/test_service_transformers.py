@@ -69,4 +69,6 @@ def test_the_server_ends_by_itself_when_told_to(tmp_path_factory: pytest.TempPat
         started = time.monotonic()
         parent.terminate()
         gone, alive = psutil.wait_procs([parent, *children], timeout=10)
-    assert not alive, f"{len(alive)} of {len(gone) + len(alive)} processes ran on for {time.monotonic() - started:.0f} s"
+    assert not alive, (
+        f"{len(alive)} of {len(gone) + len(alive)} processes ran on for {time.monotonic() - started:.0f} s"
+    )
