@@ -16,7 +16,8 @@ all := .venv/.all
 .PHONY: predict serve schema test lint format setup setup-all clean
 
 predict: $(run)
-	@$(venv)/python -m replicate.server "$$PROMPT" $(INPUTS)
+	@$(venv)/python -m replicate.server -- "$$PROMPT" $(INPUTS)
+override PROMPT := $(value PROMPT)# as it was typed: make would take the dollars of $x^2$ for its own
 export PROMPT
 
 serve: $(run)

@@ -16,7 +16,7 @@ from pathlib import Path
 from replicate.errors import ServiceError
 from replicate.prompts import DEEPSEEK_TEMPLATE, PromptStyle
 
-WEIGHTS = Path("weights")
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 MATH_LICENCE = "DeepSeek model licence (LICENSE-MODEL), use restrictions"
 
 
@@ -128,13 +128,16 @@ def fetch(checkpoint: Checkpoint, say: Callable[[str], None] = print) -> Path:
 
 def _download(hub: Hub, folder: Path) -> None:
     """The hub's own client resumes in the `.part` folder; only a finished one gets its name."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+    import huggingface_hub
 
     part = folder.with_name(folder.name + ".part")
     try:
-        snapshot_download(hub.repository, revision=hub.revision, local_dir=part, ignore_patterns=["*.md", ".*"])
-    except (HfHubHTTPError, OSError) as error:
+        files = huggingface_hub.list_repo_files(hub.repository, revision=hub.revision)
+        weights = "*.safetensors" if any(file.endswith(".safetensors") for file in files) else "*.bin"
+        huggingface_hub.snapshot_download(
+            hub.repository, revision=hub.revision, local_dir=part, allow_patterns=["*.json", "*.model", weights]
+        )
+    except Exception as error:  # the hub's client lets faults of three libraries through
         raise ServiceError(
             "checkpoint_unusable",
             f"{hub.repository} could not be downloaded from the model hub ({type(error).__name__}). "

@@ -40,9 +40,10 @@ def stream(
     body: dict[str, Any] = {"input": inputs} | ({"id": prediction_id} if prediction_id else {})
     deadline = time.monotonic() + patience
     while True:
-        with httpx.stream(
-            "POST", f"{url}/predictions", json=body, headers={"Accept": "text/event-stream"}, timeout=TIMEOUT
-        ) as response:
+        with (
+            httpx.Client(timeout=TIMEOUT, trust_env=False) as http,  # no proxy stands before this machine
+            http.stream("POST", f"{url}/predictions", json=body, headers={"Accept": "text/event-stream"}) as response,
+        ):
             if response.status_code == httpx.codes.OK:
                 yield from _events(response)
                 return
@@ -54,11 +55,19 @@ def stream(
 
 def _events(response: httpx.Response) -> Iterator[Event]:
     kind = ""
-    for line in response.iter_lines():
+    for line in _lines(response):
         if line.startswith("event:"):
             kind = line.removeprefix("event:").strip()
         elif line.startswith("data:"):
             yield Event(kind, json.loads(line.removeprefix("data:")), time.perf_counter())
+
+
+def _lines(response: httpx.Response) -> Iterator[str]:
+    """Lines end with a line feed alone: httpx's own `iter_lines` also cuts at U+2028 inside a JSON string."""
+    rest = b""
+    for data in response.iter_bytes():
+        *lines, rest = (rest + data).split(b"\n")
+        yield from (line.decode() for line in lines)
 
 
 def show(url: str, inputs: dict[str, Any]) -> int:

@@ -14,20 +14,30 @@ from replicate.stop_strings import StopStrings
 STALL_SECONDS = 120.0  # an engine that is silent for longer is taken for dead: even a 7B on a CPU speaks sooner
 
 
+def require_room(prompt_tokens: int, max_new_tokens: int, context: int) -> None:
+    """Raises ServiceError("context_exceeded") where prompt and completion don't fit the context together."""
+    room = context - prompt_tokens
+    if max_new_tokens <= room:
+        return
+    advice = f"Lower max_new_tokens to {room} or less, or shorten the prompt." if room > 0 else "Shorten the prompt."
+    raise ServiceError(
+        "context_exceeded",
+        f"The prompt has {prompt_tokens} tokens and max_new_tokens is {max_new_tokens}: together "
+        f"{prompt_tokens + max_new_tokens}, over the context of {context} tokens. {advice}",
+    )
+
+
 async def complete(
     engine: Engine, prompt: Prompt, sampling: Sampling, metrics: Metrics, stall_seconds: float = STALL_SECONDS
 ) -> AsyncGenerator[str, None]:
     """Streams the completion of `prompt` in pieces of whole characters, and keeps `metrics` up to date.
 
-    Closing it at any point frees the engine. Raises ServiceError: `context_exceeded` before any work,
+    Call `require_room` first. Closing the stream at any point frees the engine. Raises ServiceError:
     `engine_stalled` when the engine falls silent, or what the engine raises.
     """
-    need = len(prompt.ids) + sampling.max_new_tokens
-    if need > engine.context:
-        raise ServiceError("context_exceeded", _too_long(len(prompt.ids), sampling.max_new_tokens, engine.context))
     stops = StopStrings(sampling.stop)
     async with (
-        engine.gate.enter(need),
+        engine.gate.enter(len(prompt.ids) + sampling.max_new_tokens),
         aclosing(engine.generate(prompt.ids, sampling)) as stream,
         aclosing(_alive(stream, stall_seconds)) as deltas,
     ):
@@ -59,12 +69,3 @@ async def _alive(stream: AsyncGenerator[Delta, None], stall_seconds: float) -> A
                 "Send it again; if that fails too, restart the service.",
             ) from error
         yield delta
-
-
-def _too_long(prompt_tokens: int, max_new_tokens: int, context: int) -> str:
-    room = context - prompt_tokens
-    advice = f"Lower max_new_tokens to {room} or less, or shorten the prompt." if room > 0 else "Shorten the prompt."
-    return (
-        f"The prompt has {prompt_tokens} tokens and max_new_tokens is {max_new_tokens}: together "
-        f"{prompt_tokens + max_new_tokens}, over the context of {context} tokens. {advice}"
-    )

@@ -1,11 +1,10 @@
 """What Cog loads: its inputs in, a stream out. Everything else is in the modules beside this file.
 
-NOTE: Cog reads the signature without running it, so inputs are literals on one line each (see `schema.py`).
+NOTE: Cog reads the signature without running it, so inputs are literals on one line each (see `schema/`).
 """
 
 import asyncio
 import logging
-import os
 import sys
 import traceback
 
@@ -13,6 +12,7 @@ from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 
 from replicate import cog_stream
 from replicate.service import Service
+from replicate.settings import Settings
 
 cog_stream.install()
 
@@ -25,7 +25,7 @@ class Predictor(BasePredictor):
         logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s", force=True)
         logging.getLogger("httpx").setLevel(logging.WARNING)
         try:
-            self.service = await Service.open(os.environ.get("CHECKPOINT") or "rl", _say)
+            self.service = await Service.open(Settings.read(), _say)
         except Exception:
             _say(traceback.format_exc())  # Cog keeps only the last line of a setup that failed
             raise

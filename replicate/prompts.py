@@ -7,12 +7,15 @@ on GSM8K, the missing suffix about 4 points on MATH. Strings and rules are those
 Covers: modes, suffixes, templates, BOS, control tokens. Does not: the context's length (`completion.py`).
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 from typing import Literal, NoReturn
 
-from jinja2 import Environment, TemplateError
+from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from replicate.engines.protocol import Tokenizer
@@ -73,8 +76,7 @@ async def build(request: Request, style: PromptStyle, tokenizer: Tokenizer) -> P
                 "This request is sent as it is (mode raw, which auto means for a base checkpoint), so there is no "
                 "place for system_prompt or messages. Leave them out, or use mode chat.",
             )
-        ids = await tokenizer.encode(request.prompt, control=False)
-        return Prompt(mode, request.prompt, _with_bos(ids, tokenizer))
+        return _prompt(mode, request.prompt, await tokenizer.encode(request.prompt, control=False), tokenizer)
     if not template:
         raise ServiceError(
             "no_chat_template", f"Mode {mode} needs a chat template and the checkpoint has none. Use raw."
@@ -84,8 +86,7 @@ async def build(request: Request, style: PromptStyle, tokenizer: Tokenizer) -> P
     if mode == "cot" and "\\boxed" not in question:
         question = (question + COT_SUFFIX[language(question)]).strip()
     text = _render(template, request, question, tokenizer)
-    ids = await tokenizer.encode(text, control=True)
-    return Prompt(mode, text, _with_bos(ids, tokenizer))
+    return _prompt(mode, text, await tokenizer.encode(text, control=True), tokenizer)
 
 
 def language(question: str) -> Language:
@@ -99,11 +100,11 @@ def language(question: str) -> Language:
     return "zh" if characters > words and not re.search(r"[\u3041-\u30ff]", prose) else "en"
 
 
-def _with_bos(ids: list[int], tokenizer: Tokenizer) -> tuple[int, ...]:
-    """One BOS, whether or not the template has written it already."""
+def _prompt(mode: Literal["chat", "cot", "raw"], text: str, ids: list[int], tokenizer: Tokenizer) -> Prompt:
+    """One BOS leads, whether or not the template has written it already."""
     if tokenizer.bos is None or ids[:1] == [tokenizer.bos]:
-        return tuple(ids)
-    return (tokenizer.bos, *ids)
+        return Prompt(mode, text, tuple(ids))
+    return Prompt(mode, tokenizer.bos_text + text, (tokenizer.bos, *ids))
 
 
 async def _refuse_control_tokens(request: Request, tokenizer: Tokenizer) -> None:
@@ -128,21 +129,18 @@ def _render(template: str, request: Request, question: str, tokenizer: Tokenizer
     if request.system_prompt:
         messages.insert(0, {"role": "system", "content": request.system_prompt})
     try:
-        return (
-            _environment()
-            .from_string(template)
-            .render(
-                messages=messages,
-                bos_token=tokenizer.bos_text,
-                eos_token=tokenizer.eos_text,
-                add_generation_prompt=True,
-            )
+        return _compiled(template).render(
+            messages=messages,
+            bos_token=tokenizer.bos_text,
+            eos_token=tokenizer.eos_text,
+            add_generation_prompt=True,
         )
     except Exception as error:  # a template is a program that came with the checkpoint: it may raise anything
         raise ServiceError("template_failed", f"The checkpoint's chat template failed: {error}.") from error
 
 
-def _environment() -> Environment:
+@lru_cache(maxsize=4)
+def _compiled(template: str) -> Template:
     """The settings that chat templates are written for (transformers' `apply_chat_template`)."""
 
     def raise_exception(message: str) -> NoReturn:
@@ -151,5 +149,7 @@ def _environment() -> Environment:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
+    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
     environment.globals["raise_exception"] = raise_exception
-    return environment
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment.from_string(template)

@@ -11,6 +11,7 @@ from replicate.sampling import Sampling
 MAX_NEW_TOKENS = 4096
 MAX_STOP_STRINGS = 8
 MAX_SEED = 2**53 - 1  # the largest integer that JSON carries exactly in every client
+MAX_CHARACTERS = 100_000  # of one text: 4096 tokens hold less, and tokenising millions takes seconds
 DRAWN_SEEDS = 2**31  # seeds we draw ourselves are short enough to type
 
 Mode = Literal["auto", "chat", "cot", "raw"]
@@ -138,9 +139,11 @@ def _turns(messages: list[dict[str, Any]]) -> tuple[Turn, ...]:
 
 
 def _text(name: str, value: str) -> None:
-    """A lone surrogate can be written in JSON but is no character: no tokenizer and no UTF-8 stream carries it."""
+    """Neither too long nor half a character: JSON can hold a lone surrogate, but no UTF-8 stream carries it."""
     if not isinstance(value, str):
         raise ServiceError("text_invalid", f"{name} is {type(value).__name__}, not a string.")
+    if len(value) > MAX_CHARACTERS:
+        raise ServiceError("text_too_long", f"{name} has {len(value)} characters. Send at most {MAX_CHARACTERS}.")
     lone = next((place for place, letter in enumerate(value) if "\ud800" <= letter <= "\udfff"), None)
     if lone is not None:
         raise ServiceError(

@@ -56,6 +56,7 @@ class LocalServer:
         self._concurrency = concurrency
         self._environment = dict(environment or {})
         self._say = say
+        self.keep_log = False
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "LocalServer":
@@ -109,8 +110,8 @@ class LocalServer:
     def health(self) -> dict[str, object]:
         """What /health-check says, or nothing while the server does not answer yet."""
         try:
-            answer: dict[str, object] = httpx.get(f"{self.url}/health-check", timeout=10.0).json()
-        except httpx.HTTPError:
+            answer: dict[str, object] = httpx.get(f"{self.url}/health-check", timeout=10.0, trust_env=False).json()
+        except (httpx.HTTPError, ValueError):
             return {}
         return answer
 
@@ -144,7 +145,7 @@ class LocalServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        if kind is None:
+        if not self.keep_log and (kind is None or kind in (KeyboardInterrupt, SystemExit)):
             self.log.unlink(missing_ok=True)
 
 
@@ -183,7 +184,11 @@ def _predict(prompt: str, settings: list[str]) -> int:
     inputs = client.parse_inputs(prompt, settings)
     with LocalServer(say=_to_terminal) as server:
         _to_terminal("")
-        return client.show(server.url, inputs)
+        status = client.show(server.url, inputs)
+        if status:
+            server.keep_log = True
+            _to_terminal(f"the server's log: {server.log}")
+        return status
 
 
 def _serve(port: int) -> int:
@@ -199,7 +204,8 @@ def main() -> int:
     parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
     parser.add_argument("--port", type=int, default=5000)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
     try:
         return _predict(options.prompt, options.settings) if options.prompt is not None else _serve(options.port)
     except (ServerFailed, client.PredictionRefused, httpx.HTTPError) as error:

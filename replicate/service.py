@@ -9,13 +9,14 @@ from typing import Any
 
 from replicate import prompts
 from replicate.checkpoints import Checkpoint, fetch, find
-from replicate.completion import complete
+from replicate.completion import complete, require_room
 from replicate.engines import open_engine
 from replicate.engines.protocol import Engine
 from replicate.errors import ServiceError
 from replicate.metrics import Metrics
 from replicate.request import Request
 from replicate.sampling import Sampling
+from replicate.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ class Service:
         self.engine = engine
 
     @classmethod
-    async def open(cls, name: str, say: Callable[[str], None]) -> "Service":
-        """Finds, loads and warms up the checkpoint called `name`; `say` gets a line for each step, with its time."""
+    async def open(cls, settings: Settings, say: Callable[[str], None]) -> "Service":
+        """Finds, loads and warms up the checkpoint; `say` gets a line for each step, with its time."""
         clock = time.perf_counter()
 
         def step(text: str) -> None:
@@ -41,11 +42,11 @@ class Service:
             say(f"{text} ({now - clock:.1f} s)")
             clock = now
 
-        checkpoint = find(name)
+        checkpoint = find(settings.checkpoint)
         say(f"checkpoint {checkpoint.name}: looking for its files")
         path = await asyncio.to_thread(fetch, checkpoint, say)
         step(f"files in place: {path}")
-        engine = open_engine(path, checkpoint.context)
+        engine = open_engine(path, checkpoint.context, settings)
         await engine.start()
         step(f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
         service = cls(checkpoint, engine)
@@ -64,6 +65,7 @@ class Service:
             metrics.seed = request.sampling.seed
             prompt = await prompts.build(request, self.checkpoint.style, self.engine.tokenizer)
             metrics.prompt_tokens = len(prompt.ids)
+            require_room(len(prompt.ids), request.sampling.max_new_tokens, self.engine.context)
             log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), prompt.text)
             async with aclosing(complete(self.engine, prompt, request.sampling, metrics)) as pieces:
                 async for piece in pieces:

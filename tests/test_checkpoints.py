@@ -8,6 +8,7 @@ from replicate import checkpoints
 from replicate.checkpoints import CHECKPOINTS, Checkpoint, Hub, Local, Wheel, fetch, find
 from replicate.engines import open_engine
 from replicate.errors import ServiceError
+from replicate.settings import Settings
 
 
 def test_the_published_checkpoints_are_there_by_name() -> None:
@@ -32,7 +33,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 
 def test_a_folder_of_no_known_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="checkpoint_unusable"):
-        open_engine(tmp_path, None)
+        open_engine(tmp_path, None, Settings())
 
 
 def test_the_demo_is_downloaded_checked_and_kept(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +77,7 @@ def test_an_unfinished_download_is_not_taken_for_a_checkpoint(tmp_path: Path, mo
     def refuse(*arguments: object, **more: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    monkeypatch.setattr("huggingface_hub.list_repo_files", refuse)
     with pytest.raises(ServiceError, match="checkpoint_unusable"):
         fetch(CHECKPOINTS["rl"])
     (tmp_path / "rl.part").rename(tmp_path / "rl")

@@ -16,6 +16,7 @@ import pytest
 from replicate.client import Event, PredictionRefused, stream
 from replicate.server import LocalServer
 
+SOON = 1.0  # seconds; it takes milliseconds on an idle machine
 COUNTING = Path(__file__).parent / "predictors"
 
 
@@ -92,7 +93,7 @@ def test_fast_pieces_are_joined_to_thirty_chunks_a_second(counting: Counting) ->
 def test_slow_pieces_are_not_held_back(counting: Counting) -> None:
     arrivals = [event.at for event in outputs(counting.events(name="slow", chunks=6, pause=0.2))]
     assert len(arrivals) == 6
-    assert all(0.1 < later - earlier < 0.4 for earlier, later in pairwise(arrivals))
+    assert all(0.1 < later - earlier < 2 for earlier, later in pairwise(arrivals))
 
 
 def test_a_cancel_reaches_the_work_and_keeps_what_was_sent(counting: Counting) -> None:
@@ -105,7 +106,7 @@ def test_a_cancel_reaches_the_work_and_keeps_what_was_sent(counting: Counting) -
         other = pool.submit(counting.events, name="other", chunks=20, pause=0.05)
         cancelled = pool.submit(cancel)
         events = counting.events(name="cancelled", chunks=100, pause=0.05)
-    assert counting.noted("cancelled", "stopped") < cancelled.result() + 0.1
+    assert counting.noted("cancelled", "stopped") < cancelled.result() + SOON
     final = events[-1].data
     assert final["status"] == "canceled"
     assert "".join(final["output"]) == text(events) != ""
@@ -120,7 +121,7 @@ def test_a_dropped_stream_reaches_the_work(counting: Counting) -> None:
         pass
     dropped = time.time()
     events.close()  # type: ignore[attr-defined]
-    assert counting.noted("dropped", "stopped") < dropped + 0.1
+    assert counting.noted("dropped", "stopped") < dropped + SOON
 
 
 def test_a_dropped_plain_request_reaches_the_work(counting: Counting) -> None:
@@ -128,7 +129,7 @@ def test_a_dropped_plain_request_reaches_the_work(counting: Counting) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{counting.url}/predictions", json=body, timeout=0.5)
     dropped = time.time()
-    assert counting.noted("impatient", "stopped") < dropped + 0.1
+    assert counting.noted("impatient", "stopped") < dropped + SOON
 
 
 def test_a_cancel_before_the_stream_exists_stops_it(counting: Counting) -> None:
@@ -175,7 +176,9 @@ def test_a_full_server_says_so_at_once(counting: Counting) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         running = [pool.submit(occupy, f"full{number}") for number in range(16)]
+        deadline = time.monotonic() + 30
         while counting.server.health().get("status") != "BUSY":
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         with pytest.raises(PredictionRefused, match="409"):
             next(stream(counting.url, {"name": "one too many"}, patience=0.0))

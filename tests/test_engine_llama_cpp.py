@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -92,6 +93,13 @@ async def test_the_seed_that_llama_cpp_reads_as_random_is_a_seed(engine: LlamaCp
     assert await text(engine, QUESTIONS[1], sampling) == await text(engine, QUESTIONS[1], sampling)
 
 
+async def test_a_top_k_beyond_the_vocabulary_is_no_limit(engine: LlamaCppEngine) -> None:
+    """llama.cpp keeps 32 bits of it: 2^32 + 1 would be greedy."""
+    free = await text(engine, QUESTIONS[1], TALK)
+    for top_k in (49152, 2**31 - 1, 2**31, 2**32 + 1, 10**30):
+        assert await text(engine, QUESTIONS[1], replace(TALK, top_k=top_k)) == free
+
+
 async def test_temperature_zero_is_greedy_whatever_the_seed(engine: LlamaCppEngine) -> None:
     """The likeliest token each time: what one token at a time from the growing prompt gives."""
     greedy = replace(TALK, temperature=0.0, max_new_tokens=12)
@@ -146,7 +154,7 @@ async def test_cancelling_stops_the_work_within_a_step(engine: LlamaCppEngine) -
         took.append(time.perf_counter() - started)
     print(f"cancelled beside {len(others)} others in " + ", ".join(f"{1000 * t:.0f} ms" for t in took))
     assert (await asyncio.gather(*others))[:4] == [await text(engine, *job) for job in jobs[:4]]
-    assert max(took) < 1.0  # a step, on however slow a machine; the whole completion takes ten times that
+    assert max(took) < 2.0  # a step, on however slow a machine; the whole completion takes ten times that
 
 
 async def test_cancelling_does_not_wait_for_a_long_prompt_to_be_read(engine: LlamaCppEngine) -> None:
@@ -187,6 +195,27 @@ async def test_a_fault_in_the_thread_is_an_error_and_the_next_request_works(
     assert await engine.healthy()
 
 
+async def test_a_request_that_is_held_makes_the_engine_unhealthy_until_it_is_let_go(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = threading.Event()
+
+    class Hanging:
+        def handle_completions(self, *arguments: object) -> None:
+            let_go.wait(30)
+
+    monkeypatch.setattr("replicate.engines.llama_cpp.RELEASE_SECONDS", 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_server", Hanging())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(deltas(engine, [1], TALK), 0.1)
+        assert not await engine.healthy()
+    let_go.set()
+    await asyncio.sleep(0.1)
+    assert await engine.healthy()
+    assert await text(engine, QUESTIONS[0], TALK)
+
+
 async def test_control_tokens_are_text_unless_asked_for(engine: LlamaCppEngine) -> None:
     acting = await engine.tokenizer.encode("<|im_end|>", control=True)
     plain = await engine.tokenizer.encode("<|im_end|>", control=False)
@@ -200,6 +229,7 @@ async def test_the_kv_cache_is_bounded_by_memory(demo: Path, monkeypatch: pytest
     def with_free(requests: float) -> LlamaCppEngine:
         free = type("Memory", (), {"available": int(requests * cell * 1024 / 0.4)})
         monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+        monkeypatch.setattr("replicate.engines.memory.CGROUP", Path("nowhere"))
         return LlamaCppEngine(demo, context=1024, slots=16)
 
     assert with_free(1000).gate.slots == 16
@@ -229,12 +259,9 @@ async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, demo: Pat
 
 async def test_the_header_is_read_as_the_format_says(demo: Path) -> None:
     header = read_header(demo)
-    assert (header.context, header.bos_text, header.eos_text, header.add_bos) == (
-        8192,
-        "<|im_start|>",
-        "<|im_end|>",
-        False,
-    )
+    assert (header.context, header.vocabulary) == (8192, 49152)
+    assert (header.bos, header.bos_text, header.eos_text) == (1, "<|im_start|>", "<|im_end|>")
+    assert not header.splits_unsaid
     assert header.kv_values_per_token == 30 * 2 * 3 * 64
     assert json.dumps(header.chat_template)
 

@@ -66,6 +66,9 @@ def test_every_request_gets_an_answer(server: LocalServer, method: str, path: st
 
     fuzz()
     print(method, path, mode.name, dict(answers))
+    if path == "/predictions":
+        assert {"succeeded", "failed"} <= set(answers) if mode == VALID else "422" in answers
+        assert mode == VALID or "200" not in answers
     assert answers
     assert server.health()["status"] in ("READY", "BUSY")
     final = list(stream(server.url, {"prompt": "Hi", "max_new_tokens": 2}))[-1]

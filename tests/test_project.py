@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 
 from replicate import schema
 from tests.readme_tables import README, filled
@@ -51,3 +52,13 @@ def test_make_names_the_commands_of_the_readme() -> None:
 def test_no_checkpoint_is_in_git() -> None:
     tracked = subprocess.run(["git", "ls-files", "weights"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert tracked.stdout.split() == ["weights/README.md"]
+
+
+def test_make_passes_a_prompt_on_as_it_was_typed() -> None:
+    """make has a meaning of its own for dollars, and a shell for quotes: mathematics is full of both."""
+    for prompt in (r"What is $\frac{1}{2}$ of $$x^2$$?", 'it\'s "5" `x` \\boxed{} #1 %s', "-x^2=4?", "1\n2", "求 $x$"):
+        program = "import os, sys; sys.stdout.write(os.environ['PROMPT'])"
+        makefile = (ROOT / "Makefile").read_text() + f'\nshow:\n\t@{sys.executable} -c "{program}"\n'
+        command = ["make", "--no-print-directory", "-f", "-", "show", f"PROMPT={prompt}"]
+        shown = subprocess.run(command, input=makefile, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert shown.stdout == prompt

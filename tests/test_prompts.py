@@ -29,8 +29,8 @@ TABLE: list[tuple[str, PromptStyle, dict[str, Any], str]] = [
     ("auto asks for steps", DEEPSEEK, {}, f"{BOS}User: What is 2 + 3?{EN}\n\nAssistant:"),
     ("cot the same", DEEPSEEK, {"mode": "cot"}, f"{BOS}User: What is 2 + 3?{EN}\n\nAssistant:"),
     ("chat adds nothing", DEEPSEEK, {"mode": "chat"}, f"{BOS}User: What is 2 + 3?\n\nAssistant:"),
-    ("raw is the text itself", DEEPSEEK, {"mode": "raw"}, "What is 2 + 3?"),
-    ("auto on a base checkpoint is raw", BASE, {}, "What is 2 + 3?"),
+    ("raw is the text itself", DEEPSEEK, {"mode": "raw"}, f"{BOS}What is 2 + 3?"),
+    ("auto on a base checkpoint is raw", BASE, {}, f"{BOS}What is 2 + 3?"),
     ("a base checkpoint can be asked too", BASE, {"mode": "chat"}, f"{BOS}User: What is 2 + 3?\n\nAssistant:"),
     ("Chinese", DEEPSEEK, {"prompt": "二加三等于几？"}, f"{BOS}User: 二加三等于几？{ZH}\n\nAssistant:"),
     (
@@ -46,7 +46,7 @@ TABLE: list[tuple[str, PromptStyle, dict[str, Any], str]] = [
         f"{BOS}User: 2+3?{EN}\n\nAssistant:",
     ),
     ("outer space is stripped", DEEPSEEK, {"prompt": " 2+3?\n\n", "mode": "chat"}, f"{BOS}User: 2+3?\n\nAssistant:"),
-    ("but not in raw", DEEPSEEK, {"prompt": " 2+3?\n\n", "mode": "raw"}, " 2+3?\n\n"),
+    ("but not in raw", DEEPSEEK, {"prompt": " 2+3?\n\n", "mode": "raw"}, f"{BOS} 2+3?\n\n"),
     (
         "earlier turns, as they were generated",
         DEEPSEEK,
@@ -111,7 +111,7 @@ async def test_a_control_token_is_plain_text_in_raw(tokenizer: HFTokenizer, text
     prompt = await build(Request.checked(prompt=text, mode="raw"), DEEPSEEK, tokenizer)
     assert prompt.ids[0] == 100000
     assert not {100000, 100001} & set(prompt.ids[1:])
-    assert prompt.text == text
+    assert prompt.text == BOS + text
 
 
 @pytest.mark.parametrize("inputs", [{"system_prompt": "Be brief."}, {"messages": TURNS}])

@@ -17,6 +17,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"prompt": "\n\t\u3000"}, "prompt_empty", "no visible character"),
     ({"prompt": "a\ud83d"}, "text_invalid", "character 2"),
     ({"prompt": "\udca9"}, "text_invalid", "character 1"),
+    ({"prompt": "a" * 100_001}, "text_too_long", "100001"),
+    ({"messages": [{"role": "user", "content": "a" * 200_000}]}, "text_too_long", "Message 1"),
     ({"prompt": None}, "text_invalid", "NoneType"),
     ({"prompt": 12}, "text_invalid", "int"),
     ({"prompt": ["What is 2 + 3?"]}, "text_invalid", "list"),

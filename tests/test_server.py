@@ -62,6 +62,9 @@ def test_a_prediction_that_fails_says_why_and_exits_with_an_error(demo: Path) ->
         _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "control_token: The prompt holds '<|im_end|>'" in err
+    log = Path(err.split("the server's log: ")[1].strip())
+    assert "control_token" in log.read_text()
+    log.unlink()
 
 
 def test_a_checkpoint_that_does_not_exist_is_named_at_once() -> None:
@@ -72,7 +75,7 @@ def test_a_checkpoint_that_does_not_exist_is_named_at_once() -> None:
     assert "base, instruct, rl, demo" in err
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stopping_the_server_stops_all_of_it(demo: Path, how: signal.Signals) -> None:
     port = LocalServer().port  # a free one
     with command("--port", str(port)) as process:

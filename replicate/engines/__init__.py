@@ -1,19 +1,16 @@
 """Picks the engine by the checkpoint's files: a GGUF file runs on llama.cpp, a safetensors folder on transformers."""
 
 import importlib
-import os
 from pathlib import Path
 
 from replicate.engines.protocol import Engine
 from replicate.errors import ServiceError
+from replicate.settings import Settings
 
-DEFAULT_SLOTS = 16
 
+def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
+    """An engine for the file or folder at `path`, not started yet. `context` is the checkpoint's, in tokens.
 
-def open_engine(path: Path, context: int | None) -> Engine:
-    """An engine for the file or folder at `path`, not started yet.
-
-    The environment may set SLOTS (requests at once) and CONTEXT (tokens a request); `context` is the checkpoint's.
     Raises ServiceError.
     """
     module, name = _kind(path)
@@ -23,8 +20,8 @@ def open_engine(path: Path, context: int | None) -> Engine:
         raise ServiceError(
             "package_missing", f"{path.name} runs on the {module} engine, which needs {error.name}. Run make setup-all."
         ) from error
-    slots, tokens = os.environ.get("SLOTS"), os.environ.get("CONTEXT")
-    opened: Engine = engine(path, context=int(tokens) if tokens else context, slots=int(slots or DEFAULT_SLOTS))
+    own = {"threads": settings.threads} if module == "llama_cpp" else {"dtype": settings.dtype}
+    opened: Engine = engine(path, context=settings.context or context, slots=settings.slots, **own)
     return opened
 
 

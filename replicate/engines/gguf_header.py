@@ -21,8 +21,9 @@ class GGUFHeader:
 
     context: int
     kv_values_per_token: int  # values of K and V that one token leaves in the cache, over all layers
+    vocabulary: int  # tokens
+    splits_unsaid: bool  # a byte-level vocabulary without the name of its rule for splitting text
     bos: int | None
-    add_bos: bool
     bos_text: str
     eos_text: str
     chat_template: str | None
@@ -50,8 +51,9 @@ def _header(data: dict[str, Any]) -> GGUFHeader:
     return GGUFHeader(
         context=data[f"{kind}.context_length"],
         kv_values_per_token=data[f"{kind}.block_count"] * kv_heads * (key + value),
+        vocabulary=len(tokens),
+        splits_unsaid=data.get("tokenizer.ggml.model") == "gpt2" and "tokenizer.ggml.pre" not in data,
         bos=bos,
-        add_bos=bos is not None and data.get("tokenizer.ggml.add_bos_token", False),
         bos_text="" if bos is None else tokens[bos],
         eos_text="" if eos is None else tokens[eos],
         chat_template=data.get("tokenizer.chat_template"),

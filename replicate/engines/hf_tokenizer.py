@@ -1,5 +1,6 @@
 """The tokenizer of a safetensors checkpoint, and its tokens back as text while they come."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,8 @@ class HFTokenizer:
 
     async def encode(self, text: str, *, control: bool) -> list[int]:
         tokenizer = self._control if control else self._plain
-        return tokenizer.encode(text, add_special_tokens=False).ids
+        encoding = await asyncio.to_thread(tokenizer.encode, text, add_special_tokens=False)  # it frees the GIL
+        return list(encoding.ids)
 
     async def piece(self, token: int) -> str:
         return self._control.decode([token], skip_special_tokens=False)

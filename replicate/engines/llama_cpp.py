@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
 # Read once by the OpenMP runtime, when llama.cpp is loaded: how long an idle thread spins before it sleeps. With the
 # default one busy neighbour process cuts 73 tokens a second to 3; with 200 it is 39, and 86 without a neighbour.
@@ -31,6 +30,7 @@ import xllamacpp
 
 from replicate.engines.gate import Gate
 from replicate.engines.gguf_header import GGUFHeader, read_header
+from replicate.engines.memory import CPU_SHARE, checked_context, free_bytes, gib, too_large
 from replicate.engines.protocol import Delta
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
@@ -38,7 +38,6 @@ from replicate.sampling import Sampling
 log = logging.getLogger(__name__)
 
 PREFILL_CHUNK = 32  # prompt tokens a step: small, so that a long prompt neither holds up other streams nor a cancel
-CACHE_SHARE = 0.4  # of the memory that is free at start, the most that the KV cache may take
 BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
 RELEASE_SECONDS = 10.0  # a step takes far less: a request that is held for longer means the engine hangs
 RANDOM_SEED = 2**32 - 1  # llama.cpp reads this seed as "draw one"
@@ -49,12 +48,12 @@ class LlamaTokenizer:
 
     def __init__(self, http: httpx.AsyncClient, header: GGUFHeader) -> None:
         self._http = http
-        self.bos = header.bos if header.add_bos else None
+        self.bos: int | None = None  # set once llama.cpp has said whether it adds one
         self.bos_text, self.eos_text = header.bos_text, header.eos_text
         self.chat_template = header.chat_template
 
-    async def encode(self, text: str, *, control: bool) -> list[int]:
-        body = {"content": text, "add_special": False, "parse_special": control}
+    async def encode(self, text: str, *, control: bool, special: bool = False) -> list[int]:
+        body = {"content": text, "add_special": special, "parse_special": control}
         return list((await self._post("/tokenize", body))["tokens"])
 
     async def piece(self, token: int) -> str:
@@ -77,23 +76,20 @@ class LlamaCppEngine:
 
     name = "llama_cpp"
 
-    def __init__(self, path: Path, context: int | None = None, slots: int = 16) -> None:
+    def __init__(self, path: Path, context: int | None = None, slots: int = 16, threads: int | None = None) -> None:
         """`context` is the most tokens of one request; None takes the file's own. `slots` shrink to fit memory."""
         self._path = path
         self._header = read_header(path)
-        self.context = min(context or self._header.context, self._header.context)
-        cell = self._header.kv_values_per_token * BYTES_PER_VALUE
-        fit = int(psutil.virtual_memory().available * CACHE_SHARE) // (cell * self.context)
-        if fit < 1:
-            raise ServiceError(
-                "memory_exceeded",
-                f"One request's KV cache of {self.context} tokens takes {cell * self.context / 2**30:.1f} GiB, more "
-                f"than {CACHE_SHARE:.0%} of the free memory. Free some, or set CONTEXT lower.",
-            )
-        slots = min(slots, fit)
+        self._thread_count = threads or _cores()
+        self.context = checked_context(context, self._header.context)
+        each = self._header.kv_values_per_token * BYTES_PER_VALUE * self.context
+        usable = free_bytes() * CPU_SHARE
+        if each > usable:
+            raise too_large(self.context, each, usable)
+        slots = min(slots, int(usable / each))
         self.gate = Gate(slots, slots * self.context)
-        self.cache = f"KV cache {slots * self.context * cell / 2**30:.2f} GiB for {slots} requests at once"
-        self._stuck = False
+        self.cache = f"KV cache {gib(slots * each)} for {slots} requests at once"
+        self._held = 0  # requests that llama.cpp should have let go of and has not
 
     async def start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="llama-")
@@ -109,6 +105,14 @@ class LlamaCppEngine:
         )
         self._threads = ThreadPoolExecutor(self.gate.slots, "llama-request")
         self.tokenizer = LlamaTokenizer(self._http, self._header)
+        start = await self.tokenizer.encode("", control=False, special=True)
+        self.tokenizer.bos = start[0] if start[:1] == [self._header.bos] else None
+        if self._header.splits_unsaid:
+            log.warning(
+                "%s does not say how to split text (tokenizer.ggml.pre): llama.cpp guesses, and if the guess is wrong "
+                "the answers are worse. Use a newer conversion of the checkpoint.",
+                self._path,
+            )
 
     def _params(self, socket: str) -> xllamacpp.CommonParams:
         params = xllamacpp.CommonParams()
@@ -117,8 +121,7 @@ class LlamaCppEngine:
         params.n_parallel = self.gate.slots
         params.n_ctx = self.gate.slots * self.context
         params.n_batch = params.n_ubatch = PREFILL_CHUNK
-        threads = int(os.environ.get("THREADS") or len(os.sched_getaffinity(0)))
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._thread_count
         params.n_gpu_layers = 0
         params.kv_unified = False
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
@@ -143,8 +146,10 @@ class LlamaCppEngine:
             return stop.is_set()  # True makes llama.cpp drop the request
 
         def run() -> None:
+            if stop.is_set():  # it was given up before a thread was free
+                return
             try:
-                self._server.handle_completions(_body(prompt, sampling, self.gate.slots > 1), heard)
+                self._server.handle_completions(self._body(prompt, sampling), heard)
                 send(None)
             except BaseException as error:
                 send(error)
@@ -165,11 +170,31 @@ class LlamaCppEngine:
         """Waits until llama.cpp has let go of a request, which it does at its next token or prefill step."""
         await asyncio.wait([call], timeout=RELEASE_SECONDS)
         if not call.done():
-            self._stuck = True
-            log.error("llama.cpp did not let go of a request within %g s; the service is unhealthy", RELEASE_SECONDS)
+            self._held += 1
+            call.add_done_callback(self._let_go)
+            log.error("llama.cpp did not let go of a request within %g s: unhealthy until it does", RELEASE_SECONDS)
+
+    def _let_go(self, call: "asyncio.Future[None]") -> None:
+        self._held -= 1
+
+    def _body(self, prompt: Sequence[int], sampling: Sampling) -> dict[str, Any]:
+        return {
+            "prompt": list(prompt),
+            "cache_prompt": self.gate.slots > 1,
+            "stream": True,
+            "max_tokens": sampling.max_new_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            # all of the vocabulary is no limit; and llama.cpp would read a number over 32 bits as a smaller one
+            "top_k": sampling.top_k if sampling.top_k < self._header.vocabulary else 0,
+            "seed": sampling.seed % RANDOM_SEED,
+            "samplers": ["temperature", "top_k", "top_p"],  # its default list adds min_p and ends with temperature
+            "timings_per_token": True,  # the count of tokens in every chunk
+            "return_progress": True,  # a chunk after each step of a long prompt: a sign of life, a chance to cancel
+        }
 
     async def healthy(self) -> bool:
-        if self._stuck:
+        if self._held:
             return False
         try:
             return (await self._http.get("/health", timeout=3.0)).status_code == httpx.codes.OK
@@ -184,20 +209,8 @@ class LlamaCppEngine:
         self._folder.cleanup()
 
 
-def _body(prompt: Sequence[int], sampling: Sampling, reuse_prompt: bool) -> dict[str, Any]:
-    return {
-        "prompt": list(prompt),
-        "cache_prompt": reuse_prompt,
-        "stream": True,
-        "max_tokens": sampling.max_new_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "seed": sampling.seed % RANDOM_SEED,
-        "samplers": ["temperature", "top_k", "top_p"],  # its default list adds min_p and applies temperature last
-        "timings_per_token": True,  # the count of tokens in every chunk
-        "return_progress": True,  # a chunk after each step of a long prompt: a sign of life, and a chance to cancel
-    }
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _delta(chunk: dict[str, Any] | BaseException) -> Delta:

@@ -7,14 +7,12 @@ import asyncio
 import gc
 import itertools
 import logging
-import os
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 import transformers
 from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
@@ -22,18 +20,19 @@ from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_availa
 from replicate.engines.gate import Gate
 from replicate.engines.gumbel import sampling_processors
 from replicate.engines.hf_tokenizer import Detokenizer, HFTokenizer
+from replicate.engines.memory import CPU_SHARE, checked_context, free_bytes, gib, too_large
 from replicate.engines.protocol import Delta, Tokenizer
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
 
 logger = logging.getLogger(__name__)
 
-CPU_MEMORY_SHARE, GPU_MEMORY_SHARE = 0.40, 0.85  # of what is free once the weights are loaded
+GPU_SHARE = 0.85  # of the GPU's memory that is free once the weights are loaded, for the KV cache
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 256, 1024  # a longer prompt is read in pieces, so that others don't wait for it
 CPU_PAGE, GPU_PAGE = 16, 256  # tokens; flash attention 2 wants multiples of 256
-DTYPES = ("float32", "bfloat16", "float16")
 TICK = 0.25  # seconds without an output after which the engine's pulse is felt
 POLL = 0.002  # seconds
+RELEASE_SECONDS = 10.0  # a step takes far less: a request that is held for longer means that the engine hangs
 COLDEST = 1e-6  # a lower temperature overflows float32 and draws the same token as this one
 
 
@@ -46,10 +45,13 @@ class TransformersEngine:
     gate: Gate
     cache: str
 
-    def __init__(self, path: Path, *, context: int | None = None, slots: int = 16) -> None:
+    def __init__(self, path: Path, context: int | None = None, slots: int = 16, dtype: str | None = None) -> None:
         self._path = path
         self._wanted_context = context
         self._wanted_slots = slots
+        self._dtype = dtype
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._held: set[asyncio.Task[None]] = set()  # those that the manager has not let go of in time
         self._request_ids = map(str, itertools.count())
         self._lock = asyncio.Lock()  # held while the manager is made or closed
         self._manager: Any = None
@@ -82,6 +84,7 @@ class TransformersEngine:
                     continue
                 finished = output.is_finished()
                 if output.error is not None:
+                    logger.error("Continuous batching failed a request: %s", output.error)
                     raise self._failure()
                 stopped = output.generated_tokens[-1] in self._eos
                 new = output.generated_tokens[count : -1 if stopped else None]
@@ -90,16 +93,36 @@ class TransformersEngine:
                 yield Delta(text, count, ("stop" if stopped else "length") if finished else None)
         finally:
             if not finished:
-                await _release(manager, request_id)
+                await self._release(manager, request_id)
+
+    async def _release(self, manager: Any, request_id: str) -> None:
+        """Takes a request out of the manager; returns when it is out, at most one step later."""
+        manager.cancel_request(request_id)
+        leaving = asyncio.create_task(self._gone(manager, request_id))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        await asyncio.wait([leaving], timeout=RELEASE_SECONDS)
+        if not leaving.done():
+            self._held.add(leaving)
+            leaving.add_done_callback(self._held.discard)
+            logger.error("A request was not let go of within %g s: unhealthy until it is.", RELEASE_SECONDS)
+
+    async def _gone(self, manager: Any, request_id: str) -> None:
+        try:
+            while manager.is_running() and _holds(manager, request_id):  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(POLL)
+        finally:
+            manager.output_router.result_handlers.pop(request_id, None)
+            manager.output_router.output_queue.queue.clear()  # where outputs without a handler would gather
 
     async def healthy(self) -> bool:
-        return self._manager is not None and self._manager.is_running()
+        return not self._held and self._manager is not None and bool(self._manager.is_running())
 
     async def close(self) -> None:
         async with self._lock:
             manager, self._manager, self._model = self._manager, None, None
             if manager is not None:
-                await asyncio.to_thread(manager.stop, hard_stop=True)
+                await asyncio.to_thread(manager.stop, hard_stop=True, timeout=RELEASE_SECONDS)
                 manager.model = None
             await asyncio.to_thread(gc.collect)
 
@@ -110,7 +133,7 @@ class TransformersEngine:
         logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # its faults are logged here
         try:
             self.tokenizer = self._hf = HFTokenizer(self._path)
-            self._model = _load_model(self._path)
+            self._model = _load_model(self._path, self._dtype)
         except Exception as error:
             logger.exception("%s could not be loaded.", self._path)
             message = f"{self._path} could not be loaded ({type(error).__name__}). Check the files; the log says more."
@@ -118,12 +141,12 @@ class TransformersEngine:
         ends = self._model.generation_config.eos_token_id
         self._eos = {self._hf.eos, *(ends if isinstance(ends, list) else [ends])} - {None}
         longest = self._model.config.max_position_embeddings
-        self.context = min(self._wanted_context or longest, longest)
+        self.context = checked_context(self._wanted_context, longest)
         self._config = self._plan_cache()
         try:
             self._manager = self._new_manager()
         except (MemoryError, torch.OutOfMemoryError) as error:
-            raise ServiceError("memory_exceeded", f"Not enough memory: {self.cache} Free some.") from error
+            raise ServiceError("memory_exceeded", f"Not enough memory for a {self.cache}. Free some.") from error
 
     def _plan_cache(self) -> transformers.ContinuousBatchingConfig:
         """Sizes the KV cache and the gate before it, so that the scheduler never has to take cache from a request.
@@ -137,15 +160,12 @@ class TransformersEngine:
         pages_each = ceil(self.context / page)
         pages = min(self._wanted_slots * pages_each, free // ((stored + beside) * page) - 2)  # 2 the library discards
         if pages < pages_each:
-            need = (stored + beside) * page * (pages_each + 2)
-            message = f"{self.context} tokens of KV cache take {_gib(need)} GiB, but {_gib(free)} GiB may be used."
-            raise ServiceError("memory_exceeded", f"{message} Lower the context or free memory.")
+            raise too_large(self.context, (stored + beside) * page * (pages_each + 2), free)
         slots = min(self._wanted_slots, 1 + (pages * page - self.context) // (page - 1))
         whole = pages == slots * pages_each  # then no request's last page is another's loss
         tokens = slots * self.context if whole else pages * page - (slots - 1) * (page - 1)
         self.gate = Gate(slots, tokens)
-        size = _gib((pages + 2) * page * stored)
-        self.cache = f"{slots} slots share {tokens} tokens of KV cache, {size} GiB."
+        self.cache = f"KV cache {gib((pages + 2) * page * stored)} for {slots} requests and {tokens} tokens at once"
         return transformers.ContinuousBatchingConfig(
             page_size=page,
             num_blocks=pages,
@@ -169,13 +189,25 @@ class TransformersEngine:
     async def _revive(self) -> None:
         """Makes a new manager if the last one died of a fault, which is logged then."""
         async with self._lock:
-            if self._manager is not None and self._manager.background_thread_status.can_accept_new_requests():
+            if self._dead():
                 await asyncio.to_thread(self._restart)
 
+    def _dead(self) -> bool:
+        if self._manager is None:
+            return self._model is not None  # the last revival failed
+        return self._manager.background_thread_status.can_accept_new_requests() is not None
+
     def _restart(self) -> None:
-        self._manager.stop(hard_stop=True)
-        fault = self._manager.background_thread_status.fatal_error
-        logger.error("Continuous batching died and is started anew.", exc_info=fault)
+        """NOTE: the fault's traceback keeps the old KV cache alive; it must be gone before the new one is made."""
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            manager.stop(hard_stop=True, timeout=RELEASE_SECONDS)
+            fault = manager.background_thread_status.fatal_error
+            logger.error("Continuous batching died and is started anew.", exc_info=fault)
+            if fault is not None:
+                fault.__traceback__ = None
+            del manager, fault
+            gc.collect()
         try:
             self._manager = self._new_manager()
         except Exception:
@@ -232,17 +264,6 @@ def _start(manager: Any) -> None:
     manager._generation_thread.start()
 
 
-async def _release(manager: Any, request_id: str) -> None:
-    """Takes a request out of the manager; returns when it is out, at most one step later."""
-    manager.cancel_request(request_id)
-    try:
-        while manager.is_running() and _holds(manager, request_id):  # noqa: ASYNC110  # the library has no event
-            await asyncio.sleep(POLL)
-    finally:
-        manager.output_router.result_handlers.pop(request_id, None)
-        manager.output_router.output_queue.queue.clear()  # where outputs without a handler would gather
-
-
 def _holds(manager: Any, request_id: str) -> bool:
     processor = manager.batch_processor
     if processor is None:
@@ -252,25 +273,25 @@ def _holds(manager: Any, request_id: str) -> bool:
     return queued or request_id in scheduler.active_requests or request_id in scheduler.waiting_requests
 
 
-def _load_model(path: Path) -> Any:
-    """The model on the GPU in the checkpoint's own dtype or on the CPU in float32, as DTYPE has it otherwise."""
+def _load_model(path: Path, dtype: str | None) -> Any:
+    """The model on the GPU in the checkpoint's own dtype or on the CPU in float32, as `dtype` has it otherwise."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # float32 on a CPU: in bfloat16 the rounding depends on the batch's shape, so neighbours would change the text.
-    name = os.environ.get("DTYPE") or ("float32" if device == "cpu" else "auto")
-    if name not in (*DTYPES, "auto"):
-        raise ValueError(f"DTYPE is {name!r}. Use one of {', '.join(DTYPES)}.")
+    name = dtype or ("float32" if device == "cpu" else "auto")
+    own = transformers.AutoConfig.from_pretrained(path, local_files_only=True).dtype
+    attention = _attention(device, own if name == "auto" else getattr(torch, name))
     return transformers.AutoModelForCausalLM.from_pretrained(
-        path, local_files_only=True, dtype=name, device_map=device, attn_implementation=_attention(device, name)
+        path, local_files_only=True, dtype=name, device_map=device, attn_implementation=attention
     )
 
 
-def _attention(device: str, dtype: str) -> str:
+def _attention(device: str, dtype: torch.dtype | None) -> str:
     """The fastest attention that is installed; nothing is fetched."""
     if device == "cpu":
         return "sdpa"
-    if dtype != "float32" and is_flash_attn_3_available():
+    if dtype in (torch.bfloat16, torch.float16) and is_flash_attn_3_available():
         return "flash_attention_3"
-    if dtype != "float32" and is_flash_attn_2_available():
+    if dtype in (torch.bfloat16, torch.float16) and is_flash_attn_2_available():
         return "flash_attention_2"
     logger.warning("No flash attention for this GPU and dtype: many streams at once will be SLOW. Install flash_attn.")
     return "sdpa"
@@ -294,9 +315,5 @@ def _usable_memory(gpu: bool) -> int:
     """Bytes that the KV cache and all that goes with it may take."""
     if gpu:
         torch.cuda.empty_cache()
-        return int(GPU_MEMORY_SHARE * torch.cuda.mem_get_info()[0])
-    return int(CPU_MEMORY_SHARE * psutil.virtual_memory().available)
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.3g}"
+        return int(GPU_SHARE * torch.cuda.mem_get_info()[0])
+    return int(CPU_SHARE * free_bytes())

@@ -1,0 +1,45 @@
+"""What the environment may set, read and checked once at the start."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from replicate.errors import ServiceError
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """None means: the engine's own choice."""
+
+    checkpoint: str = "rl"
+    slots: int = 16  # most requests at work at once
+    context: int | None = None  # tokens of prompt and completion together
+    threads: int | None = None  # llama.cpp's
+    dtype: str | None = None  # of the transformers engine, one of DTYPES
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Raises ServiceError("setting_invalid"). An empty variable counts as unset."""
+        dtype = environment.get("DTYPE") or None
+        if dtype not in (None, *DTYPES):
+            raise ServiceError(
+                "setting_invalid", f"DTYPE={dtype!r}. Use one of {', '.join(DTYPES)}, or leave it unset."
+            )
+        return cls(
+            checkpoint=environment.get("CHECKPOINT") or "rl",
+            slots=_whole(environment, "SLOTS") or 16,
+            context=_whole(environment, "CONTEXT"),
+            threads=_whole(environment, "THREADS"),
+            dtype=dtype,
+        )
+
+
+def _whole(environment: Mapping[str, str], name: str) -> int | None:
+    value = environment.get(name)
+    if not value:
+        return None
+    if not value.isascii() or not value.isdigit() or int(value) == 0:
+        raise ServiceError("setting_invalid", f"{name}={value!r}. Use a whole number of 1 or more, or leave it unset.")
+    return int(value)

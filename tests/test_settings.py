@@ -1,0 +1,43 @@
+"""The environment is read once, and a value that means nothing is refused by name."""
+
+import pytest
+
+from replicate.engines.memory import checked_context
+from replicate.errors import ServiceError
+from replicate.settings import Settings
+
+REFUSED = [
+    {"SLOTS": "abc"},
+    {"SLOTS": "0"},
+    {"SLOTS": "-2"},
+    {"SLOTS": "1.5"},
+    {"SLOTS": "²"},
+    {"CONTEXT": "0"},
+    {"CONTEXT": "4k"},
+    {"THREADS": "all"},
+    {"DTYPE": "bf16"},
+]
+
+
+@pytest.mark.parametrize("environment", REFUSED)
+def test_a_value_that_means_nothing_is_refused_by_name(environment: dict[str, str]) -> None:
+    (name, value), *_ = environment.items()
+    with pytest.raises(ServiceError, match="setting_invalid") as refused:
+        Settings.read(environment)
+    assert f"{name}={value!r}" in refused.value.message
+
+
+def test_unset_and_empty_are_the_defaults() -> None:
+    assert Settings.read({}) == Settings.read({"SLOTS": "", "DTYPE": "", "CHECKPOINT": ""}) == Settings()
+
+
+def test_what_is_set_is_read() -> None:
+    environment = {"CHECKPOINT": "demo", "SLOTS": "4", "CONTEXT": "512", "THREADS": "2", "DTYPE": "float16"}
+    assert Settings.read(environment) == Settings("demo", 4, 512, 2, "float16")
+
+
+def test_a_context_beyond_the_checkpoint_s_is_refused_with_both_numbers() -> None:
+    assert checked_context(None, 4096) == 4096
+    assert checked_context(512, 4096) == 512
+    with pytest.raises(ServiceError, match="setting_invalid.*8192.*4096"):
+        checked_context(8192, 4096)
