@@ -84,7 +84,8 @@ class TransformersEngine:
                     continue
                 finished = output.is_finished()
                 if output.error is not None:
-                    logger.error("Continuous batching failed a request: %s", output.error)
+                    if not self._dead():  # a fault that kills the manager is logged once, by the revival
+                        logger.error("Continuous batching failed a request: %s", output.error)
                     raise self._failure()
                 stopped = output.generated_tokens[-1] in self._eos
                 new = output.generated_tokens[count : -1 if stopped else None]
