@@ -17,6 +17,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation.continuous_batching.offloading_manager import OffloadingManager
 
+from replicate.engines import paged_cache
 from replicate.engines import transformers as module
 from replicate.engines.gumbel import NO_NOISE, GumbelProcessor, gumbel_noise, step_key
 from replicate.engines.hf_tokenizer import Detokenizer, HFTokenizer
@@ -148,7 +149,7 @@ async def test_same_seed_gives_same_text_alone_or_beside_fifteen_others(engine: 
 
 async def test_a_long_prompt_read_in_pieces_beside_others_gives_the_same_text(engine: TransformersEngine) -> None:
     long = "One two three. " * 30
-    assert len(await ids_of(engine, long)) > module.CPU_BATCH_TOKENS
+    assert len(await ids_of(engine, long)) > paged_cache.CPU_BATCH_TOKENS
     alone = await text(engine, long, WARM)
     beside = await asyncio.gather(*(text(engine, prompt, WARM) for prompt in [long, *PROMPTS[:7]]))
     assert beside[0] == alone
@@ -333,7 +334,7 @@ async def test_the_gate_leaves_the_scheduler_nothing_to_take_back(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Forty requests that each begin a page they hardly use, through a cache for about eight of them."""
-    monkeypatch.setattr(module, "_usable_memory", lambda gpu: 1100 * 2048)
+    monkeypatch.setattr(paged_cache, "usable_memory", lambda gpu: 1100 * 2048)
     offloads: list[int] = []
     monkeypatch.setattr(OffloadingManager, "offload_requests", lambda self: offloads.append(1))
     engine = TransformersEngine(folder, context=128, slots=8)
@@ -363,20 +364,20 @@ async def test_the_gate_leaves_the_scheduler_nothing_to_take_back(
 
 async def test_the_cache_is_bounded_and_told(engine: TransformersEngine, folder: Path) -> None:
     assert (engine.gate.slots, engine.gate.tokens, engine.context) == (16, 16 * 512, 512)
-    assert engine._manager.batch_processor.cache.num_blocks * module.CPU_PAGE == 16 * 512
+    assert engine._manager.batch_processor.cache.num_blocks * paged_cache.CPU_PAGE == 16 * 512
     assert engine.cache.endswith("for 16 requests and 8192 tokens at once")
     assert "GiB" in engine.cache
 
 
 async def test_a_cache_that_cannot_hold_one_context_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_usable_memory", lambda gpu: 100_000)
+    monkeypatch.setattr(paged_cache, "usable_memory", lambda gpu: 100_000)
     with pytest.raises(ServiceError, match="memory_exceeded"):
         await TransformersEngine(folder).start()
 
 
 async def test_fewer_slots_when_only_one_context_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stored_and_beside = sum(module._bytes_per_token(AutoModelForCausalLM.from_pretrained(folder), 256))
-    monkeypatch.setattr(module, "_usable_memory", lambda gpu: (512 + 2 * module.CPU_PAGE) * stored_and_beside)
+    stored_and_beside = sum(paged_cache.bytes_per_token(AutoModelForCausalLM.from_pretrained(folder), 256))
+    monkeypatch.setattr(paged_cache, "usable_memory", lambda gpu: (512 + 2 * paged_cache.CPU_PAGE) * stored_and_beside)
     engine = TransformersEngine(folder)
     await engine.start()
     try:
@@ -527,4 +528,4 @@ async def test_the_real_tokenizer_gives_the_published_ids() -> None:
 
 
 async def test_free_memory_on_a_cpu_is_what_the_system_can_give() -> None:
-    assert 0 < module._usable_memory(False) < psutil.virtual_memory().total
+    assert 0 < paged_cache.usable_memory(False) < psutil.virtual_memory().total

@@ -9,7 +9,6 @@ import itertools
 import logging
 import threading
 from collections.abc import AsyncGenerator, Sequence
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,14 @@ from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_availa
 from replicate.engines.gate import Gate
 from replicate.engines.gumbel import sampling_processors
 from replicate.engines.hf_tokenizer import Detokenizer, HFTokenizer
-from replicate.engines.memory import CPU_SHARE, checked_context, free_bytes, gib, too_large
+from replicate.engines.memory import checked_context
+from replicate.engines.paged_cache import plan_cache
 from replicate.engines.protocol import Delta, Tokenizer
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
 
 logger = logging.getLogger(__name__)
 
-GPU_SHARE = 0.85  # of the GPU's memory that is free once the weights are loaded, for the KV cache
-CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 256, 1024  # a longer prompt is read in pieces, so that others don't wait for it
-CPU_PAGE, GPU_PAGE = 16, 256  # tokens; flash attention 2 wants multiples of 256
 TICK = 0.25  # seconds without an output after which the engine's pulse is felt
 POLL = 0.002  # seconds
 RELEASE_SECONDS = 10.0  # a step takes far less: a request that is held for longer means that the engine hangs
@@ -143,44 +140,16 @@ class TransformersEngine:
         self._eos = {self._hf.eos, *(ends if isinstance(ends, list) else [ends])} - {None}
         longest = self._model.config.max_position_embeddings
         self.context = checked_context(self._wanted_context, longest)
-        self._config = self._plan_cache()
+        self._plan = plan_cache(self._model, self.context, self._wanted_slots)
+        self.gate, self.cache = self._plan.gate, self._plan.cache
         try:
             self._manager = self._new_manager()
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise ServiceError("memory_exceeded", f"Not enough memory for a {self.cache}. Free some.") from error
 
-    def _plan_cache(self) -> transformers.ContinuousBatchingConfig:
-        """Sizes the KV cache and the gate before it, so that the scheduler never has to take cache from a request.
-
-        n requests of t_i tokens take sum(ceil(t_i / page)) <= (sum(t_i) + n (page - 1)) / page pages.
-        """
-        gpu = self._model.device.type == "cuda"
-        page, batch = (GPU_PAGE, GPU_BATCH_TOKENS) if gpu else (CPU_PAGE, CPU_BATCH_TOKENS)
-        stored, beside = _bytes_per_token(self._model, batch)
-        free = _usable_memory(gpu)
-        pages_each = ceil(self.context / page)
-        pages = min(self._wanted_slots * pages_each, free // ((stored + beside) * page) - 2)  # 2 the library discards
-        if pages < pages_each:
-            raise too_large(self.context, (stored + beside) * page * (pages_each + 2), free)
-        slots = min(self._wanted_slots, 1 + (pages * page - self.context) // (page - 1))
-        whole = pages == slots * pages_each  # then no request's last page is another's loss
-        tokens = slots * self.context if whole else pages * page - (slots - 1) * (page - 1)
-        self.gate = Gate(slots, tokens)
-        self.cache = f"KV cache {gib((pages + 2) * page * stored)} for {slots} requests and {tokens} tokens at once"
-        return transformers.ContinuousBatchingConfig(
-            page_size=page,
-            num_blocks=pages,
-            max_batch_tokens=batch,
-            max_requests_per_batch=slots,
-            max_memory_percent=1.0,  # the plan above is the bound
-            safety_margin=0.0,  # the gate is the margin
-            allow_block_sharing=False,  # else blocks of finished requests would fill the pool that the gate counts on
-            auto_switch_to_flash=False,  # `_attention` chose; the library would ask the model hub
-        )
-
     def _new_manager(self) -> Any:
         greedy = transformers.GenerationConfig(do_sample=False, eos_token_id=-1)
-        manager = self._model.init_continuous_batching(greedy, self._config)
+        manager = self._model.init_continuous_batching(greedy, self._plan.config)
         manager.logit_processor = sampling_processors(self._model.config.vocab_size)
         manager.current_batch = 0
         manager.warmup()  # allocates the pool here, where an error can be told; on a GPU also records CUDA graphs
@@ -296,25 +265,3 @@ def _attention(device: str, dtype: torch.dtype | None) -> str:
         return "flash_attention_2"
     logger.warning("No flash attention for this GPU and dtype: many streams at once will be SLOW. Install flash_attn.")
     return "sdpa"
-
-
-def _bytes_per_token(model: Any, batch: int) -> tuple[int, int]:
-    """Bytes that a token of cache takes in the pool and, in passing, beside it.
-
-    Beside it: one layer's keys and values read back and repeated for every head, its column of the attention mask
-    over `batch` rows, and its index (PagedAttentionMemoryHandler in the library's cache.py).
-    """
-    config, size = model.config, model.dtype.itemsize
-    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return 2 * config.num_hidden_layers * kv_heads * width * size, (
-        2 * heads + kv_heads
-    ) * width * size + batch * size + 16
-
-
-def _usable_memory(gpu: bool) -> int:
-    """Bytes that the KV cache and all that goes with it may take."""
-    if gpu:
-        torch.cuda.empty_cache()
-        return int(GPU_SHARE * torch.cuda.mem_get_info()[0])
-    return int(CPU_SHARE * free_bytes())

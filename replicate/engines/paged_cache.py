@@ -1,0 +1,78 @@
+"""The KV cache of the transformers engine: how many pages there are, and how many requests they are enough for."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import torch
+from transformers import ContinuousBatchingConfig
+
+from replicate.engines.gate import Gate
+from replicate.engines.memory import CPU_SHARE, free_bytes, gib, too_large
+
+GPU_SHARE = 0.85  # of the GPU's memory that is free once the weights are loaded, for the KV cache
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 256, 1024  # a longer prompt is read in pieces, so that others don't wait for it
+CPU_PAGE, GPU_PAGE = 16, 256  # tokens; flash attention 2 wants multiples of 256
+DISCARDED_PAGES = 2  # that the library takes beside `num_blocks`
+
+
+@dataclass(frozen=True, slots=True)
+class CachePlan:
+    """The library's configuration, and the gate that keeps requests within it."""
+
+    config: ContinuousBatchingConfig
+    gate: Gate
+    cache: str  # for people
+
+
+def plan_cache(model: Any, context: int, slots: int) -> CachePlan:
+    """Sizes the cache for `slots` requests of `context` tokens, or for fewer where memory is short.
+
+    The gate admits only what fits, so that the library's scheduler never has to take cache from a request:
+    n requests of t_i tokens take sum(ceil(t_i / page)) <= (sum(t_i) + n (page - 1)) / page pages.
+    Raises ServiceError("memory_exceeded").
+    """
+    gpu = model.device.type == "cuda"
+    page, batch = (GPU_PAGE, GPU_BATCH_TOKENS) if gpu else (CPU_PAGE, CPU_BATCH_TOKENS)
+    stored, beside = bytes_per_token(model, batch)
+    usable = usable_memory(gpu)
+    pages_each = ceil(context / page)
+    pages = min(slots * pages_each, usable // ((stored + beside) * page) - DISCARDED_PAGES)
+    if pages < pages_each:
+        raise too_large(context, (stored + beside) * page * (pages_each + DISCARDED_PAGES), usable)
+    slots = min(slots, 1 + (pages * page - context) // (page - 1))
+    whole = pages == slots * pages_each  # then no request's last page is another's loss
+    tokens = slots * context if whole else pages * page - (slots - 1) * (page - 1)
+    size = gib((pages + DISCARDED_PAGES) * page * stored)
+    config = ContinuousBatchingConfig(
+        page_size=page,
+        num_blocks=pages,
+        max_batch_tokens=batch,
+        max_requests_per_batch=slots,
+        max_memory_percent=1.0,  # the plan above is the bound
+        safety_margin=0.0,  # the gate is the margin
+        allow_block_sharing=False,  # else blocks of finished requests would fill the pool that the gate counts on
+        auto_switch_to_flash=False,  # the engine chose its attention; the library would ask the model hub
+    )
+    return CachePlan(config, Gate(slots, tokens), f"KV cache {size} for {slots} requests and {tokens} tokens at once")
+
+
+def bytes_per_token(model: Any, batch: int) -> tuple[int, int]:
+    """Bytes that a token of cache takes in the pool and, in passing, beside it.
+
+    Beside it: one layer's keys and values read back and repeated for every head, its column of the attention mask
+    over `batch` rows, and its index (PagedAttentionMemoryHandler in the library's cache.py).
+    """
+    config, size = model.config, model.dtype.itemsize
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    stored = 2 * config.num_hidden_layers * kv_heads * width * size
+    return stored, (2 * heads + kv_heads) * width * size + batch * size + 16
+
+
+def usable_memory(gpu: bool) -> int:
+    """Bytes that the KV cache and all that goes with it may take."""
+    if gpu:
+        torch.cuda.empty_cache()
+        return int(GPU_SHARE * torch.cuda.mem_get_info()[0])
+    return int(CPU_SHARE * free_bytes())
