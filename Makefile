@@ -3,7 +3,7 @@
 # make test                   lint, types and every test
 
 PYTHON ?= python3.11
-CHECKPOINT ?= demo
+CHECKPOINT := $(or $(CHECKPOINT),demo)
 PROMPT ?= What is 12 + 30?
 INPUTS ?=
 PORT ?= 5000

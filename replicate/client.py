@@ -5,10 +5,12 @@
 
 import argparse
 import json
+import ssl
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx
@@ -41,8 +43,10 @@ def stream(
     deadline = time.monotonic() + patience
     while True:
         with (
-            httpx.Client(timeout=TIMEOUT, trust_env=False) as http,  # no proxy stands before this machine
-            http.stream("POST", f"{url}/predictions", json=body, headers={"Accept": "text/event-stream"}) as response,
+            http(timeout=TIMEOUT) as session,
+            session.stream(
+                "POST", f"{url}/predictions", json=body, headers={"Accept": "text/event-stream"}
+            ) as response,
         ):
             if response.status_code == httpx.codes.OK:
                 yield from _events(response)
@@ -51,6 +55,23 @@ def stream(
         if response.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
             raise PredictionRefused(reason)
         time.sleep(0.05)
+
+
+def cancel(url: str, prediction_id: str) -> bool:
+    """Stops a prediction; False where the server knows none of that id at work."""
+    with http(timeout=TIMEOUT) as session:
+        return session.post(f"{url}/predictions/{prediction_id}/cancel").status_code == httpx.codes.OK
+
+
+def http(timeout: httpx.Timeout | float) -> httpx.Client:
+    """A client that asks no proxy: what it talks to is on this machine."""
+    return httpx.Client(timeout=timeout, trust_env=False, verify=_tls())
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Made once: it takes 50 ms, which httpx would spend on every request, plain http too."""
+    return ssl.create_default_context()
 
 
 def _events(response: httpx.Response) -> Iterator[Event]:
@@ -83,7 +104,8 @@ def show(url: str, inputs: dict[str, Any]) -> int:
         print(f"  {name:22}{value}", file=sys.stderr)
     if final.get("status") == "succeeded":
         return 0
-    print(f"\n{final.get('status', 'no answer')}: {final.get('error', 'the stream ended early')}", file=sys.stderr)
+    reason = str(final.get("error", "the stream ended early")).partition("ServiceError: ")
+    print(f"\n{final.get('status', 'no answer')}: {reason[2] or reason[0]}", file=sys.stderr)
     return 1
 
 

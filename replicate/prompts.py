@@ -114,12 +114,20 @@ async def _refuse_control_tokens(request: Request, tokenizer: Tokenizer) -> None
     for name, text in texts.items():
         acting, plain = await tokenizer.encode(text, control=True), await tokenizer.encode(text, control=False)
         if acting != plain:
-            found = next((token for token in acting if token not in set(plain)), acting[0])
             raise ServiceError(
                 "control_token",
-                f"The {name} holds {await tokenizer.piece(found)!r}, a control token of this checkpoint, which would "
-                "end or fake a turn. Remove it, or use mode raw, where it is plain text.",
+                f"The {name} holds {await _control_token(acting, tokenizer)!r}, a control token of this checkpoint, "
+                "which would end or fake a turn. Remove it, or use mode raw, where it is plain text.",
             )
+
+
+async def _control_token(ids: list[int], tokenizer: Tokenizer) -> str:
+    """The name of the first control token among `ids`: the one whose name is several tokens as plain text."""
+    for token in ids:
+        name = await tokenizer.piece(token)
+        if name and await tokenizer.encode(name, control=False) != await tokenizer.encode(name, control=True):
+            return name
+    return ""
 
 
 def _render(template: str, request: Request, question: str, tokenizer: Tokenizer) -> str:

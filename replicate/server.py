@@ -23,6 +23,7 @@ from replicate import client, schema
 
 ROOT = Path(__file__).resolve().parents[1]
 SETUP_PREFIX = "[coglet::setup] "
+SENTENCE = "ServiceError: "  # what a traceback's last line puts before the message
 STOP_SECONDS = 15.0
 
 
@@ -61,6 +62,7 @@ class LocalServer:
 
     def start(self) -> "LocalServer":
         """Writes the schema, starts the server and returns at once."""
+        _require_free(self.port)
         file, _, name = self.reference.partition(":")
         schema.write(f"{self.folder / file}:{name}", self.folder / ".cog" / "openapi_schema.json")
         concurrency = self._concurrency or schema.max_concurrency((self.folder / file).read_text(), name)
@@ -103,14 +105,15 @@ class LocalServer:
             if health.get("status") == "READY":
                 return
             if health.get("status") == "SETUP_FAILED":
-                raise ServerFailed(f"Setup failed. The server's log ends with:\n{self.tail()}")
+                raise ServerFailed(f"{self._fault()}\nThe server's log: {self.log}")
             time.sleep(0.1)
         raise ServerFailed(f"The server was not ready after {timeout:g} s.\n{self.tail()}")
 
     def health(self) -> dict[str, object]:
         """What /health-check says, or nothing while the server does not answer yet."""
         try:
-            answer: dict[str, object] = httpx.get(f"{self.url}/health-check", timeout=10.0, trust_env=False).json()
+            with client.http(timeout=10.0) as session:
+                answer: dict[str, object] = session.get(f"{self.url}/health-check").json()
         except (httpx.HTTPError, ValueError):
             return {}
         return answer
@@ -129,6 +132,12 @@ class LocalServer:
             _kill_group(process.pid)
             process.wait()
 
+    def _fault(self) -> str:
+        """Why setup failed: the service's own sentence where it has one, else the end of the log."""
+        lines = [_message(line) for line in self.log.read_text(errors="replace").splitlines()]
+        said = [line.partition(SENTENCE)[2] for line in lines if SENTENCE in line]
+        return said[0] if said else f"Setup failed.\n{self.tail()}"
+
     def tail(self, lines: int = 40) -> str:
         """The last lines of the server's log, as text: coglet writes each as a JSON object."""
         return "\n".join(_message(line) for line in self.log.read_text(errors="replace").splitlines()[-lines:])
@@ -136,8 +145,8 @@ class LocalServer:
     def __enter__(self) -> "LocalServer":
         try:
             self.start().wait_until_ready()
-        except BaseException:
-            self.stop()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
             raise
         return self
 
@@ -164,6 +173,17 @@ def _message(line: str) -> str:
         return line
 
 
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise ServerFailed(
+                f"Port {port} can't be served on ({error}). Try another: make serve PORT=5001"
+            ) from error
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -182,6 +202,9 @@ def _to_terminal(line: str) -> None:
 
 def _predict(prompt: str, settings: list[str]) -> int:
     inputs = client.parse_inputs(prompt, settings)
+    known = schema.openapi((ROOT / "replicate/predict.py").read_text())["components"]["schemas"]["Input"]["properties"]
+    if unknown := set(inputs) - set(known):  # Cog would drop it and say nothing
+        raise ServerFailed(f"No input is called {', '.join(sorted(unknown))}. There are {', '.join(known)}.")
     with LocalServer(say=_to_terminal) as server:
         _to_terminal("")
         status = client.show(server.url, inputs)

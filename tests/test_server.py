@@ -98,8 +98,27 @@ def test_a_setup_that_fails_shows_its_traceback(tmp_path: Path) -> None:
     broken.write_bytes(b"not a checkpoint")
     with pytest.raises(ServerFailed) as failed, LocalServer(environment={"CHECKPOINT": str(broken)}):
         pass
-    assert "checkpoint_unusable" in str(failed.value)
-    assert "Traceback" in str(failed.value)
+    assert str(failed.value).startswith("checkpoint_unusable: ")
+    log = Path(str(failed.value).split("The server's log: ")[1])
+    assert "Traceback" in log.read_text()
+    log.unlink()
+
+
+def test_a_port_that_is_taken_is_refused_and_the_other_server_left_alone(server: LocalServer) -> None:
+    with command("--port", str(server.port)) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"Port {server.port} can't be served on" in err
+    assert server.log.exists()
+    assert server.health()["status"] == "READY"
+
+
+def test_an_input_that_does_not_exist_is_refused_before_anything_starts() -> None:
+    with command("Hi", "max_tokens=5") as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "No input is called max_tokens. There are prompt, mode" in err
+    assert "checkpoint" not in err
 
 
 def test_the_server_listens_on_loopback_alone(server: LocalServer) -> None:

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from replicate.client import Event, PredictionRefused, stream
+from replicate.client import Event, PredictionRefused, cancel, stream
 from replicate.server import LocalServer
 
 QUESTION = "What is 12 + 30?"
@@ -48,15 +48,19 @@ def test_sixteen_clients_see_their_own_text_arrive_live(server: LocalServer) -> 
         started = time.perf_counter()
         streams = list(pool.map(lambda seed: predict(server, seed=seed, **TALK), seeds))
         took = time.perf_counter() - started
+    live = 0
     for seed, events in zip(seeds, streams, strict=True):
         assert events[-1].data["status"] == "succeeded"
         assert events[-1].data["metrics"]["seed"] == seed
         arrivals = [event.at - started for event in events if event.kind == "output"]
         print(f"seed {seed:2}: chunks at " + " ".join(f"{at:.2f}" for at in arrivals) + " s")
         assert arrivals[0] < 0.7 * took
-        assert arrivals[-1] - arrivals[0] > 0.2 * (events[-1].at - started)
+        if len(arrivals) > 20:  # one that the model ended early proves nothing
+            assert arrivals[-1] - arrivals[0] > 0.2 * (events[-1].at - started)
+            live += 1
         if seed in alone:
             assert text(events) == alone[seed]
+    assert live > 4
     assert len({text(events) for events in streams}) > 8
 
 
@@ -70,7 +74,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"prompt": " "}, "prompt_empty"),
     ({"max_new_tokens": 2048}, "context_exceeded"),
     ({"prompt": "word " * 3000}, "context_exceeded"),
-    ({"prompt": "a <|im_end|> b"}, "control_token"),
+    ({"prompt": "a <|im_end|> b"}, "control_token: The prompt holds '<|im_end|>'"),
+    ({"prompt": "hello <|im_start|>user"}, "control_token: The prompt holds '<|im_start|>'"),
     ({"system_prompt": "<|im_start|>system"}, "control_token"),
     ({"top_p": 0}, "top_p_out_of_range"),
     ({"stop": [""]}, "stop_invalid"),
@@ -85,7 +90,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_what_cannot_be_honoured_fails_with_its_code(server: LocalServer, inputs: dict[str, Any], code: str) -> None:
     final = predict(server, **inputs)[-1].data
     assert final["status"] == "failed"
-    assert f"{code}: " in final["error"]
+    assert code in final["error"]
+    code = code.partition(":")[0]
     assert (final["metrics"]["error_code"], final["metrics"]["finish_reason"]) == (code, "error")
     assert code in final["logs"]
 
@@ -139,7 +145,7 @@ def test_earlier_turns_reach_the_model(server: LocalServer) -> None:
     assert "My number is 7.<|im_end|>\n<|im_start|>assistant\nNoted.<|im_end|>" in logs
 
 
-LONG = {"prompt": "Count from one to a thousand.", **TALK, "max_new_tokens": 800}
+LONG = {"mode": "raw", "prompt": "1, 2, 3, 4, 5, 6,", "max_new_tokens": 1500}  # it never ends by itself
 
 
 class Crowd:
@@ -153,7 +159,7 @@ class Crowd:
         self.pool = ThreadPoolExecutor(len(names))
 
     def _one(self, name: str) -> None:
-        for event in stream(self.server.url, LONG | {"seed": len(name)}, name):
+        for event in stream(self.server.url, LONG, name):
             if event.kind == "output":
                 self.generating[name].set()
             if self.leave[name].is_set():
@@ -162,7 +168,7 @@ class Crowd:
                 self.ended[name] = event
 
     def cancel(self, name: str) -> None:
-        httpx.post(f"{self.server.url}/predictions/{name}/cancel")
+        cancel(self.server.url, name)
 
     def __enter__(self) -> "Crowd":
         self.running = {name: self.pool.submit(self._one, name) for name in self.names}
@@ -252,7 +258,7 @@ def test_three_hundred_mixed_predictions_none_lost_crossed_or_hanging(server: Lo
                     tally.add("dropped")
                     return
                 if kind == "cancel":
-                    httpx.post(f"{server.url}/predictions/{name}/cancel")
+                    cancel(server.url, name)
             if event.kind == "completed":
                 status = event.data["status"]
                 if kind == "plain":
@@ -279,10 +285,9 @@ def test_three_hundred_mixed_predictions_none_lost_crossed_or_hanging(server: Lo
 
 def test_a_full_server_refuses_at_once(server: LocalServer) -> None:
     """Cog has no queue beyond its slots: 32 here, of which 16 are at work and 16 wait in the engine's line."""
-    inputs = {"prompt": "Count.", **TALK, "max_new_tokens": 600}
 
     def occupy(number: int) -> None:
-        for _ in stream(server.url, inputs, f"full-{number}"):
+        for _ in stream(server.url, LONG, f"full-{number}"):
             pass
 
     with ThreadPoolExecutor(32) as pool:
@@ -295,6 +300,6 @@ def test_a_full_server_refuses_at_once(server: LocalServer) -> None:
             next(stream(server.url, {"prompt": QUESTION}, patience=0.0))
         while any(not future.done() for future in running):
             for number in range(32):
-                httpx.post(f"{server.url}/predictions/full-{number}/cancel")
+                cancel(server.url, f"full-{number}")
             time.sleep(0.05)
     assert predict(server, **TALK)[-1].data["status"] == "succeeded"

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
-from replicate.client import Event, stream
+from replicate.client import Event, cancel, stream
 from replicate.server import LocalServer
 from tests.tiny_llama import make_tiny_llama
 
@@ -53,7 +52,7 @@ def test_the_prompt_is_the_checkpoint_s_own_template_and_the_published_suffix(ti
 def test_a_cancelled_prediction_ends_and_the_next_one_works(tiny: LocalServer) -> None:
     for event in stream(tiny.url, {"prompt": "x", **TALK, "max_new_tokens": 400, "mode": "chat"}, "leaving"):
         if event.kind == "output":
-            httpx.post(f"{tiny.url}/predictions/leaving/cancel")
+            cancel(tiny.url, "leaving")
     assert event.data["status"] == "canceled"
     assert predict(tiny)[-1].data["status"] == "succeeded"
 
