@@ -18,6 +18,9 @@ class Metrics:
     completion_tokens: int = 0
     finish_reason: FinishReason | None = None
     error_code: str | None = None
+    answer: str | None = None
+    answer_source: str | None = None  # which rule found the answer: boxed or phrase
+    correct: bool | None = None  # whether the answer is the expected one; None where none was expected
     _arrived: float = field(default_factory=time.perf_counter)
     _first: float | None = None
     _last: float | None = None
@@ -43,6 +46,9 @@ class Metrics:
             "seed": self.seed,
             "checkpoint": self.checkpoint,
             "engine": self.engine,
+            "answer": self.answer,
+            "answer_source": self.answer_source,
+            "correct": self.correct,
         }
         if self._first is not None and self._last is not None:
             values["time_to_first_token"] = round(self._first - self._arrived, 4)

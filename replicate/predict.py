@@ -82,6 +82,10 @@ class Predictor(BasePredictor):
         seed: int | None = Input(
             description="The same seed gives the same completion. Empty: one is drawn and reported.", default=None, ge=0
         ),
+        expected_answer: str = Input(
+            description="The right answer, if you know it: the metric correct then says whether the answer found in the completion is equivalent to it.",
+            default="",
+        ),
     ) -> ConcatenateIterator[str]:
         """Streams the completion."""
         inputs = {name: value for name, value in locals().items() if name != "self"}

@@ -35,6 +35,7 @@ class Request:
     system_prompt: str
     messages: tuple[Turn, ...]
     sampling: Sampling
+    expected_answer: str
 
     @classmethod
     def checked(
@@ -49,6 +50,7 @@ class Request:
         top_k: float = 0,
         stop: list[str] | None = None,
         seed: float | None = None,
+        expected_answer: str = "",
     ) -> "Request":
         """Builds a request from raw inputs, or raises ServiceError naming the input and its limit.
 
@@ -56,7 +58,8 @@ class Request:
         """
         if mode not in get_args(Mode):
             raise ServiceError("mode_unknown", f"mode is {mode!r}. Use one of {', '.join(get_args(Mode))}.")
-        for name, text in (("prompt", prompt), ("system_prompt", system_prompt)):
+        texts = {"prompt": prompt, "system_prompt": system_prompt, "expected_answer": expected_answer}
+        for name, text in texts.items():
             _text(name, text)
         if not prompt.strip():
             raise ServiceError("prompt_empty", "The prompt has no visible character. Send a question or a text.")
@@ -73,6 +76,7 @@ class Request:
                 stop=_stop(stop or []),
                 seed=secrets.randbelow(DRAWN_SEEDS) if seed is None else _whole("seed", seed, 0, MAX_SEED),
             ),
+            expected_answer=expected_answer.strip(),
         )
 
 

@@ -227,6 +227,7 @@ def main() -> int:
     parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
     parser.add_argument("--port", type=int, default=5000)
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
         signal.signal(ending, lambda number, _: sys.exit(128 + number))
     try:

@@ -8,10 +8,12 @@ from contextlib import aclosing
 from typing import Any
 
 from replicate import prompts
+from replicate.answer import extract
 from replicate.checkpoints import Checkpoint, fetch, find
 from replicate.completion import complete, require_room
 from replicate.engines import open_engine
 from replicate.engines.protocol import Engine
+from replicate.equivalence import judge
 from replicate.errors import ServiceError
 from replicate.metrics import Metrics
 from replicate.request import Request
@@ -67,9 +69,17 @@ class Service:
             metrics.prompt_tokens = len(prompt.ids)
             require_room(len(prompt.ids), request.sampling.max_new_tokens, self.engine.context)
             log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), prompt.text)
+            text = ""
             async with aclosing(complete(self.engine, prompt, request.sampling, metrics)) as pieces:
                 async for piece in pieces:
+                    text += piece
                     yield piece
+            found = extract(text)
+            metrics.answer, metrics.answer_source = found.text, found.source
+            if request.expected_answer:
+                metrics.correct = found.text is not None and await judge().equivalent(
+                    found.text, request.expected_answer
+                )
         except (asyncio.CancelledError, GeneratorExit):
             metrics.finish_reason = "cancelled"
             raise

@@ -12,6 +12,7 @@ import pytest
 
 from replicate.checkpoints import Checkpoint, Local
 from replicate.completion import complete
+from replicate.equivalence import judge
 from replicate.errors import ServiceError
 from replicate.metrics import Metrics
 from replicate.prompts import DEEPSEEK_TEMPLATE, Prompt, PromptStyle
@@ -64,6 +65,28 @@ async def test_every_end_is_reported(
     assert metrics["prompt_tokens"] > 4
     assert ("time_to_first_token" in metrics) == (tokens > 0)
     assert ("tokens_per_second" in metrics) == (tokens > 1)
+
+
+ANSWERS: list[tuple[str, str, str | None, str | None, bool | None]] = [
+    # completion, expected answer, answer, source, correct
+    ("So it is \\boxed{\\frac{1}{2}}.", "0.5", "\\frac{1}{2}", "boxed", True),
+    ("So it is \\boxed{50}.", "0.5", "50", "boxed", False),
+    ("The answer is 42.", "", "42", "phrase", None),
+    ("所以答案是 7。", "7", "7", "phrase", True),
+    ("I do not know", "7", None, None, False),
+    ("It is \\boxed{4", "4", None, None, False),
+]
+
+
+@pytest.mark.parametrize(("completion", "expected", "answer", "source", "correct"), ANSWERS)
+async def test_the_answer_and_its_check_are_reported(
+    completion: str, expected: str, answer: str | None, source: str | None, correct: bool | None
+) -> None:
+    text, metrics, error = await run(service(*completion), expected_answer=expected)
+    assert (text, error) == (completion, None)
+    assert (metrics.get("answer"), metrics.get("answer_source")) == (answer, source)
+    assert metrics.get("correct") == correct
+    await judge().close()
 
 
 async def test_a_seed_is_drawn_and_reported_where_none_is_given() -> None:

@@ -139,6 +139,17 @@ def test_stop_strings_end_the_text_and_never_show(server: LocalServer) -> None:
     assert events[-1].data["metrics"]["finish_reason"] == "stop_string"
 
 
+def test_the_answer_is_found_and_checked(server: LocalServer) -> None:
+    """The demo model is asked to repeat a sentence: it can't do sums, but it can do that."""
+    prompt = "Q: 1+1?\nA: The answer is \\boxed{\\frac{1}{2}}.\n" * 2 + "Q: 1+1?\nA:"
+    inputs = {"mode": "raw", "prompt": prompt, "max_new_tokens": 24, "stop": ["\nQ"]}
+    for expected, correct in (("0.5", True), ("50", False)):
+        metrics = predict(server, **inputs, expected_answer=expected)[-1].data["metrics"]
+        assert (metrics["answer"], metrics["answer_source"]) == ("\\frac{1}{2}", "boxed")
+        assert metrics["correct"] is correct
+    assert "correct" not in predict(server, **inputs)[-1].data["metrics"]
+
+
 def test_earlier_turns_reach_the_model(server: LocalServer) -> None:
     turns = [{"role": "user", "content": "My number is 7."}, {"role": "assistant", "content": "Noted."}]
     logs = predict(server, mode="chat", messages=turns, max_new_tokens=2)[-1].data["logs"]
