@@ -133,7 +133,7 @@ def test_time_is_linear(name: str) -> None:
     """100 kB of the worst in a moment: a quadratic scan would take minutes."""
     started = time.perf_counter()
     extract(HOSTILE[name])
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 10  # seconds; quadratic work would take minutes
 
 
 balanced = st.recursive(
