@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+TEXT = {"mode", "system_prompt", "expected_answer"}  # inputs that are text even where it looks like a number
 TIMEOUT = httpx.Timeout(10.0, read=600.0)  # seconds; the server sends a sign of life every 15 s
 
 
@@ -110,14 +111,14 @@ def show(url: str, inputs: dict[str, Any]) -> int:
 
 
 def parse_inputs(prompt: str, settings: list[str]) -> dict[str, Any]:
-    """`name=value` pairs as inputs: a value that is JSON counts as that, any other as text."""
+    """`name=value` pairs as inputs: a value that is JSON counts as that, any other and every TEXT input as text."""
     inputs: dict[str, Any] = {"prompt": prompt}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
             raise SystemExit(f"{setting!r} is not of the form name=value")
         try:
-            inputs[name] = json.loads(value)
+            inputs[name] = value if name in TEXT else json.loads(value)
         except json.JSONDecodeError:
             inputs[name] = value
     return inputs
