@@ -38,6 +38,7 @@ _SENTENCE_END = re.compile(
     r"\n|[。！？．]|[.?](?=[\s*\"”']|$)|[,，]\s*(?:since|because|so|as|which|where|hence|因为|所以|故)|$"
 )
 _WRAPPER = re.compile(r"\\(?:boxed|fbox|text|textbf|textrm|textit|textnormal|mbox|mathrm|mathbf)\s*(?=\{)")
+_EMPTY_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{\s*\}")
 _TEXT = re.compile(r"(?P<glued>(?<=[\w})]))?\\(?:text|textrm|textnormal|mbox)\s*\{(?P<words>[^{}\\$]*)\}")
 
 
@@ -110,12 +111,14 @@ def _boxes(text: str) -> tuple[list[slice], int]:
 
 
 def _claim(text: str, opened: int) -> str:
-    """What follows a phrase, up to the end of its sentence; nothing if a box that is left open begins before that."""
+    """What follows a phrase, up to the end of its sentence; nothing if there is a box in it that is open or empty."""
     start = len(text) - len(text.lstrip(" \t*:：\r\n"))
     displayed = _DISPLAY.match(text)
     end = _SENTENCE_END.search(text, displayed.end() if displayed else start)
     stop = end.start() if end else len(text)
-    return tidy(text[start:stop]) if stop <= min(opened, MAX_PHRASE) else ""
+    if stop > min(opened, MAX_PHRASE) or _EMPTY_BOX.search(text, start, stop):
+        return ""
+    return tidy(text[start:stop])
 
 
 def _closing(text: str, opening: int) -> int:

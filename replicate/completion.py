@@ -1,17 +1,44 @@
 """One completion: the engine's deltas become the text that the client sees, up to its end."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Literal
 
 from replicate.engines.protocol import Delta, Engine
 from replicate.errors import ServiceError
-from replicate.metrics import Metrics
 from replicate.prompts import Prompt
 from replicate.sampling import Sampling
 from replicate.stop_strings import StopStrings
 
 STALL_SECONDS = 120.0  # an engine that is silent for longer is taken for dead: even a 7B on a CPU speaks sooner
+
+
+@dataclass(slots=True)
+class Completion:
+    """One completion, as far as it has come. Times are of `time.perf_counter()`."""
+
+    text: str = ""
+    tokens: int = 0
+    finish_reason: Literal["stop", "length", "stop_string"] | None = None
+    logprobs: list[float] = field(default_factory=list)  # of its tokens, where they were asked for and the engine can
+    first_token: float | None = None
+    last_token: float | None = None
+
+    @property
+    def mean_logprob(self) -> float | None:
+        """How likely the model finds this text, for each token; None where the engine does not say."""
+        return sum(self.logprobs) / len(self.logprobs) if self.logprobs else None
+
+    def count(self, delta: Delta) -> None:
+        self.logprobs += delta.logprobs
+        if delta.tokens == self.tokens:
+            return
+        self.tokens = delta.tokens
+        self.last_token = time.perf_counter()
+        self.first_token = self.first_token or self.last_token
 
 
 def require_room(prompt_tokens: int, max_new_tokens: int, context: int) -> None:
@@ -28,33 +55,39 @@ def require_room(prompt_tokens: int, max_new_tokens: int, context: int) -> None:
 
 
 async def complete(
-    engine: Engine, prompt: Prompt, sampling: Sampling, metrics: Metrics, stall_seconds: float = STALL_SECONDS
+    engine: Engine,
+    prompt: Prompt,
+    sampling: Sampling,
+    completion: Completion,
+    *,
+    owner: object = None,
+    stall_seconds: float = STALL_SECONDS,
 ) -> AsyncGenerator[str, None]:
-    """Streams the completion of `prompt` in pieces of whole characters, and keeps `metrics` up to date.
+    """Streams the completion of `prompt` in pieces of whole characters, and keeps `completion` up to date.
 
-    Call `require_room` first. Closing the stream at any point frees the engine. Raises ServiceError:
-    `engine_stalled` when the engine falls silent, or what the engine raises.
+    Call `require_room` first. `owner` is the prediction it is for (see `Gate.enter`). Closing the stream at any point
+    frees the engine. Raises ServiceError: `engine_stalled` when the engine falls silent, or what the engine raises.
     """
     stops = StopStrings(sampling.stop)
     async with (
-        engine.gate.enter(len(prompt.ids) + sampling.max_new_tokens),
+        engine.gate.enter(len(prompt.ids) + sampling.max_new_tokens, owner),
         aclosing(engine.generate(prompt.ids, sampling)) as stream,
-        aclosing(_alive(stream, stall_seconds)) as deltas,
+        aclosing(alive(stream, stall_seconds)) as deltas,
     ):
         async for delta in deltas:
-            metrics.count(delta.tokens)
+            completion.count(delta)
             text = stops.feed(delta.text)
             if delta.finish and stops.hit is None:
                 text += stops.flush()
+            completion.finish_reason = delta.finish if stops.hit is None else "stop_string"
             if text:
+                completion.text += text
                 yield text
             if stops.hit is not None:
-                metrics.finish_reason = "stop_string"
                 return
-            metrics.finish_reason = delta.finish
 
 
-async def _alive(stream: AsyncGenerator[Delta, None], stall_seconds: float) -> AsyncGenerator[Delta, None]:
+async def alive(stream: AsyncGenerator[Delta, None], stall_seconds: float) -> AsyncGenerator[Delta, None]:
     """The same deltas, up to the first silence of `stall_seconds`."""
     while True:
         try:

@@ -2,9 +2,11 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from statistics import mean
+from typing import Any, Literal
 
-FinishReason = Literal["stop", "length", "stop_string", "cancelled", "error"]
+from replicate.completion import Completion
+from replicate.vote import Vote
 
 
 @dataclass(slots=True)
@@ -15,33 +17,33 @@ class Metrics:
     engine: str
     seed: int | None = None
     prompt_tokens: int = 0
-    completion_tokens: int = 0
-    finish_reason: FinishReason | None = None
+    completions: list[Completion] = field(default_factory=list)  # all that were drawn
+    chosen: Completion | None = None  # the one that the client gets
+    ended: Literal["cancelled", "error"] | None = None  # by its client or by a fault
     error_code: str | None = None
     answer: str | None = None
     answer_source: str | None = None  # which rule found the answer: boxed or phrase
     correct: bool | None = None  # whether the answer is the expected one; None where none was expected
+    vote: Vote | None = None  # None where one completion was asked for
+    winner_seed: int | None = None  # alone, it gives the completion that a vote chose
     _arrived: float = field(default_factory=time.perf_counter)
-    _first: float | None = None
-    _last: float | None = None
 
-    def count(self, completion_tokens: int) -> None:
-        """Notes that the engine has sent `completion_tokens` tokens by now."""
-        if completion_tokens == self.completion_tokens:
-            return
-        self.completion_tokens = completion_tokens
-        self._last = time.perf_counter()
-        self._first = self._first or self._last
+    @property
+    def text(self) -> str:
+        """What the client gets, as far as it has come."""
+        return self.chosen.text if self.chosen else ""
 
-    def report(self) -> dict[str, str | int | float]:
+    def report(self) -> dict[str, Any]:
         """The metrics by name; one that has no value (no token came, no error was met) is left out.
 
-        `time_to_first_token` includes the wait for a slot. `tokens_per_second` is the rate after the first token.
+        `time_to_first_token` includes the wait for a slot. `tokens_per_second` is the rate after the first token. In a
+        vote both, and `completion_tokens`, are of all its completions together.
         """
-        values: dict[str, str | int | float | None] = {
+        tokens = sum(completion.tokens for completion in self.completions)
+        values = {
             "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "finish_reason": self.finish_reason,
+            "completion_tokens": tokens,
+            "finish_reason": self.ended or (self.chosen and self.chosen.finish_reason),
             "error_code": self.error_code,
             "seed": self.seed,
             "checkpoint": self.checkpoint,
@@ -49,9 +51,29 @@ class Metrics:
             "answer": self.answer,
             "answer_source": self.answer_source,
             "correct": self.correct,
+            **self._voted(),
         }
-        if self._first is not None and self._last is not None:
-            values["time_to_first_token"] = round(self._first - self._arrived, 4)
-            if self._last > self._first:
-                values["tokens_per_second"] = round((self.completion_tokens - 1) / (self._last - self._first), 2)
+        first = min((each.first_token for each in self.completions if each.first_token), default=None)
+        last = max((each.last_token for each in self.completions if each.last_token), default=None)
+        if first is not None and last is not None:
+            values["time_to_first_token"] = round(first - self._arrived, 4)
+            if last > first:
+                values["tokens_per_second"] = round((tokens - 1) / (last - first), 2)
         return {name: value for name, value in values.items() if value is not None}
+
+    def _voted(self) -> dict[str, Any]:
+        """`agreement` is the winner's share of the samples used. `tokens_not_generated` is an estimate: what the
+        samples that were not used would have come to, had they been as long as the others on average."""
+        if self.vote is None or not self.vote.counted:
+            return {}
+        finished = [completion for completion in self.completions if completion.finish_reason]
+        length = mean(completion.tokens for completion in finished)
+        stopped = [completion for completion in self.completions if not completion.finish_reason]
+        return {
+            "votes": self.vote.tally(),
+            "agreement": round(len(self.vote.leader.samples) / self.vote.counted, 4) if self.vote.leader else 0.0,
+            "samples_used": self.vote.counted,
+            "samples_stopped_early": self.vote.samples - self.vote.counted,
+            "tokens_not_generated": round(sum(max(0.0, length - completion.tokens) for completion in stopped)),
+            "winner_seed": self.winner_seed,
+        }

@@ -86,6 +86,18 @@ class Predictor(BasePredictor):
             description="The right answer, if you know it: the metric correct then says whether the answer found in the completion is equivalent to it.",
             default="",
         ),
+        samples: int = Input(
+            description="How many completions to draw, with the seeds seed, seed + 1 and so on. Over 1 they vote: the text is one whole completion with the most frequent answer, and temperature is 0.7 where none is given.",
+            default=1,
+            ge=1,
+            le=64,
+        ),
+        stop_when_sure: float = Input(
+            description="A vote always stops when the leading answer can't be caught. Below 1 it also stops when the probability that the leader is the likelier answer reaches this.",
+            default=1.0,
+            ge=0.5,
+            le=1.0,
+        ),
     ) -> ConcatenateIterator[str]:
         """Streams the completion."""
         inputs = {name: value for name, value in locals().items() if name != "self"}

@@ -11,6 +11,8 @@ from replicate.sampling import Sampling
 MAX_NEW_TOKENS = 4096
 MAX_STOP_STRINGS = 8
 MAX_SEED = 2**53 - 1  # the largest integer that JSON carries exactly in every client
+MAX_SAMPLES = 64
+VOTE_TEMPERATURE = 0.7  # of the published votes (arXiv 2402.03300, figure 7), where none is asked for
 MAX_CHARACTERS = 100_000  # of one text: 4096 tokens hold less, and tokenising millions takes seconds
 DRAWN_SEEDS = 2**31  # seeds we draw ourselves are short enough to type
 
@@ -36,6 +38,8 @@ class Request:
     messages: tuple[Turn, ...]
     sampling: Sampling
     expected_answer: str
+    samples: int
+    stop_when_sure: float
 
     @classmethod
     def checked(
@@ -51,6 +55,8 @@ class Request:
         stop: list[str] | None = None,
         seed: float | None = None,
         expected_answer: str = "",
+        samples: float = 1,
+        stop_when_sure: float = 1.0,
     ) -> "Request":
         """Builds a request from raw inputs, or raises ServiceError naming the input and its limit.
 
@@ -63,6 +69,7 @@ class Request:
             _text(name, text)
         if not prompt.strip():
             raise ServiceError("prompt_empty", "The prompt has no visible character. Send a question or a text.")
+        samples = _whole("samples", samples, 1, MAX_SAMPLES)
         return cls(
             prompt=prompt,
             mode=mode,  # type: ignore[arg-type]
@@ -70,13 +77,15 @@ class Request:
             messages=_turns(messages or []),
             sampling=Sampling(
                 max_new_tokens=_whole("max_new_tokens", max_new_tokens, 1, MAX_NEW_TOKENS),
-                temperature=_between("temperature", 0.0 if temperature is None else temperature, 0.0, 2.0),
+                temperature=_temperature(temperature, samples),
                 top_p=_positive(_between("top_p", top_p, 0.0, 1.0)),
                 top_k=_whole("top_k", top_k, 0, None),
                 stop=_stop(stop or []),
-                seed=secrets.randbelow(DRAWN_SEEDS) if seed is None else _whole("seed", seed, 0, MAX_SEED),
+                seed=secrets.randbelow(DRAWN_SEEDS) if seed is None else _seed(seed, samples),
             ),
             expected_answer=expected_answer.strip(),
+            samples=samples,
+            stop_when_sure=_between("stop_when_sure", stop_when_sure, 0.5, 1.0),
         )
 
 
@@ -91,6 +100,28 @@ def _between(name: str, value: float, low: float, high: float) -> float:
     if not _is_number(value) or not low <= value <= high:
         raise ServiceError(f"{name}_out_of_range", f"{name} is {value!r}. Use a number from {low:g} to {high:g}.")
     return float(value)
+
+
+def _temperature(temperature: float | None, samples: int) -> float:
+    if temperature is None:
+        return VOTE_TEMPERATURE if samples > 1 else 0.0
+    if samples > 1 and temperature == 0.0:
+        raise ServiceError(
+            "vote_is_greedy",
+            f"samples is {samples} and temperature is 0: all would be the same. Leave temperature out "
+            f"({VOTE_TEMPERATURE:g} is taken then), or raise it.",
+        )
+    return _between("temperature", temperature, 0.0, 2.0)
+
+
+def _seed(seed: float, samples: int) -> int:
+    first = _whole("seed", seed, 0, MAX_SEED)
+    if first + samples - 1 > MAX_SEED:
+        raise ServiceError(
+            "seed_out_of_range",
+            f"seed is {first} and samples is {samples}: the last seed would be over {MAX_SEED}. Use a smaller one.",
+        )
+    return first
 
 
 def _positive(top_p: float) -> float:

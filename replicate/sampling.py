@@ -17,6 +17,7 @@ class Sampling:
     top_k: int = 0  # 0 = off
     seed: int = 0
     stop: tuple[str, ...] = ()
+    logprobs: bool = False  # whether deltas carry their tokens' log-probabilities, where the engine has them
 
     @property
     def greedy(self) -> bool:

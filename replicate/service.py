@@ -1,4 +1,4 @@
-"""The line that a request takes: request -> prompt -> engine -> completion -> metrics."""
+"""The line that a request takes: request -> prompt -> engine -> completion -> answer -> vote -> metrics."""
 
 import asyncio
 import logging
@@ -10,19 +10,21 @@ from typing import Any
 from replicate import prompts
 from replicate.answer import extract
 from replicate.checkpoints import Checkpoint, fetch, find
-from replicate.completion import complete, require_room
+from replicate.completion import Completion, complete, require_room
 from replicate.engines import open_engine
 from replicate.engines.protocol import Engine
 from replicate.equivalence import judge
 from replicate.errors import ServiceError
 from replicate.metrics import Metrics
+from replicate.prompts import Prompt
 from replicate.request import Request
+from replicate.samples import elect
 from replicate.sampling import Sampling
 from replicate.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Record = Callable[[str, str | int | float], None]
+Record = Callable[[str, Any], None]  # a metric's name and its value, which JSON can hold
 WARM_UP = "What is 2 + 3?"
 
 
@@ -57,7 +59,8 @@ class Service:
         return service
 
     async def complete(self, inputs: dict[str, Any], record: Record) -> AsyncGenerator[str, None]:
-        """Streams the answer to raw `inputs` (see `Request.checked`); `record` gets every metric at the end.
+        """Streams the answer to raw `inputs` (see `Request.checked`); `record` gets every metric at the end, and the
+        state of a vote while it runs.
 
         Any fault leaves as a ServiceError, with its traceback in the log.
         """
@@ -69,26 +72,21 @@ class Service:
             metrics.prompt_tokens = len(prompt.ids)
             require_room(len(prompt.ids), request.sampling.max_new_tokens, self.engine.context)
             log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), prompt.text)
-            text = ""
-            async with aclosing(complete(self.engine, prompt, request.sampling, metrics)) as pieces:
+            async with aclosing(self._drawn(prompt, request, metrics, record)) as pieces:
                 async for piece in pieces:
-                    text += piece
                     yield piece
-            found = extract(text)
-            metrics.answer, metrics.answer_source = found.text, found.source
             if request.expected_answer:
-                metrics.correct = found.text is not None and await judge().equivalent(
-                    found.text, request.expected_answer
-                )
+                answer = extract(metrics.text).text
+                metrics.correct = answer is not None and await judge().equivalent(answer, request.expected_answer)
         except (asyncio.CancelledError, GeneratorExit):
-            metrics.finish_reason = "cancelled"
+            metrics.ended = "cancelled"
             raise
         except ServiceError as error:
-            metrics.finish_reason, metrics.error_code = "error", error.code
+            metrics.ended, metrics.error_code = "error", error.code
             log.warning("%s", error, exc_info=error.__cause__)  # a refusal has no cause, a fault has
             raise
         except Exception as error:
-            metrics.finish_reason, metrics.error_code = "error", "internal_error"
+            metrics.ended, metrics.error_code = "error", "internal_error"
             log.exception("internal error")
             raise ServiceError(
                 "internal_error",
@@ -96,8 +94,18 @@ class Service:
                 "The next prediction is not affected.",
             ) from error
         finally:
+            found = extract(metrics.text)
+            metrics.answer, metrics.answer_source = found.text, found.source
             for name, value in metrics.report().items():
                 record(name, value)
+
+    def _drawn(self, prompt: Prompt, request: Request, metrics: Metrics, record: Record) -> AsyncGenerator[str, None]:
+        """The text of one completion as it comes, or of the one that a vote has chosen."""
+        if request.samples > 1:
+            return elect(self.engine, prompt, request, metrics, record)
+        metrics.completions = [Completion()]
+        metrics.chosen = metrics.completions[0]
+        return complete(self.engine, prompt, request.sampling, metrics.chosen)
 
     async def healthy(self) -> bool:
         return await self.engine.healthy()
@@ -105,8 +113,7 @@ class Service:
     async def _warm_up(self) -> None:
         """One short completion, so that the first client does not pay for what is set up lazily."""
         ids = await self.engine.tokenizer.encode(WARM_UP, control=False)
-        prompt = prompts.Prompt("raw", WARM_UP, tuple(ids))
-        metrics = Metrics(self.checkpoint.name, self.engine.name)
-        async with aclosing(complete(self.engine, prompt, Sampling(max_new_tokens=8), metrics)) as pieces:
+        prompt = Prompt("raw", WARM_UP, tuple(ids))
+        async with aclosing(complete(self.engine, prompt, Sampling(max_new_tokens=8), Completion())) as pieces:
             async for _ in pieces:
                 pass

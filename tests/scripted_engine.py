@@ -44,6 +44,8 @@ class ScriptedEngine:
         self.context = context
         self.gate = Gate(slots, slots * context)
         self.tokenizer: Tokenizer = CharacterTokenizer()
+        self.likelihood: dict[int, float] = {}  # each token's log-probability, by seed
+        self.shared: list[tuple[int, ...]] = []  # prompts that were read ahead
         self.working = 0
         self.released = 0
 
@@ -52,6 +54,7 @@ class ScriptedEngine:
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
         tokens = 0
+        logprobs = (self.likelihood[sampling.seed],) if sampling.logprobs and self.likelihood else ()
         self.working += 1
         try:
             for step in self.script(prompt, sampling):
@@ -64,11 +67,15 @@ class ScriptedEngine:
                 if tokens > sampling.max_new_tokens:
                     yield Delta("", sampling.max_new_tokens, "length")
                     return
-                yield Delta(step or "", tokens)
+                yield Delta(step or "", tokens, logprobs=logprobs if step is not None else ())
             yield Delta("", tokens, "stop")
         finally:
             self.working -= 1
             self.released += 1
+
+    async def share(self, prompt: Sequence[int]) -> AsyncGenerator[Delta, None]:
+        self.shared.append(tuple(prompt))
+        yield Delta("", 0, "stop")
 
     async def healthy(self) -> bool:
         return True

@@ -30,6 +30,8 @@ TABLE: list[tuple[str, str | None, str | None, str]] = [
     (r"\boxed{}", None, None, "an empty box"),
     (r"\boxed{ }", None, None, "a blank box"),
     (r"\boxed{5}, \boxed{}", "5", "boxed", "an empty box says nothing"),
+    (r"The answer is within \boxed{}.", None, None, "a claim about an empty box claims nothing"),
+    (r"The answer is 4. The answer is in \fbox{ }.", "4", "phrase", "nor does it take the place of one before"),
     (r"put it in \boxed{}. The answer is 3.", "3", "phrase", "the empty box of the instruction"),
     (r"\fbox{7}", "7", "boxed", "the other box"),
     (r"\boxed 5", "5", "boxed", "a box without braces"),

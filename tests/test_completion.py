@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from replicate.checkpoints import Checkpoint, Local
-from replicate.completion import complete
+from replicate.completion import Completion, complete
 from replicate.equivalence import judge
 from replicate.errors import ServiceError
-from replicate.metrics import Metrics
 from replicate.prompts import DEEPSEEK_TEMPLATE, Prompt, PromptStyle
 from replicate.sampling import Sampling
 from replicate.service import Service
@@ -141,10 +140,9 @@ async def test_a_template_that_refuses_or_breaks_is_an_error_of_its_own() -> Non
 async def test_a_silent_engine_is_given_up_and_its_slot_freed() -> None:
     engine = ScriptedEngine(lambda prompt, sampling: ("a", 60.0), slots=1)
     prompt = Prompt("raw", "x", (1,))
-    metrics = Metrics("scripted", "scripted")
     got = []
     with pytest.raises(ServiceError) as stalled:  # noqa: PT012
-        async for piece in complete(engine, prompt, Sampling(), metrics, stall_seconds=0.1):
+        async for piece in complete(engine, prompt, Sampling(), Completion(), stall_seconds=0.1):
             got.append(piece)
     assert (got, stalled.value.code) == (["a"], "engine_stalled")
     assert (engine.gate.running, engine.working) == (0, 0)
@@ -155,8 +153,7 @@ async def test_waiting_in_line_is_no_silence() -> None:
     engine = ScriptedEngine(lambda prompt, sampling: ("a", 0.1, "b", 0.1, "c"), slots=1)
 
     async def one() -> str:
-        metrics = Metrics("scripted", "scripted")
-        pieces = complete(engine, Prompt("raw", "x", (1,)), Sampling(), metrics, stall_seconds=1.0)
+        pieces = complete(engine, Prompt("raw", "x", (1,)), Sampling(), Completion(), stall_seconds=1.0)
         return "".join([piece async for piece in pieces])
 
     assert await asyncio.gather(*(one() for _ in range(8))) == ["abc"] * 8
@@ -164,7 +161,7 @@ async def test_waiting_in_line_is_no_silence() -> None:
 
 @pytest.mark.parametrize("in_line", [False, True])
 async def test_a_cancelled_prediction_reports_itself_and_frees_its_slot(in_line: bool) -> None:
-    slow = service("a", 60.0, slots=1)
+    slow = service("The answer is 4.\n", 60.0, slots=1)
     first = asyncio.create_task(run(slow))
     await asyncio.sleep(0.02)
     recorded: dict[str, Any] = {}
@@ -185,6 +182,7 @@ async def test_a_cancelled_prediction_reports_itself_and_frees_its_slot(in_line:
     assert recorded["finish_reason"] == "cancelled"
     assert recorded["completion_tokens"] == (0 if in_line else 1)
     assert recorded["seed"] == 3
+    assert recorded.get("answer") == (None if in_line else "4")  # it had said so by then
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     assert (slow.engine.gate.running, slow.engine.working) == (0, 0)  # type: ignore[attr-defined]
@@ -198,7 +196,7 @@ async def test_time_to_first_token_counts_from_the_request() -> None:
 
 async def test_nothing_is_sent_after_a_stop_string() -> None:
     engine = ScriptedEngine(lambda prompt, sampling: ("a END", "b", "c"))
-    pieces = complete(engine, Prompt("raw", "x", (1,)), Sampling(stop=("END",)), Metrics("s", "s"))
+    pieces = complete(engine, Prompt("raw", "x", (1,)), Sampling(stop=("END",)), Completion())
     assert [piece async for piece in pieces] == ["a "]
     assert engine.released == 1
 
@@ -206,6 +204,6 @@ async def test_nothing_is_sent_after_a_stop_string() -> None:
 async def test_text_is_sent_as_soon_as_it_is_there() -> None:
     arrivals: list[float] = []
     engine = ScriptedEngine(lambda prompt, sampling: ("a", 0.1, "b", 0.1, "c"))
-    async for _ in complete(engine, Prompt("raw", "x", (1,)), Sampling(stop=("zzz",)), Metrics("s", "s")):
+    async for _ in complete(engine, Prompt("raw", "x", (1,)), Sampling(stop=("zzz",)), Completion()):
         arrivals.append(time.perf_counter())
     assert all(later - earlier > 0.09 for earlier, later in pairwise(arrivals))

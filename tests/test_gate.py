@@ -1,4 +1,4 @@
-"""Requests enter an engine in the order they came, within its slots and its cache, and none is lost."""
+"""Requests enter an engine in a fair order, within its slots and its cache, and none is lost."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -7,7 +7,7 @@ from replicate.engines.gate import Gate
 
 
 async def worker(gate: Gate, name: str, tokens: int, entered: list[str], leave: asyncio.Event) -> None:
-    async with gate.enter(tokens):
+    async with gate.enter(tokens, name[0] if len(name) == 2 else None):  # "v1" and "v2" are one prediction's
         entered.append(name)
         await leave.wait()
 
@@ -75,3 +75,47 @@ async def test_cancelling_in_the_same_moment_as_being_admitted_gives_the_slot_ba
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert (gate.running, gate.reserved, gate.waiting) == (0, 0, 0)
+
+
+async def test_predictions_take_turns_however_many_samples_each_has() -> None:
+    gate, entered = Gate(2, 100), list[str]()
+    leave = {name: asyncio.Event() for name in ["v1", "v2", "v3", "v4", "a", "b", "w1", "w2"]}
+    tasks = [asyncio.create_task(worker(gate, name, 1, entered, leave[name])) for name in leave]
+    await settle()
+    assert entered == ["v1", "v2"]  # nobody else was there
+    for leaving, next_one in (("v1", "a"), ("v2", "v3"), ("a", "b"), ("v3", "v4"), ("b", "w1"), ("v4", "w2")):
+        leave[leaving].set()
+        await settle()
+        assert entered[-1] == next_one, leaving
+    for event in leave.values():
+        event.set()
+    await asyncio.gather(*tasks)
+    assert (gate.running, gate.reserved, gate.waiting) == (0, 0, 0)
+
+
+async def test_single_requests_that_keep_coming_do_not_starve_a_vote() -> None:
+    """With one slot, and a new single request for each that ends, the vote still gets its turns."""
+    gate, entered = Gate(1, 100), list[str]()
+    ended = asyncio.Event()
+
+    async def single(number: int) -> None:
+        async with gate.enter(1):
+            entered.append("single")
+            await asyncio.sleep(0)
+        if not ended.is_set() and number < 1000:
+            tasks.append(asyncio.create_task(single(number + 1)))
+
+    async def sample(owner: object) -> None:
+        async with gate.enter(1, owner):
+            entered.append("vote")
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(single(0)), asyncio.create_task(single(0))]
+    await settle()
+    vote = object()
+    await asyncio.gather(*(sample(vote) for _ in range(20)))
+    ended.set()
+    await settle()
+    await asyncio.gather(*tasks)
+    assert entered.count("vote") == 20
+    assert entered.count("single") < 100

@@ -11,14 +11,16 @@ by another kernel than several: there only SLOTS=1, without reuse of an earlier 
 """
 
 import asyncio
+import itertools
 import logging
 import os
 import tempfile
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -29,9 +31,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "200")
 import xllamacpp
 
 from replicate.engines.gate import Gate
-from replicate.engines.gguf_header import GGUFHeader, read_header
+from replicate.engines.gguf_header import read_header
+from replicate.engines.llama_tokenizer import LlamaTokenizer
 from replicate.engines.memory import CPU_SHARE, checked_context, free_bytes, gib, too_large
 from replicate.engines.protocol import Delta
+from replicate.engines.slots import Slots
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
 
@@ -40,35 +44,8 @@ log = logging.getLogger(__name__)
 PREFILL_CHUNK = 32  # prompt tokens a step: small, so that a long prompt neither holds up other streams nor a cancel
 BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
 RELEASE_SECONDS = 10.0  # a step takes far less: a request that is held for longer means the engine hangs
+FILE_SECONDS = 60.0  # for a KV cache of up to 2 GiB to a slow disk
 RANDOM_SEED = 2**32 - 1  # llama.cpp reads this seed as "draw one"
-
-
-class LlamaTokenizer:
-    """llama.cpp's own tokenizer, asked over its private socket."""
-
-    def __init__(self, http: httpx.AsyncClient, header: GGUFHeader) -> None:
-        self._http = http
-        self.bos: int | None = None  # set once llama.cpp has said whether it adds one
-        self.bos_text, self.eos_text = header.bos_text, header.eos_text
-        self.chat_template = header.chat_template
-
-    async def encode(self, text: str, *, control: bool, special: bool = False) -> list[int]:
-        body = {"content": text, "add_special": special, "parse_special": control}
-        return list((await self._post("/tokenize", body))["tokens"])
-
-    async def piece(self, token: int) -> str:
-        return str((await self._post("/detokenize", {"tokens": [token]}))["content"])
-
-    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        try:
-            response = await self._http.post(path, json=body)
-            response.raise_for_status()
-        except httpx.HTTPError as error:
-            raise ServiceError(
-                "engine_failed", "llama.cpp's tokenizer did not answer. Send the request again."
-            ) from error
-        answer: dict[str, Any] = response.json()
-        return answer
 
 
 class LlamaCppEngine:
@@ -89,6 +66,9 @@ class LlamaCppEngine:
         slots = min(slots, int(usable / each))
         self.gate = Gate(slots, slots * self.context)
         self.cache = f"KV cache {gib(slots * each)} for {slots} requests at once"
+        self._slots = Slots(slots)
+        self._kept: dict[tuple[int, ...], str] = {}  # shared prompts, and the file that holds each one's KV cache
+        self._files = itertools.count()
         self._held = 0  # requests that llama.cpp should have let go of and has not
 
     async def start(self) -> None:
@@ -127,12 +107,69 @@ class LlamaCppEngine:
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
         params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_F16
         params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_BF16
+        params.slot_save_path = f"{self._folder.name}/"
         params.cache_ram_mib = 0  # its prompt cache would take up to 8 GiB beside the KV cache
         params.ctx_shift = False
         params.verbosity = -1
         return params
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
+        ids = tuple(prompt)
+        slot, holds = self._take(ids)
+        try:
+            if ids in self._kept and holds[: len(ids)] != ids:
+                await self._slot_file(slot, "restore", self._kept[ids])
+            holds = ()  # until it has been read
+            async with aclosing(self._call(slot, ids, sampling)) as deltas:
+                async for delta in deltas:
+                    holds = ids if delta.tokens else holds
+                    yield delta
+        finally:
+            self._slots.give_back(slot, holds)
+
+    async def share(self, prompt: Sequence[int]) -> AsyncGenerator[Delta, None]:
+        """One slot reads the prompt and saves its KV cache to a file, from which `generate` restores it in others.
+
+        With one slot nothing is shared: K-quants and bfloat16 then stay exact, see above.
+        """
+        ids, file = tuple(prompt), f"{next(self._files)}.kv"
+        if self.gate.slots > 1:
+            slot, _ = self._take(ids)
+            try:
+                async with aclosing(self._call(slot, ids, Sampling(max_new_tokens=1))) as deltas:
+                    async for _ in deltas:
+                        yield Delta("", 0)
+                if await self._slot_file(slot, "save", file):
+                    self._kept[ids] = file
+            finally:
+                self._slots.give_back(slot, ids if ids in self._kept else ())
+        try:
+            yield Delta("", 0, "stop")
+        finally:
+            if self._kept.get(ids) == file:  # else it is another's, who shares the same prompt
+                del self._kept[ids]
+            await asyncio.to_thread(Path(self._folder.name, file).unlink, missing_ok=True)
+
+    def _take(self, ids: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+        try:
+            return self._slots.take(ids)
+        except LookupError as error:
+            raise ServiceError("engine_failed", "llama.cpp has no idle slot. Send the request again.") from error
+
+    async def _slot_file(self, slot: int, action: Literal["save", "restore"], file: str) -> bool:
+        """Copies a slot's KV cache to or from a file. Where that fails (a full disk) nothing is lost but time."""
+        try:
+            response = await self._http.post(
+                f"/slots/{slot}", params={"action": action}, json={"filename": file}, timeout=FILE_SECONDS
+            )
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            log.warning("llama.cpp could not %s a shared prompt, so it is read again: %s", action, error)
+            return False
+        return True
+
+    async def _call(self, slot: int, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
+        """One request on a slot that is this caller's. Closing the generator returns when llama.cpp has let go."""
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[dict[str, Any] | BaseException | None] = asyncio.Queue()
         stop = threading.Event()
@@ -149,7 +186,7 @@ class LlamaCppEngine:
             if stop.is_set():  # it was given up before a thread was free
                 return
             try:
-                self._server.handle_completions(self._body(prompt, sampling), heard)
+                self._server.handle_completions(self._body(slot, prompt, sampling), heard)
                 send(None)
             except BaseException as error:
                 send(error)
@@ -177,8 +214,9 @@ class LlamaCppEngine:
     def _let_go(self, call: "asyncio.Future[None]") -> None:
         self._held -= 1
 
-    def _body(self, prompt: Sequence[int], sampling: Sampling) -> dict[str, Any]:
+    def _body(self, slot: int, prompt: Sequence[int], sampling: Sampling) -> dict[str, Any]:
         return {
+            "id_slot": slot,
             "prompt": list(prompt),
             "cache_prompt": self.gate.slots > 1,
             "stream": True,
@@ -190,6 +228,7 @@ class LlamaCppEngine:
             "seed": sampling.seed % RANDOM_SEED,
             "samplers": ["temperature", "top_k", "top_p"],  # its default list adds min_p and ends with temperature
             "timings_per_token": True,  # the count of tokens in every chunk
+            "n_probs": int(sampling.logprobs),  # the one top token's; the drawn token's comes beside it
             "return_progress": True,  # a chunk after each step of a long prompt: a sign of life, a chance to cancel
         }
 
@@ -222,4 +261,7 @@ def _delta(chunk: dict[str, Any] | BaseException) -> Delta:
         raise ServiceError("engine_failed", f"llama.cpp refused the request: {detail}.")
     choice, tokens = chunk["choices"][0], chunk["timings"]["predicted_n"]
     finish = choice["finish_reason"]
-    return Delta(choice["text"], tokens - 1 if finish == "stop" else tokens, finish)  # it counts the end token
+    logprobs = tuple(token["logprob"] for token in (choice.get("logprobs") or {}).get("content", ()))
+    return Delta(
+        choice["text"], tokens - 1 if finish == "stop" else tokens, finish, logprobs
+    )  # it counts the end token

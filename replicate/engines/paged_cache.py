@@ -37,24 +37,38 @@ def plan_cache(model: Any, context: int, slots: int) -> CachePlan:
     stored, beside = bytes_per_token(model, batch)
     usable = usable_memory(gpu)
     pages_each = ceil(context / page)
-    pages = min(slots * pages_each, usable // ((stored + beside) * page) - DISCARDED_PAGES)
+    affordable = usable // ((stored + beside) * page) - DISCARDED_PAGES
+    if affordable - spare_pages(batch, page, slots) < pages_each:
+        slots = 1
+    pages = min(slots * pages_each, affordable - spare_pages(batch, page, slots))
     if pages < pages_each:
-        raise too_large(context, (stored + beside) * page * (pages_each + DISCARDED_PAGES), usable)
+        least = pages_each + spare_pages(batch, page, slots) + DISCARDED_PAGES
+        raise too_large(context, (stored + beside) * page * least, usable)
     slots = min(slots, 1 + (pages * page - context) // (page - 1))
     whole = pages == slots * pages_each  # then no request's last page is another's loss
     tokens = slots * context if whole else pages * page - (slots - 1) * (page - 1)
-    size = gib((pages + DISCARDED_PAGES) * page * stored)
+    spare = spare_pages(batch, page, slots)
+    size = gib((pages + spare + DISCARDED_PAGES) * page * stored)
     config = ContinuousBatchingConfig(
         page_size=page,
-        num_blocks=pages,
+        num_blocks=pages + spare,
         max_batch_tokens=batch,
         max_requests_per_batch=slots,
         max_memory_percent=1.0,  # the plan above is the bound
-        safety_margin=0.0,  # the gate is the margin
-        allow_block_sharing=False,  # else blocks of finished requests would fill the pool that the gate counts on
+        allow_block_sharing=True,  # a prompt that was read before is not read again
+        safety_margin=(spare - 0.5) / (pages + spare),  # fewer free pages than `spare`: those kept for sharing go
         auto_switch_to_flash=False,  # the engine chose its attention; the library would ask the model hub
     )
     return CachePlan(config, Gate(slots, tokens), f"KV cache {size} for {slots} requests and {tokens} tokens at once")
+
+
+def spare_pages(batch: int, page: int, slots: int) -> int:
+    """Pages that one step can ask for: so many are always free, beside those that the gate has promised.
+
+    Finished requests leave their pages behind for requests that begin alike. The library takes them back when fewer
+    pages than its safety margin are free, and it looks once a step.
+    """
+    return ceil(batch / page) + slots
 
 
 def bytes_per_token(model: Any, batch: int) -> tuple[int, int]:

@@ -19,6 +19,7 @@ class Delta:
     text: str
     tokens: int  # completion tokens so far; the end-of-sequence token is not counted
     finish: Literal["stop", "length"] | None = None  # set on the last delta only
+    logprobs: tuple[float, ...] = ()  # of the tokens in `text`, before temperature; only where asked for, if at all
 
 
 class Tokenizer(Protocol):
@@ -60,6 +61,15 @@ class Engine(Protocol):
         """Streams the completion of `prompt` (token ids, BOS included) up to `sampling.max_new_tokens` tokens.
 
         `sampling.stop` is not the engine's business. Closing the generator returns when the engine has let go.
+        """
+        ...
+
+    def share(self, prompt: Sequence[int]) -> AsyncGenerator[Delta, None]:
+        """Reads `prompt` ahead of several completions of it, so that they need not.
+
+        Yields signs of life and, once the prompt is read, a delta with `finish`. The caller is in the gate up to
+        there, and keeps the generator open until the completions are done. It is no promise: where there is no room
+        to keep what was read, each completion reads its prompt by itself.
         """
         ...
 
