@@ -1,4 +1,4 @@
-# make predict PROMPT="..."   one prediction on this machine, streamed to the terminal
+# make predict PROMPT="..."   one prediction on this machine, streamed to the terminal; SAMPLES=8 puts it to the vote
 # make serve                  Cog's HTTP API on 127.0.0.1:5000
 # make test                   lint, types and every test
 
@@ -6,6 +6,7 @@ PYTHON ?= python3.11
 CHECKPOINT := $(or $(CHECKPOINT),demo)
 PROMPT ?= What is 12 + 30?
 INPUTS ?=
+SAMPLES ?=
 PORT ?= 5000
 export CHECKPOINT
 
@@ -16,7 +17,7 @@ all := .venv/.all
 .PHONY: predict serve schema test lint format setup setup-all clean
 
 predict: $(run)
-	@$(venv)/python -m replicate.server -- "$$PROMPT" $(INPUTS)
+	@$(venv)/python -m replicate.server -- "$$PROMPT" $(INPUTS) $(if $(SAMPLES),"samples=$(SAMPLES)")
 override PROMPT := $(value PROMPT)# as it was typed: make would take the dollars of $x^2$ for its own
 export PROMPT
 

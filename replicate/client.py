@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 
 TEXT = {"mode", "system_prompt", "expected_answer"}  # inputs that are text even where it looks like a number
+BAR = 32  # columns of the longest bar of a tally
+LABEL = 24  # columns of an answer beside its bar
 TIMEOUT = httpx.Timeout(10.0, read=600.0)  # seconds; the server sends a sign of life every 15 s
 
 
@@ -93,21 +95,48 @@ def _lines(response: httpx.Response) -> Iterator[str]:
 
 
 def show(url: str, inputs: dict[str, Any]) -> int:
-    """Prints a prediction's text as it is generated, then its metrics. Returns the exit status."""
+    """Prints a prediction's text as it is generated, then its metrics, a vote's as bars. Returns the exit status."""
     final: dict[str, Any] = {}
     for event in stream(url, inputs):
         if event.kind == "output":
             print(event.data["chunk"], end="", flush=True)
+        elif event.kind == "metric" and event.data["name"] == "vote" and sys.stderr.isatty():
+            print(f"\r{_state(event.data['value'])}\033[K", end="", file=sys.stderr, flush=True)
         elif event.kind in ("completed", "error"):
             final = event.data
     print()
-    for name, value in sorted(final.get("metrics", {}).items()):
+    metrics = final.get("metrics", {})
+    if metrics.pop("vote", None) is not None:
+        print(*bars(metrics.pop("votes"), metrics["samples_used"]), "", sep="\n", file=sys.stderr)
+    for name, value in sorted(metrics.items()):
         print(f"  {name:22}{value}", file=sys.stderr)
     if final.get("status") == "succeeded":
         return 0
     reason = str(final.get("error", "the stream ended early")).partition("ServiceError: ")
     print(f"\n{final.get('status', 'no answer')}: {reason[2] or reason[0]}", file=sys.stderr)
     return 1
+
+
+def _state(vote: dict[str, Any]) -> str:
+    """A running vote in one line; nothing once it is over, where the text follows."""
+    if not vote["votes"]:
+        return f"{vote['finished']} of {vote['samples']} samples finished, none with an answer"
+    leader = vote["votes"][0]
+    return (
+        f"{vote['finished']} of {vote['samples']} samples finished, {leader['answer']:.60} leads with {leader['count']}"
+    )
+
+
+def bars(votes: list[dict[str, Any]], samples: int) -> list[str]:
+    """One line for each answer, its bar as long as its share of the votes; those without an answer come last."""
+    silent = samples - sum(group["count"] for group in votes)
+    rows = [(str(group["answer"]), group["count"]) for group in votes] + [("no answer", silent)] * bool(silent)
+    most = max(count for _, count in rows)
+    return [f"  {_label(name):{LABEL}} {'#' * round(BAR * count / most)} {count}" for name, count in rows]
+
+
+def _label(text: str) -> str:
+    return text if len(text) <= LABEL else f"{text[: LABEL - 3]}..."
 
 
 def parse_inputs(prompt: str, settings: list[str]) -> dict[str, Any]:

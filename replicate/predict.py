@@ -64,7 +64,7 @@ class Predictor(BasePredictor):
             le=4096,
         ),
         temperature: float | None = Input(
-            description="Randomness. Empty or 0 is greedy, as published; 0.7 suits several different attempts.",
+            description="Randomness. Empty or 0 is greedy, as published; for a vote empty is 0.7 and 0 is refused.",
             default=None,
             ge=0.0,
             le=2.0,

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from replicate.engines import llama_cpp
 from replicate.engines.gguf_header import read_header
 from replicate.engines.llama_cpp import LlamaCppEngine
 from replicate.engines.protocol import Delta
@@ -264,6 +266,95 @@ async def test_the_header_is_read_as_the_format_says(demo: Path) -> None:
     assert not header.splits_unsaid
     assert header.kv_values_per_token == 30 * 2 * 3 * 64
     assert json.dumps(header.chat_template)
+
+
+def prompt_tokens_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by the prompt tokens that llama.cpp computed for each request that ended."""
+    read: list[int] = []
+
+    def recording(chunk: Any) -> Delta:
+        delta = convert(chunk)
+        if delta.finish:
+            read.append(chunk["timings"]["prompt_n"])
+        return delta
+
+    convert = llama_cpp._delta
+    monkeypatch.setattr(llama_cpp, "_delta", recording)
+    return read
+
+
+async def shared(engine: LlamaCppEngine, prompt: list[int], jobs: list[Sampling]) -> list[str]:
+    """The texts of these completions, drawn at once while their prompt is shared."""
+
+    async def one(sampling: Sampling) -> str:
+        async with engine.gate.enter(len(prompt) + sampling.max_new_tokens):
+            return "".join(delta.text for delta in await deltas(engine, prompt, sampling))
+
+    async with aclosing(engine.share(prompt)) as reading:
+        async for delta in reading:
+            if delta.finish:
+                break
+        return await asyncio.gather(*map(one, jobs))
+
+
+async def test_sixteen_samples_read_their_prompt_about_once_and_say_what_each_says_alone(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = await chat(engine, QUESTIONS[1])
+    prompt = (await chat(engine, " ".join(QUESTIONS * 7)))[: 600 - len(question)] + question
+    jobs = [replace(TALK, max_new_tokens=16, seed=seed, logprobs=True) for seed in range(16)]
+    alone = []
+    for sampling in jobs[:4]:
+        await text(engine, "Something else entirely.", TALK)
+        alone.append("".join(delta.text for delta in await deltas(engine, prompt, replace(sampling, logprobs=False))))
+    others = [await chat(engine, f"{number} sheep. {QUESTIONS[number % 8]}") for number in range(16)]
+    await asyncio.gather(*(deltas(engine, other, TALK) for other in others))  # every slot holds something else now
+    read = prompt_tokens_read(monkeypatch)
+    texts = await shared(engine, prompt, jobs)
+    assert texts[:4] == alone
+    assert len(set(texts)) == 16
+    print(
+        f"prompt tokens computed for 16 samples of {len(prompt)}: {sum(read)}, {sum(read) / len(prompt):.2f} times one"
+    )
+    assert len(read) == 17
+    assert sum(read) <= 1.3 * len(prompt)
+    assert not list(Path(engine._folder.name).glob("*.kv"))
+
+
+async def test_a_shared_prompt_that_cannot_be_kept_is_read_by_each(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a full disk: llama.cpp can't write the file."""
+    prompt = await chat(engine, QUESTIONS[5])
+    jobs = [replace(TALK, seed=seed) for seed in range(3)]
+    expected = [await text(engine, QUESTIONS[5], sampling) for sampling in jobs]
+    monkeypatch.setattr(engine, "_files", iter(["no/such/folder"]))
+    assert await shared(engine, prompt, jobs) == expected
+    assert "could not save a shared prompt" in caplog.text
+
+
+async def test_log_probabilities_are_the_models_own_whatever_the_temperature(engine: LlamaCppEngine) -> None:
+    """Of the likeliest token at temperature 0 and top_k 1 the same; never over 0; one for each token of plain text."""
+    prompt = await chat(engine, QUESTIONS[0])
+    greedy = await deltas(engine, prompt, replace(TALK, temperature=0.0, logprobs=True))
+    warm = await deltas(engine, prompt, replace(TALK, temperature=2.0, top_k=1, logprobs=True))
+    logprobs = [value for delta in greedy for value in delta.logprobs]
+    assert logprobs == [value for delta in warm for value in delta.logprobs]
+    assert len(logprobs) == greedy[-1].tokens
+    assert max(logprobs) <= 0.0
+    assert min(logprobs) < -0.01
+    assert not any(delta.logprobs for delta in await deltas(engine, prompt, TALK))
+
+
+async def test_a_conversation_goes_on_in_the_slot_that_holds_it(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = await chat(engine, QUESTIONS[5])
+    await deltas(engine, earlier, TALK)
+    await asyncio.gather(*(text(engine, question, TALK) for question in QUESTIONS[:4]))
+    read = prompt_tokens_read(monkeypatch)
+    await deltas(engine, earlier + await chat(engine, "And 144 by 16?"), TALK)
+    assert read[0] < len(earlier)
 
 
 async def test_with_one_slot_nothing_of_an_earlier_request_is_reused(demo: Path) -> None:

@@ -7,6 +7,8 @@ import random
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +328,51 @@ async def test_a_stopped_task_returns_once_the_engine_has_let_go(engine: Transfo
         assert not scheduler.active_requests
         assert not scheduler.waiting_requests
     assert not engine._manager.output_router.result_handlers
+
+
+# Prompts that several completions share
+
+
+async def test_sixteen_samples_read_their_prompt_about_once_and_say_what_each_says_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+    search = PagedAttentionCache.search_prefix_match
+
+    def counted(cache: PagedAttentionCache, request_id: str, prompt_ids: list[int]) -> int:
+        found.append(search(cache, request_id, prompt_ids))
+        return found[-1]
+
+    prompt = [7 + n % 50 for n in range(600)]
+    jobs = [replace(WARM, max_new_tokens=24, seed=seed) for seed in range(16)]
+
+    async def said(engine: TransformersEngine, sampling: Sampling) -> str:
+        async with engine.gate.enter(600 + 24):
+            return "".join([delta.text async for delta in engine.generate(prompt, sampling)])
+
+    alone = []
+    for sampling in jobs[:4]:
+        fresh = TransformersEngine(make_tiny_llama(tmp_path / str(sampling.seed), 1024))
+        await fresh.start()
+        alone.append(await said(fresh, sampling))
+        await fresh.close()
+    engine = TransformersEngine(make_tiny_llama(tmp_path / "shared", 1024))
+    await engine.start()
+    monkeypatch.setattr(PagedAttentionCache, "search_prefix_match", counted)
+    try:
+        async with aclosing(engine.share(prompt)) as shared:
+            async for delta in shared:
+                if delta.finish:
+                    break
+            texts = await asyncio.gather(*(said(engine, sampling) for sampling in jobs))
+    finally:
+        await engine.close()
+    assert texts[:4] == alone
+    assert len(set(texts)) == 16
+    read = len(found) * len(prompt) - sum(found)
+    print(f"prompt tokens computed for 16 samples of {len(prompt)}: {read}, {read / len(prompt):.2f} times one prompt")
+    assert len(found) == 17  # the one that read ahead, and the samples
+    assert read <= 1.3 * len(prompt)
 
 
 # Memory

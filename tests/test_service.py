@@ -314,3 +314,57 @@ def test_a_full_server_refuses_at_once(server: LocalServer) -> None:
                 cancel(server.url, f"full-{number}")
             time.sleep(0.05)
     assert predict(server, **TALK)[-1].data["status"] == "succeeded"
+
+
+SHOTS = "Q: Ann has 3 apples and buys 4 more. How many has she?\nA: She has 3 + 4 = 7 apples. The answer is 7.\n" * 2
+SUM = {"mode": "raw", "prompt": f"{SHOTS}Q: What is 12 + 30?\nA:", "stop": ["\nQ"], "max_new_tokens": 40}
+
+
+def test_the_demo_checkpoint_votes(server: LocalServer) -> None:
+    """The tally comes live, then one whole completion of the winner, which its seed gives alone as well."""
+    events = predict(server, **SUM, samples=12, seed=5)
+    final = events[-1].data
+    assert final["status"] == "succeeded", final
+    metrics = final["metrics"]
+    kinds = [event.kind for event in events if event.kind == "output" or event.data.get("name") == "vote"]
+    used, stopped = metrics["samples_used"], metrics["samples_stopped_early"]
+    assert kinds[-1] == "output"
+    assert kinds.count("metric") >= used
+    assert used + stopped == 12
+    votes = metrics["votes"]
+    assert votes == sorted(votes, key=lambda group: -group["count"])
+    assert sum(group["count"] for group in votes) <= used
+    assert metrics["answer"]
+    assert metrics["agreement"] == pytest.approx(votes[0]["count"] / used, abs=1e-4)
+    alone = predict(server, **SUM, seed=metrics["winner_seed"], temperature=0.7)
+    assert text(alone) == text(events) != ""
+    tally = " ".join(f"{group['answer']} x{group['count']}" for group in votes)
+    print(f"{used} of 12 samples used, {metrics['tokens_not_generated']} tokens not generated: {tally}")
+
+
+def test_a_vote_that_is_cancelled_frees_all_its_slots(server: LocalServer) -> None:
+    """Sixteen samples hold every slot; the single request that waits gets in when the vote is cancelled."""
+    expected = text(predict(server, seed=100, **TALK))
+    vote = LONG | {"samples": 16, "temperature": 1.0}
+    with ThreadPoolExecutor(17) as pool:
+        voting = pool.submit(lambda: list(stream(server.url, vote, "voting")))
+        time.sleep(3.0)
+        started = time.perf_counter()
+        assert cancel(server.url, "voting")
+        final = voting.result(timeout=60)[-1]
+        print(f"from cancel to all slots free: {1000 * (final.at - started):.0f} ms")
+        assert final.data["status"] == "canceled"
+        assert final.data["metrics"]["finish_reason"] == "cancelled"
+        singles = [pool.submit(predict, server, seed=100, **TALK) for _ in range(16)]
+        assert [text(single.result(timeout=120)) for single in singles] == [expected] * 16
+
+
+def test_single_requests_get_their_turn_beside_a_vote_of_64(server: LocalServer) -> None:
+    vote = LONG | {"samples": 64, "temperature": 1.0, "max_new_tokens": 200}
+    with ThreadPoolExecutor(2) as pool:
+        voting = pool.submit(lambda: list(stream(server.url, vote, "crowd")))
+        time.sleep(2.0)
+        assert predict(server, max_new_tokens=4)[-1].data["status"] == "succeeded"
+        assert not voting.done()
+        cancel(server.url, "crowd")
+        assert voting.result(timeout=60)[-1].data["status"] == "canceled"

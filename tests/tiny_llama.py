@@ -20,7 +20,7 @@ TEMPLATE = (
 )
 
 
-def make_tiny_llama(folder: Path) -> Path:
+def make_tiny_llama(folder: Path, context: int = CONTEXT) -> Path:
     """Writes config.json, model.safetensors and the tokenizer's files into `folder`, the same ones every time."""
     tokenizer = _tokenizer()
     tokenizer.save_pretrained(folder)
@@ -31,7 +31,7 @@ def make_tiny_llama(folder: Path) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=context,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         initializer_range=0.4,  # at the usual 0.02 every prompt would end in one token repeated

@@ -96,7 +96,8 @@ class TransformersEngine:
 
     async def share(self, prompt: Sequence[int]) -> AsyncGenerator[Delta, None]:
         """Whole pages that have been read are found again by their content, until another request needs the room."""
-        async with aclosing(self.generate(prompt, Sampling(max_new_tokens=1))) as deltas:
+        steps = min(2, self.context - len(prompt))  # in a request's last step the library keeps no page
+        async with aclosing(self.generate(prompt, Sampling(max_new_tokens=steps))) as deltas:
             async for delta in deltas:
                 yield Delta("", 0, delta.finish)
 
