@@ -5,7 +5,7 @@ r"""The answer that a completion states: the last complete `\boxed{...}`, else w
 
 Covers: nested and escaped braces, `\fbox`, `\boxed 5`, English and Chinese phrases, and the clothes of an answer (`$`,
 `\text{}`, bold stars, a full stop), which are taken off.
-Does not cover: whether the answer is right, or equal to another one (see equivalence.py).
+Does not cover: whether the answer is right, or equal to another one (see `equivalence`).
 
 Fails closed: a box that was never closed holds no answer, for half an answer is often another answer (`\boxed{1` of
 `\boxed{12}`). Claims before it count only if they are complete themselves. Time is linear in the text's length.

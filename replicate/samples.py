@@ -12,7 +12,7 @@ from replicate.answer import extract
 from replicate.completion import STALL_SECONDS, Completion, alive, complete
 from replicate.engines.protocol import Engine
 from replicate.equivalence import judge
-from replicate.equivalence_spelling import key
+from replicate.equivalence.spelling import key
 from replicate.metrics import Metrics
 from replicate.prompts import Prompt
 from replicate.request import Request

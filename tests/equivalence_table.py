@@ -1,6 +1,6 @@
 r"""What equality of answers means, as data: two answers, whether they are the same, and why.
 
-The table is the specification of replicate/equivalence.py. "strict" marks where the published grader says otherwise.
+The table is the specification of replicate/equivalence. "strict" marks where the published grader says otherwise.
 """
 
 SAME: list[tuple[str, str, str]] = [

@@ -321,6 +321,16 @@ async def test_sixteen_samples_read_their_prompt_about_once_and_say_what_each_sa
     assert not list(Path(engine._folder.name).glob("*.kv"))
 
 
+async def test_a_vote_given_up_while_its_prompt_is_read_leaves_nothing(engine: LlamaCppEngine) -> None:
+    prompt = await chat(engine, " ".join(QUESTIONS * 7))
+    async with aclosing(engine.share(prompt)) as reading:
+        assert not (await anext(reading)).finish
+    assert not engine._kept
+    assert len({engine._slots.take(())[0] for _ in range(16)}) == 16
+    for slot in range(16):
+        engine._slots.give_back(slot, ())
+
+
 async def test_a_shared_prompt_that_cannot_be_kept_is_read_by_each(
     engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

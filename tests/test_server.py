@@ -1,6 +1,7 @@
 """`make predict` and `make serve` without make: what a newcomer's first command does, and what it leaves behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from replicate import client
 from replicate.server import ROOT, LocalServer, ServerFailed
 
 
@@ -131,3 +133,24 @@ def test_the_server_listens_on_loopback_alone(server: LocalServer) -> None:
         if connection.status == psutil.CONN_LISTEN
     ]
     assert listening == ["127.0.0.1"]
+
+
+def test_the_tally_of_a_vote_is_drawn_as_bars() -> None:
+    votes = [{"answer": "42", "count": 4}, {"answer": "\\frac{123456789}{987654321}", "count": 2}]
+    assert client.bars(votes, samples=7) == [
+        "  42                       ################################ 4",
+        "  \\frac{123456789}{987... ################ 2",
+        "  no answer                ######## 1",
+    ]
+    assert client.bars(votes[:1], samples=4) == ["  42                       ################################ 4"]
+    assert client.bars([], samples=2) == ["  no answer                ################################ 2"]
+
+
+def test_a_vote_from_the_command_line_shows_its_tally_under_the_text(server: LocalServer) -> None:
+    command = [sys.executable, "-m", "replicate.client", "--url", server.url, "What is 12 + 30?"]
+    settings = ["samples=3", "mode=chat", "max_new_tokens=12"]
+    done = subprocess.run([*command, *settings], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip()
+    assert re.search(r"^  \S.* #+ \d$", done.stderr, re.MULTILINE)
+    assert re.search(r"^  samples_used +[23]$", done.stderr, re.MULTILINE)
+    assert "{" not in done.stderr  # the tally's raw form

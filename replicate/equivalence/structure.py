@@ -1,7 +1,7 @@
 r"""How an answer reads: its structure (list, interval, matrix, relation, quantity, text) before any algebra.
 
 math-verify and the published grader lose structure (`(1,2)` and `[1,2]`, a set and its subset, `5 cm` and `5 m`), so
-it is read here, in plain Python, and only expressions at its leaves are left to algebra (equivalence_worker.py).
+it is read here, in plain Python, and only expressions at its leaves are left to algebra (equivalence/worker.py).
 
 Covers: LaTeX, plain and full-width notation, English and Chinese units and words.
 Does not cover: conversion of units (`1 m` is not `100 cm`), numbers written as words (五, "five").
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from replicate.equivalence_spelling import key, quantity
+from replicate.equivalence.spelling import key, quantity
 
 DEPTH = 12  # levels of lists in lists; what is deeper is compared as text
 

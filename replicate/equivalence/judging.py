@@ -1,16 +1,4 @@
-r"""Whether two answers are the same: `\frac12` is `0.5`, `[0,1)` is not `(0,1]`, `5 cm` is `5` and is not `5 m`.
-
-    >>> await equivalent(r"\frac{1}{2}", "0.5")
-    True
-
-math-verify decides about expressions, our rules about everything around them (equivalence_structure.py). An answer may
-be built to hang algebra (9^{9^{9^9}}), so it happens in worker processes: two work, one waits with its imports done.
-A comparison that takes over two seconds costs its worker's life and is "not equal"; so is one that crashes or cannot
-be read. The reason is logged, nothing is raised.
-
-Equality is reflexive and symmetric (the pair is sorted first), not transitive: `5 cm` and `5 m` are both `5`.
-Answers over MAX_LENGTH characters are equal only as text. Does not cover: how much the reader would have rounded.
-"""
+"""The worker processes that compare answers: two work, one waits with its imports done, and one that hangs is shot."""
 
 import asyncio
 import contextlib
@@ -23,14 +11,14 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from replicate.equivalence_spelling import key
+from replicate.equivalence.spelling import key
 
 SECONDS = 2.0  # wall time of one comparison, from when a worker takes it
 WORKERS = 2  # comparisons at once
 MAX_LENGTH = 2000  # characters of an answer that are read at all
 CACHED = 4096  # pairs remembered
 STARTING = 60.0  # seconds for a worker's imports, on a machine that is busy with something else
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +33,7 @@ class _Worker:
     async def start(cls) -> "_Worker":
         """Started as a fresh interpreter: a fork of a process with threads is not safe, and `__main__` is not ours."""
         path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
-        command = [sys.executable, "-P", "-m", "replicate.equivalence_worker"]
+        command = [sys.executable, "-P", "-m", "replicate.equivalence.worker"]
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
         worker = cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment))
         try:
@@ -210,21 +198,3 @@ class Judge:
                 log.error("no worker to compare answers: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(pause)
                 pause = min(60.0, pause * 2)
-
-
-_judges: dict[asyncio.AbstractEventLoop, Judge] = {}
-
-
-def judge() -> Judge:
-    """The judge of the running event loop; `await judge().start()` at setup so that nobody waits for its imports."""
-    for loop in [loop for loop in _judges if loop.is_closed()]:
-        del _judges[loop]  # its pipes close with it, and its workers end when their input does
-    loop = asyncio.get_running_loop()
-    if loop not in _judges:
-        _judges[loop] = Judge()
-    return _judges[loop]
-
-
-async def equivalent(a: str, b: str) -> bool:
-    """Whether two answers are the same to a mathematician; see the module for what that means. Never raises."""
-    return await judge().equivalent(a, b)

@@ -1,8 +1,8 @@
-r"""The process that compares answers with math-verify: `python -P -m replicate.equivalence_worker`, one JSON a line.
+r"""The process that compares answers with math-verify: `python -P -m replicate.equivalence.worker`, one JSON a line.
 
     {"a": "\\frac{1}{2}", "b": "0.5"}  ->  {"equal": true, "reason": ""}
 
-It may hang, crash or eat its memory: equivalence.py kills it. By itself it ends when its input is closed, and the
+It may hang, crash or eat its memory: judging.py kills it. By itself it ends when its input is closed, and the
 kernel ends it (SIGALRM) soon after a comparison's time is up, so no worker outlives its parent, busy or idle.
 Structure is compared here by our rules; math-verify's parser and its `verify` see single expressions only. Around them:
 - decimals go in as fractions, as `verify` rounds to six places (0.333333 = 1/3);
@@ -25,8 +25,8 @@ from latex2sympy2_extended.latex2sympy2 import ConversionConfig  # type: ignore[
 from math_verify import verify  # type: ignore[import-untyped]
 from sympy import Expr, I, Rational, simplify  # type: ignore[import-untyped]
 
-from replicate.equivalence_spelling import exact, fraction, normal
-from replicate.equivalence_structure import Node, read
+from replicate.equivalence.spelling import exact, fraction, normal
+from replicate.equivalence.structure import Node, read
 
 MEMORY = 2 * 2**30  # bytes of address space
 RETIRE = 512 * 2**10  # KiB of resident memory after which a worker asks to be replaced
