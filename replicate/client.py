@@ -15,9 +15,11 @@ from typing import Any
 
 import httpx
 
+LISTS = {"stop"}  # inputs that are lists of texts: one text alone is a list of one
 TEXT = {"mode", "system_prompt", "expected_answer"}  # inputs that are text even where it looks like a number
 BAR = 32  # columns of the longest bar of a tally
 LABEL = 24  # columns of an answer beside its bar
+STATE_SECONDS = 5.0  # between two lines about a running vote where no terminal is
 TIMEOUT = httpx.Timeout(10.0, read=600.0)  # seconds; the server sends a sign of life every 15 s
 
 
@@ -97,24 +99,49 @@ def _lines(response: httpx.Response) -> Iterator[str]:
 def show(url: str, inputs: dict[str, Any]) -> int:
     """Prints a prediction's text as it is generated, then its metrics, a vote's as bars. Returns the exit status."""
     final: dict[str, Any] = {}
+    progress = Progress()
     for event in stream(url, inputs):
         if event.kind == "output":
+            progress.end()
             print(event.data["chunk"], end="", flush=True)
-        elif event.kind == "metric" and event.data["name"] == "vote" and sys.stderr.isatty():
-            print(f"\r{_state(event.data['value'])}\033[K", end="", file=sys.stderr, flush=True)
+        elif event.kind == "metric" and event.data["name"] == "vote":
+            progress.show(event.data["value"])
         elif event.kind in ("completed", "error"):
             final = event.data
+    progress.end()
     print()
     metrics = final.get("metrics", {})
     if metrics.pop("vote", None) is not None:
-        print(*bars(metrics.pop("votes"), metrics["samples_used"]), "", sep="\n", file=sys.stderr)
+        print(*bars(metrics.pop("votes"), metrics["samples_without_answer"]), "", sep="\n", file=sys.stderr)
     for name, value in sorted(metrics.items()):
-        print(f"  {name:22}{value}", file=sys.stderr)
+        print(f"  {name:22} {str(value).lower() if isinstance(value, bool) else value}", file=sys.stderr)
     if final.get("status") == "succeeded":
         return 0
     reason = str(final.get("error", "the stream ended early")).partition("ServiceError: ")
     print(f"\n{final.get('status', 'no answer')}: {reason[2] or reason[0]}", file=sys.stderr)
     return 1
+
+
+class Progress:
+    """The state of a running vote: a line that is written over on a terminal, a new one every few seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._due = time.monotonic() + STATE_SECONDS
+        self._shown = False
+
+    def show(self, vote: dict[str, Any]) -> None:
+        if self._terminal:
+            print(f"\r{_state(vote)}\033[K", end="", file=sys.stderr, flush=True)
+            self._shown = True
+        elif time.monotonic() >= self._due:
+            print(_state(vote), file=sys.stderr, flush=True)
+            self._due = time.monotonic() + STATE_SECONDS
+
+    def end(self) -> None:
+        if self._shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self._shown = False
 
 
 def _state(vote: dict[str, Any]) -> str:
@@ -127,11 +154,10 @@ def _state(vote: dict[str, Any]) -> str:
     )
 
 
-def bars(votes: list[dict[str, Any]], samples: int) -> list[str]:
-    """One line for each answer, its bar as long as its share of the votes; those without an answer come last."""
-    silent = samples - sum(group["count"] for group in votes)
+def bars(votes: list[dict[str, Any]], silent: int) -> list[str]:
+    """One line for each answer, its bar as long as its share of the votes; the `silent` without an answer come last."""
     rows = [(str(group["answer"]), group["count"]) for group in votes] + [("no answer", silent)] * bool(silent)
-    most = max(count for _, count in rows)
+    most = max((count for _, count in rows), default=1)
     return [f"  {_label(name):{LABEL}} {'#' * round(BAR * count / most)} {count}" for name, count in rows]
 
 
@@ -146,11 +172,19 @@ def parse_inputs(prompt: str, settings: list[str]) -> dict[str, Any]:
         name, equals, value = setting.partition("=")
         if not equals:
             raise SystemExit(f"{setting!r} is not of the form name=value")
-        try:
-            inputs[name] = value if name in TEXT else json.loads(value)
-        except json.JSONDecodeError:
-            inputs[name] = value
+        if name in inputs:
+            raise SystemExit(f"{name} is given twice")
+        inputs[name] = value if name in TEXT else _json(value)
+        if name in LISTS and not isinstance(inputs[name], list):
+            inputs[name] = [value]
     return inputs
+
+
+def _json(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
 
 
 def main() -> int:

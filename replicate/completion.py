@@ -26,6 +26,7 @@ class Completion:
     logprobs: list[float] = field(default_factory=list)  # of its tokens, where they were asked for and the engine can
     first_token: float | None = None
     last_token: float | None = None
+    _before_last: float | None = None
 
     @property
     def mean_logprob(self) -> float | None:
@@ -34,11 +35,13 @@ class Completion:
 
     def count(self, delta: Delta) -> None:
         self.logprobs += delta.logprobs
-        if delta.tokens == self.tokens:
-            return
+        if delta.tokens > self.tokens:
+            self._before_last, self.last_token = self.last_token, time.perf_counter()
+            self.first_token = self.first_token or self.last_token
+        elif delta.tokens < self.tokens:  # the last one turned out to be the end-of-sequence token
+            self.last_token = self._before_last
+            self.first_token = self.first_token if delta.tokens else None
         self.tokens = delta.tokens
-        self.last_token = time.perf_counter()
-        self.first_token = self.first_token or self.last_token
 
 
 def require_room(prompt_tokens: int, max_new_tokens: int, context: int) -> None:

@@ -62,18 +62,19 @@ class Metrics:
         return {name: value for name, value in values.items() if value is not None}
 
     def _voted(self) -> dict[str, Any]:
-        """`agreement` is the winner's share of the samples used. `tokens_not_generated` is an estimate: what the
-        samples that were not used would have come to, had they been as long as the others on average."""
-        if self.vote is None or not self.vote.counted:
+        """`agreement` is the winner's share of the samples used. `tokens_not_generated` is a cautious estimate: a
+        stopped sample would have come to the mean of the finished ones that are longer, if there are any."""
+        if self.vote is None:
             return {}
-        finished = [completion for completion in self.completions if completion.finish_reason]
-        length = mean(completion.tokens for completion in finished)
-        stopped = [completion for completion in self.completions if not completion.finish_reason]
+        finished = [completion.tokens for completion in self.completions if completion.finish_reason]
+        stopped = [completion.tokens for completion in self.completions if not completion.finish_reason]
+        left = sum(mean([length for length in finished if length >= tokens] or [tokens]) - tokens for tokens in stopped)
         return {
             "votes": self.vote.tally(),
             "agreement": round(len(self.vote.leader.samples) / self.vote.counted, 4) if self.vote.leader else 0.0,
             "samples_used": self.vote.counted,
+            "samples_without_answer": len(self.vote.silent),
             "samples_stopped_early": self.vote.samples - self.vote.counted,
-            "tokens_not_generated": round(sum(max(0.0, length - completion.tokens) for completion in stopped)),
+            "tokens_not_generated": round(left),
             "winner_seed": self.winner_seed,
         }

@@ -59,7 +59,7 @@ async def elect(
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-    winner = _likeliest(completions, vote)
+    winner = _chosen(completions, vote)
     metrics.chosen, metrics.winner_seed = completions[winner], request.sampling.seed + winner
     yield completions[winner].text
 
@@ -75,13 +75,12 @@ async def _shared(engine: Engine, prompt: Prompt, owner: object) -> AsyncIterato
         yield
 
 
-def _likeliest(completions: list[Completion], vote: Vote) -> int:
-    """Of the winners, else of all that finished, the one that the model finds likeliest; else the first to finish."""
-    if vote.leader:
-        candidates = vote.leader.samples
-    else:
-        candidates = [place for place, completion in enumerate(completions) if completion.finish_reason]
-    return max(candidates, key=lambda place: _or_last(completions[place].mean_logprob))
+def _chosen(completions: list[Completion], vote: Vote) -> int:
+    """Of the winners the one that the model finds likeliest, else the first of them that finished. Without any answer
+    the first: the likeliest text is then one that repeats itself to the end."""
+    if not vote.leader:
+        return vote.silent[0]
+    return max(vote.leader.samples, key=lambda place: _or_last(completions[place].mean_logprob))
 
 
 def _or_last(logprob: float | None) -> float:

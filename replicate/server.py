@@ -20,6 +20,8 @@ from types import TracebackType
 import httpx
 
 from replicate import client, schema
+from replicate.errors import ServiceError
+from replicate.request import Request
 
 ROOT = Path(__file__).resolve().parents[1]
 SETUP_PREFIX = "[coglet::setup] "
@@ -205,6 +207,7 @@ def _predict(prompt: str, settings: list[str]) -> int:
     known = schema.openapi((ROOT / "replicate/predict.py").read_text())["components"]["schemas"]["Input"]["properties"]
     if unknown := set(inputs) - set(known):  # Cog would drop it and say nothing
         raise ServerFailed(f"No input is called {', '.join(sorted(unknown))}. There are {', '.join(known)}.")
+    Request.checked(**inputs)  # before a checkpoint is loaded for it
     with LocalServer(say=_to_terminal) as server:
         _to_terminal("")
         status = client.show(server.url, inputs)
@@ -232,7 +235,7 @@ def main() -> int:
         signal.signal(ending, lambda number, _: sys.exit(128 + number))
     try:
         return _predict(options.prompt, options.settings) if options.prompt is not None else _serve(options.port)
-    except (ServerFailed, client.PredictionRefused, httpx.HTTPError) as error:
+    except (ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError) as error:
         _to_terminal(str(error))
         return 1
     except KeyboardInterrupt:

@@ -71,13 +71,17 @@ class Service:
             prompt = await prompts.build(request, self.checkpoint.style, self.engine.tokenizer)
             metrics.prompt_tokens = len(prompt.ids)
             require_room(len(prompt.ids), request.sampling.max_new_tokens, self.engine.context)
+            if request.expected_answer or request.samples > 1:
+                judge().begin()
             log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), prompt.text)
             async with aclosing(self._drawn(prompt, request, metrics, record)) as pieces:
                 async for piece in pieces:
                     yield piece
+            self._answered(metrics)
             if request.expected_answer:
-                answer = extract(metrics.text).text
-                metrics.correct = answer is not None and await judge().equivalent(answer, request.expected_answer)
+                metrics.correct = metrics.answer is not None and await judge().equivalent(
+                    metrics.answer, request.expected_answer
+                )
         except (asyncio.CancelledError, GeneratorExit):
             metrics.ended = "cancelled"
             raise
@@ -94,10 +98,16 @@ class Service:
                 "The next prediction is not affected.",
             ) from error
         finally:
-            found = extract(metrics.text)
-            metrics.answer, metrics.answer_source = found.text, found.source
+            self._answered(metrics)
             for name, value in metrics.report().items():
                 record(name, value)
+
+    def _answered(self, metrics: Metrics) -> None:
+        """What the text says its answer is; for a vote in the words that stand in the tally."""
+        found = extract(metrics.text)
+        metrics.answer, metrics.answer_source = found.text, found.source
+        if found.text is not None and metrics.vote and metrics.vote.leader:
+            metrics.answer = metrics.vote.leader.answer
 
     def _drawn(self, prompt: Prompt, request: Request, metrics: Metrics, record: Record) -> AsyncGenerator[str, None]:
         """The text of one completion as it comes, or of the one that a vote has chosen."""

@@ -33,6 +33,7 @@ class Vote:
         self.samples = samples
         self.counted = 0  # abstentions too
         self.groups: list[Group] = []
+        self.silent: list[int] = []  # samples without an answer, in the order they finished
         self._sure = sure
         self._same = same
 
@@ -56,6 +57,7 @@ class Vote:
         """Counts one finished sample; `answer` None is an abstention. Call it for one sample at a time."""
         self.counted += 1
         if answer is None:
+            self.silent.append(sample)
             return
         group = await self._group(answer)
         group.samples.append(sample)

@@ -12,6 +12,7 @@ import pytest
 
 from replicate.checkpoints import Checkpoint, Local
 from replicate.completion import Completion, complete
+from replicate.engines.protocol import Delta
 from replicate.equivalence import judge
 from replicate.errors import ServiceError
 from replicate.prompts import DEEPSEEK_TEMPLATE, Prompt, PromptStyle
@@ -186,6 +187,22 @@ async def test_a_cancelled_prediction_reports_itself_and_frees_its_slot(in_line:
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     assert (slow.engine.gate.running, slow.engine.working) == (0, 0)  # type: ignore[attr-defined]
+
+
+async def test_a_token_that_turns_out_to_be_the_end_is_no_token() -> None:
+    """llama.cpp counts the end-of-sequence token until it says that it was one."""
+    completion = Completion()
+    completion.count(Delta("", 1))
+    completion.count(Delta("", 0, "stop"))
+    assert (completion.tokens, completion.first_token, completion.last_token) == (0, None, None)
+    completion = Completion()
+    for tokens in (1, 2, 3):
+        completion.count(Delta("x", tokens))
+        if tokens == 2:
+            second = completion.last_token
+    completion.count(Delta("", 2, "stop"))
+    assert (completion.tokens, completion.last_token) == (2, second)
+    assert completion.first_token is not None
 
 
 async def test_time_to_first_token_counts_from_the_request() -> None:

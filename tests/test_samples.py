@@ -72,11 +72,26 @@ async def test_of_the_winners_the_likeliest_is_taken() -> None:
 
 
 async def test_without_any_answer_there_is_a_text_and_no_answer() -> None:
-    scripts: dict[int, Sequence[Step]] = {0: ["I "], 1: ["know "], 2: ["nothing"]}
-    text, metrics, _ = await run(service(scripts, slots=1), samples=3)
-    assert text == "I "
+    """The first that finished: the likeliest is often one that repeats itself to the end."""
+    scripts: dict[int, Sequence[Step]] = {0: [0.1, "I "], 1: ["know "], 2: [0.2, "nothing"]}
+    scripted = service(scripts, slots=3)
+    scripted.engine.likelihood = {0: -0.5, 1: -0.9, 2: -0.1}  # type: ignore[attr-defined]
+    text, metrics, _ = await run(scripted, samples=3)
+    assert (text, metrics["winner_seed"]) == ("know ", 1)
     assert "answer" not in metrics
-    assert (metrics["votes"], metrics["agreement"], metrics["samples_used"]) == ([], 0.0, 3)
+    assert (metrics["votes"], metrics["agreement"]) == ([], 0.0)
+    assert (metrics["samples_used"], metrics["samples_without_answer"]) == (3, 3)
+
+
+async def test_the_answer_of_a_vote_stands_in_its_tally() -> None:
+    """Whatever the chosen completion writes for it."""
+    scripts = {0: says("12"), 1: says("3 \\times 4", 2), 2: says("5")}
+    scripted = service(scripts, slots=1)
+    scripted.engine.likelihood = {0: -0.5, 1: -0.1}  # type: ignore[attr-defined]
+    text, metrics, _ = await run(scripted, samples=3, expected_answer="12")
+    assert text == ".\\boxed{3 \\times 4}"
+    assert metrics["votes"] == [{"answer": metrics["answer"], "count": 2}]
+    assert metrics["correct"] is True
 
 
 async def test_a_vote_ends_when_it_is_decided_and_frees_every_slot() -> None:
@@ -98,6 +113,18 @@ async def test_tokens_not_generated_are_what_the_others_came_to_on_average() -> 
     assert (metrics["samples_used"], metrics["samples_stopped_early"]) == (2, 1)
     assert metrics["completion_tokens"] == 10 + 20 + 3
     assert metrics["tokens_not_generated"] == 15 - 3
+
+
+async def test_a_stopped_sample_is_compared_with_those_that_are_longer() -> None:
+    scripts: dict[int, Sequence[Step]] = {
+        0: says("4", 4),
+        1: says("4", 20),
+        2: [*"abcdefgh", 60.0],
+        3: [*"abc" * 9, 60.0],
+    }
+    _, metrics, _ = await run(service(scripts, slots=4), samples=4)
+    assert metrics["samples_stopped_early"] == 2
+    assert metrics["tokens_not_generated"] == (20 - 8) + 0
 
 
 async def test_below_one_a_sure_lead_ends_the_vote() -> None:

@@ -137,13 +137,39 @@ def test_the_server_listens_on_loopback_alone(server: LocalServer) -> None:
 
 def test_the_tally_of_a_vote_is_drawn_as_bars() -> None:
     votes = [{"answer": "42", "count": 4}, {"answer": "\\frac{123456789}{987654321}", "count": 2}]
-    assert client.bars(votes, samples=7) == [
+    assert client.bars(votes, silent=1) == [
         "  42                       ################################ 4",
         "  \\frac{123456789}{9876... ################ 2",
         "  no answer                ######## 1",
     ]
-    assert client.bars(votes[:1], samples=4) == ["  42                       ################################ 4"]
-    assert client.bars([], samples=2) == ["  no answer                ################################ 2"]
+    assert client.bars(votes[:1], silent=0) == ["  42                       ################################ 4"]
+    assert client.bars([], silent=2) == ["  no answer                ################################ 2"]
+
+
+def test_inputs_on_the_command_line_are_what_they_look_like() -> None:
+    assert client.parse_inputs("?", ["seed=1", "stop=the end", "expected_answer=7", "mode=chat"]) == {
+        "prompt": "?",
+        "seed": 1,
+        "stop": ["the end"],
+        "expected_answer": "7",
+        "mode": "chat",
+    }
+    assert client.parse_inputs("?", ['stop=["a", "b"]'])["stop"] == ["a", "b"]
+    assert client.parse_inputs("?", ["stop=42"])["stop"] == ["42"]
+    for settings, reason in ((["samples=8", "samples=4"], "samples is given twice"), (["8"], "name=value")):
+        with pytest.raises(SystemExit, match=reason):
+            client.parse_inputs("?", settings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "code"),
+    [("samples=65", "samples_out_of_range"), ("samples=abc", "samples_out_of_range"), ("seed=-1", "seed_out_of_range")],
+)
+def test_a_wrong_input_is_refused_before_anything_is_loaded(setting: str, code: str) -> None:
+    with command("1+1?", setting, checkpoint="/no/such/checkpoint") as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.startswith(code)
 
 
 def test_a_vote_from_the_command_line_shows_its_tally_under_the_text(server: LocalServer) -> None:

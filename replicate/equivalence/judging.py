@@ -87,7 +87,7 @@ class Judge:
 
     async def start(self) -> None:
         """Waits for the first worker. Raises RuntimeError if algebra does not work here: not installed, wrong antlr."""
-        self._start()
+        self.begin()
         worker = await self._worker()
         if isinstance(worker, Exception):
             raise RuntimeError(f"answers cannot be compared: {worker}") from worker
@@ -117,7 +117,7 @@ class Judge:
             return self._known[pair]
         if self._closed:
             return False
-        self._start()
+        self.begin()
         if pair not in self._running:
             self._running[pair] = asyncio.create_task(self._decide(pair))
         try:
@@ -170,8 +170,9 @@ class Judge:
             if isinstance(worker, _Worker) or self._idle.empty():
                 return worker
 
-    def _start(self) -> None:
-        if not self._started:
+    def begin(self) -> None:
+        """Starts the workers and returns at once: their imports take seconds, which generating a text takes as well."""
+        if not self._started and not self._closed:
             self._started = True
             for _ in range(self._processes):
                 self._chore(None)
