@@ -15,6 +15,7 @@ CODES: dict[str, str] = {
     "seed_out_of_range": "`seed` is not a whole number from 0 to 9007199254740991 (2^53 - 1).",
     "samples_out_of_range": "`samples` is not a whole number from 1 to 64.",
     "stop_when_sure_out_of_range": "`stop_when_sure` is not between 0.5 and 1.",
+    "vote_of_one": "`stop_when_sure` is below 1 and `samples` is 1, so there is no vote to stop.",
     "vote_is_greedy": "`samples` is over 1 and `temperature` is 0, which would draw the same completion each time.",
     "stop_invalid": "`stop` holds an empty string or more than 8 strings.",
     "messages_invalid": "`messages` is not a list of turns that alternate user, assistant and end with assistant.",

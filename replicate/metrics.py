@@ -74,7 +74,7 @@ class Metrics:
             "agreement": round(len(self.vote.leader.samples) / self.vote.counted, 4) if self.vote.leader else 0.0,
             "samples_used": self.vote.counted,
             "samples_without_answer": len(self.vote.silent),
-            "samples_stopped_early": self.vote.samples - self.vote.counted,
-            "tokens_not_generated": round(left),
+            "samples_stopped_early": None if self.ended else len(stopped),
+            "tokens_not_generated": None if self.ended else round(left),
             "winner_seed": self.winner_seed,
         }

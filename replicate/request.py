@@ -85,7 +85,7 @@ class Request:
             ),
             expected_answer=expected_answer.strip(),
             samples=samples,
-            stop_when_sure=_between("stop_when_sure", stop_when_sure, 0.5, 1.0),
+            stop_when_sure=_sure(stop_when_sure, samples),
         )
 
 
@@ -112,6 +112,15 @@ def _temperature(temperature: float | None, samples: int) -> float:
             f"({VOTE_TEMPERATURE:g} is taken then), or raise it.",
         )
     return _between("temperature", temperature, 0.0, 2.0)
+
+
+def _sure(stop_when_sure: float, samples: int) -> float:
+    sure = _between("stop_when_sure", stop_when_sure, 0.5, 1.0)
+    if sure < 1 and samples == 1:
+        raise ServiceError(
+            "vote_of_one", f"stop_when_sure is {sure:g} and samples is 1: there is no vote to stop. Raise samples."
+        )
+    return sure
 
 
 def _seed(seed: float, samples: int) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from replicate.completion import STALL_SECONDS, Completion, alive, complete
 from replicate.engines.protocol import Engine
 from replicate.equivalence import judge
 from replicate.equivalence.spelling import key
+from replicate.errors import ServiceError
 from replicate.metrics import Metrics
 from replicate.prompts import Prompt
 from replicate.request import Request
@@ -20,7 +20,7 @@ from replicate.vote import Vote
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 30.0  # seconds that one vote may spend on comparing answers, before it compares them as text
+PATIENCE = 60.0  # seconds that one vote may spend on comparing answers, before it compares them as text
 
 
 async def elect(
@@ -32,27 +32,25 @@ async def elect(
     recorded after each sample that finishes. Samples that the vote no longer needs are stopped, as are all of them when
     the stream is closed. A fault of one sample ends the vote: raises ServiceError, see `complete`.
     """
-    owner, finished = object(), asyncio.Queue[int | BaseException]()
+    owner, seed = object(), request.sampling.seed
     completions = metrics.completions = [Completion() for _ in range(request.samples)]
     vote = metrics.vote = Vote(request.samples, request.stop_when_sure, Patience(PATIENCE).same)
+    finished = asyncio.Queue[asyncio.Task[int]]()
 
-    async def draw(place: int) -> None:
-        sampling = replace(request.sampling, seed=request.sampling.seed + place, logprobs=True)
-        try:
-            async with aclosing(complete(engine, prompt, sampling, completions[place], owner=owner)) as pieces:
-                async for _ in pieces:
-                    pass
-            finished.put_nowait(place)
-        except Exception as error:
-            finished.put_nowait(error)
+    async def draw(place: int) -> int:
+        sampling = replace(request.sampling, seed=seed + place, logprobs=True)
+        async with aclosing(complete(engine, prompt, sampling, completions[place], owner=owner)) as pieces:
+            async for _ in pieces:
+                pass
+        return place
 
     async with _shared(engine, prompt, owner):
         running = [asyncio.create_task(draw(place)) for place in range(request.samples)]
+        for task in running:
+            task.add_done_callback(finished.put_nowait)
         try:
             while not vote.decided:
-                place = await finished.get()
-                if isinstance(place, BaseException):
-                    raise place
+                place = _result(await finished.get())
                 await vote.add(place, extract(completions[place].text).text)
                 record("vote", {"samples": request.samples, "finished": vote.counted, "votes": vote.tally()})
         finally:
@@ -60,8 +58,14 @@ async def elect(
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
     winner = _chosen(completions, vote)
-    metrics.chosen, metrics.winner_seed = completions[winner], request.sampling.seed + winner
+    metrics.chosen, metrics.winner_seed = completions[winner], seed + winner
     yield completions[winner].text
+
+
+def _result(task: asyncio.Task[int]) -> int:
+    if task.cancelled():  # not by us: nothing here is cancelled before the vote is over
+        raise ServiceError("engine_failed", "The engine dropped a sample of the vote. Send the prediction again.")
+    return task.result()
 
 
 @asynccontextmanager
@@ -88,17 +92,16 @@ def _or_last(logprob: float | None) -> float:
 
 
 class Patience:
-    """Compares answers as `judge` does until that has taken `seconds` in all, and from then on as text."""
+    """Compares answers as `judge` does until that has taken workers `seconds` in all, and from then on as text."""
 
     def __init__(self, seconds: float) -> None:
-        self._left = seconds
+        self._seconds = self._left = seconds
 
     async def same(self, a: str, b: str) -> bool:
         if self._left <= 0:
             return key(a) == key(b)
-        started = time.monotonic()
-        equal = await judge().equivalent(a, b)
-        self._left -= time.monotonic() - started
+        verdict = await judge().compare(a, b)
+        self._left -= verdict.seconds
         if self._left <= 0:
-            log.warning("the vote compares its answers as text from here on: algebra has taken its %g s", PATIENCE)
-        return equal
+            log.warning("the vote compares its answers as text from here on: algebra took %g s", self._seconds)
+        return verdict.equal

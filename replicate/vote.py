@@ -51,15 +51,16 @@ class Vote:
         first, second = ([len(group.samples) for group in self.groups] + [0, 0])[:2]
         if second + self.samples - self.counted <= first:
             return True
-        return self._sure < 1 and first > 0 and probability_ahead(first, second) >= self._sure
+        return self._sure < 1 and first > second and probability_ahead(first, second) >= self._sure
 
     async def add(self, sample: int, answer: str | None) -> None:
         """Counts one finished sample; `answer` None is an abstention. Call it for one sample at a time."""
-        self.counted += 1
         if answer is None:
+            self.counted += 1
             self.silent.append(sample)
             return
         group = await self._group(answer)
+        self.counted += 1
         group.samples.append(sample)
         if group in self.groups:
             self.groups.remove(group)

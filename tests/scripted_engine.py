@@ -44,6 +44,9 @@ class ScriptedEngine:
         self.context = context
         self.gate = Gate(slots, slots * context)
         self.tokenizer: Tokenizer = CharacterTokenizer()
+        self.sharing = 0  # shared prompts that are kept now
+        self.shared_while_generating: list[bool] = []
+        self.letting_go = 0.0  # seconds that it takes to end a request
         self.likelihood: dict[int, float] = {}  # each token's log-probability, by seed
         self.shared: list[tuple[int, ...]] = []  # prompts that were read ahead
         self.working = 0
@@ -54,6 +57,7 @@ class ScriptedEngine:
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
         tokens = 0
+        self.shared_while_generating.append(self.sharing > 0)
         logprobs = (self.likelihood[sampling.seed],) if sampling.logprobs and self.likelihood else ()
         self.working += 1
         try:
@@ -70,12 +74,21 @@ class ScriptedEngine:
                 yield Delta(step or "", tokens, logprobs=logprobs if step is not None else ())
             yield Delta("", tokens, "stop")
         finally:
-            self.working -= 1
-            self.released += 1
+            try:
+                await asyncio.sleep(self.letting_go)
+            finally:
+                self.working -= 1
+                self.released += 1
 
     async def share(self, prompt: Sequence[int]) -> AsyncGenerator[Delta, None]:
         self.shared.append(tuple(prompt))
-        yield Delta("", 0, "stop")
+        assert self.gate.running > 0, "a prompt is read outside the gate"
+        self.sharing += 1
+        try:
+            yield Delta("", 0)
+            yield Delta("", 0, "stop")
+        finally:
+            self.sharing -= 1
 
     async def healthy(self) -> bool:
         return True

@@ -203,6 +203,8 @@ async def test_a_token_that_turns_out_to_be_the_end_is_no_token() -> None:
     completion.count(Delta("", 2, "stop"))
     assert (completion.tokens, completion.last_token) == (2, second)
     assert completion.first_token is not None
+    completion.count(Delta("", 2, logprobs=(-0.5, -1.5)))
+    assert completion.mean_logprob == -1.0
 
 
 async def test_time_to_first_token_counts_from_the_request() -> None:

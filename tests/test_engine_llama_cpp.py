@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from replicate.engines import llama_cpp
+from replicate.engines import llama_cpp, shared_prompts
 from replicate.engines.gguf_header import read_header
 from replicate.engines.llama_cpp import LlamaCppEngine
 from replicate.engines.protocol import Delta
@@ -318,17 +318,88 @@ async def test_sixteen_samples_read_their_prompt_about_once_and_say_what_each_sa
     )
     assert len(read) == 17
     assert sum(read) <= 1.3 * len(prompt)
-    assert not list(Path(engine._folder.name).glob("*.kv"))
+    assert not kept_files(engine)
+
+
+def kept_files(engine: LlamaCppEngine) -> list[Path]:
+    return list(Path(engine._folder.name).glob("*.kv"))
+
+
+async def all_slots_idle(engine: LlamaCppEngine) -> bool:
+    taken = {engine._slots.take(())[0] for _ in range(16)}
+    for slot in taken:
+        engine._slots.give_back(slot, ())
+    return len(taken) == 16
 
 
 async def test_a_vote_given_up_while_its_prompt_is_read_leaves_nothing(engine: LlamaCppEngine) -> None:
     prompt = await chat(engine, " ".join(QUESTIONS * 7))
     async with aclosing(engine.share(prompt)) as reading:
         assert not (await anext(reading)).finish
-    assert not engine._kept
-    assert len({engine._slots.take(())[0] for _ in range(16)}) == 16
-    for slot in range(16):
-        engine._slots.give_back(slot, ())
+    assert tuple(prompt) not in engine._shared
+    assert await all_slots_idle(engine)
+
+
+async def test_a_vote_given_up_while_its_prompt_is_saved_leaves_nothing(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = await chat(engine, " ".join(QUESTIONS * 2))
+    saving, saved = asyncio.Event(), asyncio.Event()
+    ask = engine._shared._ask
+
+    async def slow(slot: int, action: Any, file: str) -> bool:
+        saving.set()
+        await asyncio.sleep(0.1)
+        done = await ask(slot, action, file)
+        saved.set()
+        return done
+
+    async def share() -> None:
+        async for _ in engine.share(prompt):
+            pass
+
+    monkeypatch.setattr(engine._shared, "_ask", slow)
+    task = asyncio.create_task(share())
+    await saving.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await saved.wait()
+    await asyncio.sleep(0.1)
+    assert not kept_files(engine)
+    assert await all_slots_idle(engine)
+
+
+async def test_two_votes_on_one_prompt_read_it_once_and_the_last_forgets_it(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = await chat(engine, QUESTIONS[6])
+    read = prompt_tokens_read(monkeypatch)
+    async with aclosing(engine.share(prompt)) as first:
+        assert [delta.finish async for delta in _up_to_the_end(first)][-1]
+        async with aclosing(engine.share(prompt)) as second:
+            assert [delta.finish async for delta in _up_to_the_end(second)] == ["stop"]
+        assert tuple(prompt) in engine._shared
+        assert len(kept_files(engine)) == 1
+    assert tuple(prompt) not in engine._shared
+    assert not kept_files(engine)
+    assert len(read) == 1
+
+
+async def _up_to_the_end(stream: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
+    async for delta in stream:
+        yield delta
+        if delta.finish:
+            return
+
+
+async def test_a_prompt_too_large_for_the_disk_is_not_kept(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shared_prompts, "FREE_SHARE", 0.0)
+    assert len(await shared(engine, await chat(engine, QUESTIONS[5]), [TALK])) == 1
+    assert "too much for the disk" in caplog.text
+    assert not kept_files(engine)
 
 
 async def test_a_shared_prompt_that_cannot_be_kept_is_read_by_each(
@@ -338,7 +409,7 @@ async def test_a_shared_prompt_that_cannot_be_kept_is_read_by_each(
     prompt = await chat(engine, QUESTIONS[5])
     jobs = [replace(TALK, seed=seed) for seed in range(3)]
     expected = [await text(engine, QUESTIONS[5], sampling) for sampling in jobs]
-    monkeypatch.setattr(engine, "_files", iter(["no/such/folder"]))
+    monkeypatch.setattr(engine._shared, "_numbers", iter(["no/such/folder"]))
     assert await shared(engine, prompt, jobs) == expected
     assert "could not save a shared prompt" in caplog.text
 

@@ -62,6 +62,21 @@ async def test_one_who_leaves_the_line_holds_nobody_up() -> None:
     assert (gate.running, gate.reserved, gate.waiting) == (0, 0, 0)
 
 
+async def test_when_a_large_one_leaves_the_line_those_behind_it_enter_at_once() -> None:
+    gate, entered = Gate(8, 100), list[str]()
+    leave = asyncio.Event()
+    sizes = {"first": 60, "large": 90, "small": 10}
+    tasks = [asyncio.create_task(worker(gate, name, size, entered, leave)) for name, size in sizes.items()]
+    await settle()
+    tasks[1].cancel()
+    await settle()
+    assert entered == ["first", "small"]
+    leave.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert not gate._at_work  # nobody is remembered for ever
+    assert not gate._line
+
+
 async def test_cancelling_in_the_same_moment_as_being_admitted_gives_the_slot_back() -> None:
     for cancel_first in (True, False):
         gate, entered = Gate(1, 100), list[str]()

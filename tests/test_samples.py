@@ -98,9 +98,10 @@ async def test_a_vote_ends_when_it_is_decided_and_frees_every_slot() -> None:
     """Three of four agree at once; the fourth would take a minute, four more have not begun."""
     scripts = {seed: says("4", 4) for seed in range(5)} | {5: ["a", 60.0]} | {6: says("5"), 7: says("5")}
     scripted = service(scripts, slots=6)
+    scripted.engine.letting_go = 0.05  # type: ignore[attr-defined]
     _, metrics, _ = await asyncio.wait_for(run(scripted, samples=8), 30)
     assert metrics["votes"][0] == {"answer": "4", "count": 4}
-    assert metrics["samples_used"] + metrics["samples_stopped_early"] == 8
+    assert metrics["samples_used"] + metrics["samples_stopped_early"] <= 8
     assert metrics["samples_stopped_early"] >= 1
     assert metrics["tokens_not_generated"] >= 1
     assert (scripted.engine.gate.running, scripted.engine.gate.waiting) == (0, 0)
@@ -165,9 +166,14 @@ async def test_each_sample_is_what_its_seed_alone_gives() -> None:
 
 async def test_the_prompt_is_read_once_ahead() -> None:
     scripted = service({seed: says("4") for seed in range(8)})
+    engine: Any = scripted.engine
     await run(scripted, samples=8)
+    assert len(engine.shared) == 1
+    assert engine.shared_while_generating
+    assert all(engine.shared_while_generating)
+    assert engine.sharing == 0
     await run(scripted)
-    assert len(scripted.engine.shared) == 1  # type: ignore[attr-defined]
+    assert len(engine.shared) == 1
 
 
 async def test_a_fault_of_one_sample_ends_the_vote_and_stops_the_others() -> None:
@@ -198,35 +204,58 @@ async def test_a_client_that_leaves_stops_every_sample_and_is_told_the_tally() -
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (recorded["finish_reason"], recorded["samples_used"]) == ("cancelled", 1)
+    assert "samples_stopped_early" not in recorded
     assert recorded["votes"] == [{"answer": "4", "count": 1}]
     assert (scripted.engine.gate.running, scripted.engine.gate.waiting) == (0, 0)
     assert scripted.engine.working == 0  # type: ignore[attr-defined]
 
 
 async def test_a_vote_of_64_leaves_room_for_single_requests() -> None:
-    """A single request that comes while the vote fills every slot gets the first slot that becomes free."""
-    order: list[str] = []
-    scripts = {seed: says("4", pause=0.01) for seed in range(64)} | {1000: says("1")}
+    """A single request that comes while the vote fills every slot gets the next one, not the last."""
+    scripts = {seed: says(str(seed), pause=0.02) for seed in range(64)} | {1000: says("1")}
     scripted = service(scripts, slots=4)
-
-    async def single() -> None:
-        await run(scripted, seed=1000)
-        order.append("single")
+    finished: list[int] = []
+    stream = scripted.complete(
+        {"prompt": "?", "samples": 64, "seed": 0},
+        lambda name, value: finished.append(value["finished"]) if name == "vote" else None,
+    )
 
     async def vote() -> None:
-        _, metrics, _ = await run(scripted, samples=64)
-        order.append(f"vote of {metrics['samples_used']}")
+        async for _ in stream:
+            pass
 
     voting = asyncio.create_task(vote())
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.05)
     assert scripted.engine.gate.running == 4
-    await asyncio.gather(single(), voting)
-    assert order == ["single", "vote of 32"]
+    before = len(finished)
+    await run(scripted, seed=1000)
+    assert len(finished) - before < 16
+    assert not voting.done()
+    await voting
+    assert finished[-1] == 64
+
+
+async def test_a_sample_that_the_engine_drops_ends_the_vote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an engine does, a vote does not wait for a sample that is gone."""
+    scripted = service({0: ["a", 60.0], 1: ["b", 60.0], 2: ["c", 60.0]}, slots=3)
+    generate = scripted.engine.generate
+
+    async def dropping(prompt: Sequence[int], sampling: Sampling) -> Any:
+        async for delta in generate(prompt, sampling):
+            if sampling.seed == 1:
+                raise asyncio.CancelledError
+            yield delta
+
+    monkeypatch.setattr(scripted.engine, "generate", dropping)
+    with pytest.raises(ServiceError, match="engine_failed"):
+        await asyncio.wait_for(run(scripted, samples=3), 30)
+    assert scripted.engine.gate.running == 0
 
 
 async def test_answers_that_hang_algebra_are_compared_as_text_once_patience_is_gone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Time counts that workers took, not that this vote waited for them."""
     monkeypatch.setattr(samples, "PATIENCE", 1.0)
     towers = [f"{base}^{{9^{{9^{{9^9}}}}}}" for base in (2, 3, 4)]
     answers = [*towers, *towers, "0.5", "\\frac12"]
@@ -242,6 +271,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"samples": 65}, "samples_out_of_range", "65"),
     ({"samples": 2.5}, "samples_out_of_range", "2.5"),
     ({"samples": 2, "temperature": 0}, "vote_is_greedy", "temperature is 0"),
+    ({"stop_when_sure": 0.9}, "vote_of_one", "samples is 1"),
     ({"samples": 2, "stop_when_sure": 0.4}, "stop_when_sure_out_of_range", "0.4"),
     ({"samples": 2, "stop_when_sure": 1.5}, "stop_when_sure_out_of_range", "1.5"),
     ({"samples": 64, "seed": 2**53 - 1}, "seed_out_of_range", "the last seed"),

@@ -93,6 +93,10 @@ async def test_below_one_a_sure_lead_is_enough() -> None:
     for sure, used in ((0.5, 1), (0.9, 3), (0.95, 4), (0.99, 6), (1.0, 32)):
         assert (await count(["a"] * 64, sure)).counted == used
     assert (await count([None] * 8, 0.5)).counted == 8
+    tied = Vote(64, 0.5, same_text)
+    for sample, answer in enumerate("ab"):
+        await tied.add(sample, answer)
+    assert not tied.decided  # a tie is no lead
 
 
 async def differences(sure: float, samples: int, orders: int) -> tuple[int, float]:

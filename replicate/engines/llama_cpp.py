@@ -11,7 +11,6 @@ by another kernel than several: there only SLOTS=1, without reuse of an earlier 
 """
 
 import asyncio
-import itertools
 import logging
 import os
 import tempfile
@@ -20,7 +19,7 @@ from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 
@@ -35,6 +34,7 @@ from replicate.engines.gguf_header import read_header
 from replicate.engines.llama_tokenizer import LlamaTokenizer
 from replicate.engines.memory import CPU_SHARE, checked_context, free_bytes, gib, too_large
 from replicate.engines.protocol import Delta
+from replicate.engines.shared_prompts import SharedPrompts
 from replicate.engines.slots import Slots
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 PREFILL_CHUNK = 32  # prompt tokens a step: small, so that a long prompt neither holds up other streams nor a cancel
 BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
 RELEASE_SECONDS = 10.0  # a step takes far less: a request that is held for longer means the engine hangs
-FILE_SECONDS = 60.0  # for a KV cache of up to 2 GiB to a slow disk
 RANDOM_SEED = 2**32 - 1  # llama.cpp reads this seed as "draw one"
 
 
@@ -67,8 +66,6 @@ class LlamaCppEngine:
         self.gate = Gate(slots, slots * self.context)
         self.cache = f"KV cache {gib(slots * each)} for {slots} requests at once"
         self._slots = Slots(slots)
-        self._kept: dict[tuple[int, ...], str] = {}  # shared prompts, and the file that holds each one's KV cache
-        self._files = itertools.count()
         self._held = 0  # requests that llama.cpp should have let go of and has not
 
     async def start(self) -> None:
@@ -82,6 +79,9 @@ class LlamaCppEngine:
             ) from error
         self._http = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=socket), base_url="http://llama", timeout=30.0
+        )
+        self._shared = SharedPrompts(
+            self._http, Path(self._folder.name), self._header.kv_values_per_token * BYTES_PER_VALUE
         )
         self._threads = ThreadPoolExecutor(self.gate.slots, "llama-request")
         self.tokenizer = LlamaTokenizer(self._http, self._header)
@@ -115,11 +115,11 @@ class LlamaCppEngine:
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
         ids = tuple(prompt)
-        slot, holds = self._take(ids)
+        slot, held = self._take(ids)
+        holds: tuple[int, ...] = ()  # until the prompt has been read
         try:
-            if ids in self._kept and holds[: len(ids)] != ids:
-                await self._slot_file(slot, "restore", self._kept[ids])
-            holds = ()  # until it has been read
+            if held[: len(ids)] != ids:
+                await self._shared.restore(slot, ids)
             async with aclosing(self._call(slot, ids, sampling)) as deltas:
                 async for delta in deltas:
                     holds = ids if delta.tokens else holds
@@ -128,45 +128,30 @@ class LlamaCppEngine:
             self._slots.give_back(slot, holds)
 
     async def share(self, prompt: Sequence[int]) -> AsyncGenerator[Delta, None]:
-        """One slot reads the prompt and saves its KV cache to a file, from which `generate` restores it in others.
+        """One slot reads the prompt and saves its KV cache, which `generate` restores in others.
 
         With one slot nothing is shared: K-quants and bfloat16 then stay exact, see above.
         """
-        ids, file = tuple(prompt), f"{next(self._files)}.kv"
-        if self.gate.slots > 1:
-            slot, _ = self._take(ids)
-            try:
-                async with aclosing(self._call(slot, ids, Sampling(max_new_tokens=1))) as deltas:
-                    async for _ in deltas:
-                        yield Delta("", 0)
-                if await self._slot_file(slot, "save", file):
-                    self._kept[ids] = file
-            finally:
-                self._slots.give_back(slot, ids if ids in self._kept else ())
-        try:
+        ids = tuple(prompt)
+        async with self._shared.held(ids):
+            if self.gate.slots > 1 and ids not in self._shared:
+                slot, _ = self._take(ids)
+                holds: tuple[int, ...] = ()
+                try:
+                    async with aclosing(self._call(slot, ids, Sampling(max_new_tokens=1))) as deltas:
+                        async for _ in deltas:
+                            yield Delta("", 0)
+                    holds = ids
+                    await self._shared.save(slot, ids)
+                finally:
+                    self._slots.give_back(slot, holds)
             yield Delta("", 0, "stop")
-        finally:
-            if self._kept.get(ids) == file:  # else it is another's, who shares the same prompt
-                del self._kept[ids]
-            await asyncio.to_thread(Path(self._folder.name, file).unlink, missing_ok=True)
 
     def _take(self, ids: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
         try:
             return self._slots.take(ids)
         except LookupError as error:
             raise ServiceError("engine_failed", "llama.cpp has no idle slot. Send the request again.") from error
-
-    async def _slot_file(self, slot: int, action: Literal["save", "restore"], file: str) -> bool:
-        """Copies a slot's KV cache to or from a file. Where that fails (a full disk) nothing is lost but time."""
-        try:
-            response = await self._http.post(
-                f"/slots/{slot}", params={"action": action}, json={"filename": file}, timeout=FILE_SECONDS
-            )
-            response.raise_for_status()
-        except httpx.HTTPError as error:
-            log.warning("llama.cpp could not %s a shared prompt, so it is read again: %s", action, error)
-            return False
-        return True
 
     async def _call(self, slot: int, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
         """One request on a slot that is this caller's. Closing the generator returns when llama.cpp has let go."""
