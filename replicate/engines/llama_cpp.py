@@ -30,6 +30,7 @@ import xllamacpp
 
 from replicate.engines.gate import Gate
 from replicate.engines.gguf_header import GGUFHeader, read_header
+from replicate.engines.gguf_vocabulary import RULE, Vocabulary
 from replicate.engines.memory import CPU_SHARE, checked_context, free_bytes, gib, too_large
 from replicate.engines.protocol import Delta
 from replicate.errors import ServiceError
@@ -89,6 +90,7 @@ class LlamaCppEngine:
         slots = min(slots, int(usable / each))
         self.gate = Gate(slots, slots * self.context)
         self.cache = f"KV cache {gib(slots * each)} for {slots} requests at once"
+        self._vocabulary: Vocabulary | None = None  # where the file's own would tokenise wrongly
         self._held = 0  # requests that llama.cpp should have let go of and has not
 
     async def start(self) -> None:
@@ -104,10 +106,12 @@ class LlamaCppEngine:
             transport=httpx.AsyncHTTPTransport(uds=socket), base_url="http://llama", timeout=30.0
         )
         self._threads = ThreadPoolExecutor(self.gate.slots, "llama-request")
-        self.tokenizer = LlamaTokenizer(self._http, self._header)
+        if self._header.deepseek and self._header.splits != RULE:
+            self._vocabulary = await asyncio.to_thread(Vocabulary, self._path, Path(self._folder.name))
+        self.tokenizer = LlamaTokenizer(self._vocabulary.http if self._vocabulary else self._http, self._header)
         start = await self.tokenizer.encode("", control=False, special=True)
         self.tokenizer.bos = start[0] if start[:1] == [self._header.bos] else None
-        if self._header.splits_unsaid:
+        if self._header.splits_unsaid and not self._vocabulary:
             log.warning(
                 "%s does not say how to split text (tokenizer.ggml.pre): llama.cpp guesses, and if the guess is wrong "
                 "the answers are worse. Use a newer conversion of the checkpoint.",
@@ -129,6 +133,8 @@ class LlamaCppEngine:
         params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_BF16
         params.cache_ram_mib = 0  # its prompt cache would take up to 8 GiB beside the KV cache
         params.ctx_shift = False
+        # Mapped, the file would be in memory twice: as it is, and as the CPU's kernels want it (1.7 times its size).
+        params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
         params.verbosity = -1
         return params
 
@@ -203,6 +209,8 @@ class LlamaCppEngine:
 
     async def close(self) -> None:
         await self._http.aclose()
+        if self._vocabulary:
+            await self._vocabulary.close()
         self._threads.shutdown(wait=False)
         server = self.__dict__.pop("_server")
         del server  # its destructor ends llama.cpp's threads
