@@ -42,11 +42,19 @@ class TransformersEngine:
     gate: Gate
     cache: str
 
-    def __init__(self, path: Path, context: int | None = None, slots: int = 16, dtype: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        context: int | None = None,
+        slots: int = 16,
+        dtype: str | None = None,
+        device_map: str | None = None,
+    ) -> None:
         self._path = path
         self._wanted_context = context
         self._wanted_slots = slots
         self._dtype = dtype
+        self._device_map = device_map
         self._leaving: set[asyncio.Task[None]] = set()
         self._held: set[asyncio.Task[None]] = set()  # those that the manager has not let go of in time
         self._request_ids = map(str, itertools.count())
@@ -131,7 +139,7 @@ class TransformersEngine:
         logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # its faults are logged here
         try:
             self.tokenizer = self._hf = HFTokenizer(self._path)
-            self._model = _load_model(self._path, self._dtype)
+            self._model = _load_model(self._path, self._dtype, self._device_map)
         except Exception as error:
             logger.exception("%s could not be loaded.", self._path)
             message = f"{self._path} could not be loaded ({type(error).__name__}). Check the files; the log says more."
@@ -243,15 +251,18 @@ def _holds(manager: Any, request_id: str) -> bool:
     return queued or request_id in scheduler.active_requests or request_id in scheduler.waiting_requests
 
 
-def _load_model(path: Path, dtype: str | None) -> Any:
-    """The model on the GPU in the checkpoint's own dtype or on the CPU in float32, as `dtype` has it otherwise."""
+def _load_model(path: Path, dtype: str | None, device_map: str | None = None) -> Any:
+    """The model on the GPU in the checkpoint's own dtype or on the CPU in float32, as `dtype` has it otherwise.
+
+    Each tensor goes from its file straight to its device: host memory holds a few at a time.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # float32 on a CPU: in bfloat16 the rounding depends on the batch's shape, so neighbours would change the text.
     name = dtype or ("float32" if device == "cpu" else "auto")
     own = transformers.AutoConfig.from_pretrained(path, local_files_only=True).dtype
     attention = _attention(device, own if name == "auto" else getattr(torch, name))
     return transformers.AutoModelForCausalLM.from_pretrained(
-        path, local_files_only=True, dtype=name, device_map=device, attn_implementation=attention
+        path, local_files_only=True, dtype=name, device_map=device_map or device, attn_implementation=attention
     )
 
 
