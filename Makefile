@@ -1,5 +1,9 @@
 # make predict PROMPT="..."   one prediction on this machine, streamed to the terminal; SAMPLES=8 puts it to the vote
 # make serve                  Cog's HTTP API on 127.0.0.1:5000
+# make checkpoints            the known checkpoints, and what is on disk
+# make fetch CHECKPOINT=rl    download one
+# make image CHECKPOINT=rl    cog build for one checkpoint; BAKE=1 puts the weights in, DRY=1 prints what would be run
+# make push CHECKPOINT=rl TO=registry/name
 # make test                   lint, types and every test
 
 PYTHON ?= python3.11
@@ -14,7 +18,7 @@ venv := .venv/bin
 run := .venv/.run
 all := .venv/.all
 
-.PHONY: predict serve schema test lint format setup setup-all clean
+.PHONY: predict serve checkpoints fetch image push schema test lint format setup setup-all clean
 
 predict: $(run)
 	@$(venv)/python -m replicate.server -- "$$PROMPT" $(INPUTS) $(if $(SAMPLES),"samples=$(SAMPLES)")
@@ -23,6 +27,18 @@ export PROMPT
 
 serve: $(run)
 	@$(venv)/python -m replicate.server --port $(PORT)
+
+checkpoints: $(run)
+	@$(venv)/python -m replicate.checkpoints
+
+fetch: $(run)
+	@$(venv)/python -m replicate.checkpoints "$$CHECKPOINT"
+
+image: $(run)
+	@$(venv)/python -m replicate.image "$$CHECKPOINT" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
+
+push: $(run)
+	@$(venv)/python -m replicate.image "$$CHECKPOINT" --to "$(or $(TO),$(error say where: make push CHECKPOINT=rl TO=registry/name))" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
 
 schema: $(run)
 	@$(venv)/python -m replicate.schema

@@ -20,12 +20,15 @@ cog_stream.install()
 class Predictor(BasePredictor):
     """DeepSeekMath 7B, or another checkpoint named by the environment variable CHECKPOINT."""
 
-    async def setup(self) -> None:
-        """Loads the checkpoint and warms its engine up, and says so line by line."""
+    async def setup(self, weights: str | None = None) -> None:
+        """Loads the checkpoint and warms its engine up, and says so line by line.
+
+        `weights` is what Cog passes on from COG_WEIGHTS; it may be all that CHECKPOINT may be, and wins over it.
+        """
         logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s", force=True)
         logging.getLogger("httpx").setLevel(logging.WARNING)
         try:
-            self.service = await Service.open(Settings.read(), _say)
+            self.service = await Service.open(Settings.read(weights=weights), _say)
         except Exception:
             _say(traceback.format_exc())  # Cog keeps only the last line of a setup that failed
             raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from replicate.errors import ServiceError
 
 DTYPES = ("float32", "bfloat16", "float16")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's ways to spread a model
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +19,26 @@ class Settings:
     context: int | None = None  # tokens of prompt and completion together
     threads: int | None = None  # llama.cpp's
     dtype: str | None = None  # of the transformers engine, one of DTYPES
+    device_map: str | None = None  # of the transformers engine on several GPUs, one of DEVICE_MAPS
 
     @classmethod
-    def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Raises ServiceError("setting_invalid"). An empty variable counts as unset."""
-        dtype = environment.get("DTYPE") or None
-        if dtype not in (None, *DTYPES):
-            raise ServiceError(
-                "setting_invalid", f"DTYPE={dtype!r}. Use one of {', '.join(DTYPES)}, or leave it unset."
-            )
+    def read(cls, environment: Mapping[str, str] = os.environ, weights: object = None) -> "Settings":
+        """Raises ServiceError("setting_invalid"). An empty variable counts as unset; `weights` wins over CHECKPOINT."""
         return cls(
-            checkpoint=environment.get("CHECKPOINT") or "rl",
+            checkpoint=str(weights or environment.get("CHECKPOINT") or "rl"),
             slots=_whole(environment, "SLOTS") or 16,
             context=_whole(environment, "CONTEXT"),
             threads=_whole(environment, "THREADS"),
-            dtype=dtype,
+            dtype=_one_of(environment, "DTYPE", DTYPES),
+            device_map=_one_of(environment, "DEVICE_MAP", DEVICE_MAPS),
         )
+
+
+def _one_of(environment: Mapping[str, str], name: str, known: tuple[str, ...]) -> str | None:
+    value = environment.get(name) or None
+    if value not in (None, *known):
+        raise ServiceError("setting_invalid", f"{name}={value!r}. Use one of {', '.join(known)}, or leave it unset.")
+    return value
 
 
 def _whole(environment: Mapping[str, str], name: str) -> int | None:

@@ -51,8 +51,10 @@ def errors() -> str:
 
 
 def checkpoints() -> str:
-    rows = ["| `CHECKPOINT` | context | licence |", "|---|---|---|"]
-    rows += [f"| `{row.name}` | {row.context} tokens | {row.licence} |" for row in CHECKPOINTS.values()]
+    rows = ["| `CHECKPOINT` | download | context | from | licence |", "|---|---|---|---|---|"]
+    for row in CHECKPOINTS.values():
+        origin = getattr(row.source, "repository", None) or getattr(row.source, "package", "")
+        rows.append(f"| `{row.name}` | {row.gigabytes} GB | {row.context} tokens | {origin} | {row.licence} |")
     return "\n".join(rows)
 
 

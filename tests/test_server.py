@@ -74,7 +74,7 @@ def test_a_checkpoint_that_does_not_exist_is_named_at_once() -> None:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "checkpoint_unknown: CHECKPOINT='no-such-thing'" in err
-    assert "base, instruct, rl, demo" in err
+    assert "base, instruct, rl, rl-q4_k_m" in err
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

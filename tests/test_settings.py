@@ -16,6 +16,7 @@ REFUSED = [
     {"CONTEXT": "4k"},
     {"THREADS": "all"},
     {"DTYPE": "bf16"},
+    {"DEVICE_MAP": "cuda:0"},
 ]
 
 
@@ -32,8 +33,20 @@ def test_unset_and_empty_are_the_defaults() -> None:
 
 
 def test_what_is_set_is_read() -> None:
-    environment = {"CHECKPOINT": "demo", "SLOTS": "4", "CONTEXT": "512", "THREADS": "2", "DTYPE": "float16"}
-    assert Settings.read(environment) == Settings("demo", 4, 512, 2, "float16")
+    environment = {
+        "CHECKPOINT": "demo",
+        "SLOTS": "4",
+        "CONTEXT": "512",
+        "THREADS": "2",
+        "DTYPE": "float16",
+        "DEVICE_MAP": "auto",
+    }
+    assert Settings.read(environment) == Settings("demo", 4, 512, 2, "float16", "auto")
+
+
+def test_weights_that_cog_hands_over_win() -> None:
+    assert Settings.read({"CHECKPOINT": "demo"}, "/src/mine").checkpoint == "/src/mine"
+    assert Settings.read({"CHECKPOINT": "demo"}, None).checkpoint == "demo"
 
 
 def test_a_context_beyond_the_checkpoint_s_is_refused_with_both_numbers() -> None:

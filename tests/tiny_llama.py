@@ -22,7 +22,7 @@ TEMPLATE = (
 
 def make_tiny_llama(folder: Path, context: int = CONTEXT) -> Path:
     """Writes config.json, model.safetensors and the tokenizer's files into `folder`, the same ones every time."""
-    tokenizer = _tokenizer()
+    tokenizer = make_tokenizer()
     tokenizer.save_pretrained(folder)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -45,7 +45,7 @@ def make_tiny_llama(folder: Path, context: int = CONTEXT) -> Path:
     return folder
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE: any text is tokens, and most characters beyond ASCII are several of them."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -20,7 +20,9 @@ def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
         raise ServiceError(
             "package_missing", f"{path.name} runs on the {module} engine, which needs {error.name}. Run make setup-all."
         ) from error
-    own = {"threads": settings.threads} if module == "llama_cpp" else {"dtype": settings.dtype}
+    own: dict[str, object] = {"threads": settings.threads}
+    if module == "transformers":
+        own = {"dtype": settings.dtype, "device_map": settings.device_map}
     opened: Engine = engine(path, context=settings.context or context, slots=settings.slots, **own)
     return opened
 

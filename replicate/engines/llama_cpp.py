@@ -84,15 +84,7 @@ class LlamaCppEngine:
             self._http, Path(self._folder.name), self._header.kv_values_per_token * BYTES_PER_VALUE
         )
         self._threads = ThreadPoolExecutor(self.gate.slots, "llama-request")
-        self.tokenizer = LlamaTokenizer(self._http, self._header)
-        start = await self.tokenizer.encode("", control=False, special=True)
-        self.tokenizer.bos = start[0] if start[:1] == [self._header.bos] else None
-        if self._header.splits_unsaid:
-            log.warning(
-                "%s does not say how to split text (tokenizer.ggml.pre): llama.cpp guesses, and if the guess is wrong "
-                "the answers are worse. Use a newer conversion of the checkpoint.",
-                self._path,
-            )
+        self.tokenizer = await LlamaTokenizer.open(self._http, self._header, self._path, Path(self._folder.name))
 
     def _params(self, socket: str) -> xllamacpp.CommonParams:
         params = xllamacpp.CommonParams()
@@ -110,6 +102,8 @@ class LlamaCppEngine:
         params.slot_save_path = f"{self._folder.name}/"
         params.cache_ram_mib = 0  # its prompt cache would take up to 8 GiB beside the KV cache
         params.ctx_shift = False
+        # Mapped, the file would be in memory twice: as it is, and as the CPU's kernels want it (1.7 times its size).
+        params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
         params.verbosity = -1
         return params
 
@@ -227,6 +221,7 @@ class LlamaCppEngine:
 
     async def close(self) -> None:
         await self._http.aclose()
+        await self.tokenizer.close()
         self._threads.shutdown(wait=False)
         server = self.__dict__.pop("_server")
         del server  # its destructor ends llama.cpp's threads

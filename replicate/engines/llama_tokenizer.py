@@ -1,21 +1,49 @@
 """llama.cpp's own tokenizer, asked over its private socket."""
 
+import asyncio
+import logging
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from replicate.engines.gguf_header import GGUFHeader
+from replicate.engines.gguf_vocabulary import RULE, Vocabulary
 from replicate.errors import ServiceError
+
+log = logging.getLogger(__name__)
 
 
 class LlamaTokenizer:
     """See `protocol.Tokenizer`."""
 
-    def __init__(self, http: httpx.AsyncClient, header: GGUFHeader) -> None:
+    def __init__(self, http: httpx.AsyncClient, header: GGUFHeader, vocabulary: Vocabulary | None) -> None:
         self._http = http
+        self._vocabulary = vocabulary
         self.bos: int | None = None  # set once llama.cpp has said whether it adds one
         self.bos_text, self.eos_text = header.bos_text, header.eos_text
         self.chat_template = header.chat_template
+
+    @classmethod
+    async def open(cls, http: httpx.AsyncClient, header: GGUFHeader, path: Path, folder: Path) -> "LlamaTokenizer":
+        """The file's own, or DeepSeek's where the file's own would tokenise wrongly."""
+        vocabulary = None
+        if header.deepseek and header.splits != RULE:
+            vocabulary = await asyncio.to_thread(Vocabulary, path, folder)
+        elif header.splits_unsaid:
+            log.warning(
+                "%s does not say how to split text (tokenizer.ggml.pre): llama.cpp guesses, and if the guess is wrong "
+                "the answers are worse. Use a newer conversion of the checkpoint.",
+                path,
+            )
+        tokenizer = cls(vocabulary.http if vocabulary else http, header, vocabulary)
+        start = await tokenizer.encode("", control=False, special=True)
+        tokenizer.bos = start[0] if start[:1] == [header.bos] else None
+        return tokenizer
+
+    async def close(self) -> None:
+        if self._vocabulary:
+            await self._vocabulary.close()
 
     async def encode(self, text: str, *, control: bool, special: bool = False) -> list[int]:
         body = {"content": text, "add_special": special, "parse_special": control}

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 import transformers
-from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from replicate.engines.gate import Gate
 from replicate.engines.gumbel import sampling_processors
+from replicate.engines.hf_model import load_model
 from replicate.engines.hf_tokenizer import Detokenizer, HFTokenizer
 from replicate.engines.memory import checked_context
 from replicate.engines.paged_cache import plan_cache
@@ -43,11 +43,19 @@ class TransformersEngine:
     gate: Gate
     cache: str
 
-    def __init__(self, path: Path, context: int | None = None, slots: int = 16, dtype: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        context: int | None = None,
+        slots: int = 16,
+        dtype: str | None = None,
+        device_map: str | None = None,
+    ) -> None:
         self._path = path
         self._wanted_context = context
         self._wanted_slots = slots
         self._dtype = dtype
+        self._device_map = device_map
         self._leaving: set[asyncio.Task[None]] = set()
         self._held: set[asyncio.Task[None]] = set()  # those that the manager has not let go of in time
         self._request_ids = map(str, itertools.count())
@@ -139,7 +147,7 @@ class TransformersEngine:
         logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # its faults are logged here
         try:
             self.tokenizer = self._hf = HFTokenizer(self._path)
-            self._model = _load_model(self._path, self._dtype)
+            self._model = load_model(self._path, self._dtype, self._device_map)
         except Exception as error:
             logger.exception("%s could not be loaded.", self._path)
             message = f"{self._path} could not be loaded ({type(error).__name__}). Check the files; the log says more."
@@ -249,27 +257,3 @@ def _holds(manager: Any, request_id: str) -> bool:
     scheduler = processor.scheduler
     queued = not manager.cancel_queue.empty()
     return queued or request_id in scheduler.active_requests or request_id in scheduler.waiting_requests
-
-
-def _load_model(path: Path, dtype: str | None) -> Any:
-    """The model on the GPU in the checkpoint's own dtype or on the CPU in float32, as `dtype` has it otherwise."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    # float32 on a CPU: in bfloat16 the rounding depends on the batch's shape, so neighbours would change the text.
-    name = dtype or ("float32" if device == "cpu" else "auto")
-    own = transformers.AutoConfig.from_pretrained(path, local_files_only=True).dtype
-    attention = _attention(device, own if name == "auto" else getattr(torch, name))
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        path, local_files_only=True, dtype=name, device_map=device, attn_implementation=attention
-    )
-
-
-def _attention(device: str, dtype: torch.dtype | None) -> str:
-    """The fastest attention that is installed; nothing is fetched."""
-    if device == "cpu":
-        return "sdpa"
-    if dtype in (torch.bfloat16, torch.float16) and is_flash_attn_3_available():
-        return "flash_attention_3"
-    if dtype in (torch.bfloat16, torch.float16) and is_flash_attn_2_available():
-        return "flash_attention_2"
-    logger.warning("No flash attention for this GPU and dtype: many streams at once will be SLOW. Install flash_attn.")
-    return "sdpa"

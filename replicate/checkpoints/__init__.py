@@ -1,0 +1,11 @@
+"""Checkpoints: what they are called, and how their files get here.
+
+A straight line: a name (`names.py`) -> a row (`table.py`) -> the source's list of files (`hub.py`, `web.py`,
+`wheel.py`) -> their way here (the same, with `ranges.py` and `bulk.py`) -> checked and in place (`store.py`).
+"""
+
+from replicate.checkpoints.names import find
+from replicate.checkpoints.store import fetch
+from replicate.checkpoints.table import CHECKPOINTS, Address, Checkpoint, Hub, Local, Wheel
+
+__all__ = ["CHECKPOINTS", "Address", "Checkpoint", "Hub", "Local", "Wheel", "fetch", "find"]

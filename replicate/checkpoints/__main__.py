@@ -1,0 +1,65 @@
+"""`python -m replicate.checkpoints`: the table, with what is on disk. With a name: fetches that checkpoint."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from replicate.checkpoints import CHECKPOINTS, Checkpoint, fetch, find, store
+from replicate.checkpoints.remote import gigabytes
+from replicate.errors import ServiceError
+
+
+def table() -> str:
+    """One line a checkpoint: name, about how large, context, what is on disk, licence."""
+    rows = [["CHECKPOINT", "size", "context", "on disk", "from", "licence"]]
+    rows += [_row(checkpoint) for checkpoint in CHECKPOINTS.values()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _row(checkpoint: Checkpoint) -> list[str]:
+    source = checkpoint.source
+    origin = getattr(source, "repository", None) or getattr(source, "package", "")
+    revision = getattr(source, "revision", None)
+    return [
+        checkpoint.name,
+        f"{checkpoint.gigabytes} GB",
+        str(checkpoint.context),
+        _on_disk(store.WEIGHTS / checkpoint.name),
+        f"{origin}@{revision}" if revision else str(origin),
+        checkpoint.licence,
+    ]
+
+
+def _on_disk(folder: Path) -> str:
+    if folder.exists():
+        return f"complete, {gigabytes(_bytes(folder))}"
+    partial = folder.with_name(folder.name + ".partial")
+    return f"in part, {gigabytes(_bytes(partial))}" if partial.exists() else "-"
+
+
+def _bytes(folder: Path) -> int:
+    """What the files take up; an unfinished one has holes that take nothing."""
+    return sum(min(path.stat().st_size, path.stat().st_blocks * 512) for path in folder.rglob("*") if path.is_file())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The known checkpoints; with a name, fetches that one.")
+    parser.add_argument("name", nargs="?", help="a name of the table, hf://owner/name, or an http(s) address")
+    name = parser.parse_args().name
+    if name is None:
+        print(table())
+        return 0
+    try:
+        print(fetch(find(name)))
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; start again to go on from there", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

