@@ -7,7 +7,8 @@
 # make test                   lint, types and every test
 
 PYTHON ?= python3.11
-CHECKPOINT := $(or $(CHECKPOINT),demo)
+named := $(CHECKPOINT)
+override CHECKPOINT := $(or $(CHECKPOINT),demo)
 PROMPT ?= What is 12 + 30?
 INPUTS ?=
 SAMPLES ?=
@@ -35,10 +36,10 @@ fetch: $(run)
 	@$(venv)/python -m replicate.checkpoints "$$CHECKPOINT"
 
 image: $(run)
-	@$(venv)/python -m replicate.image "$$CHECKPOINT" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
+	@$(venv)/python -m replicate.image "$(or $(named),rl)" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
 
 push: $(run)
-	@$(venv)/python -m replicate.image "$$CHECKPOINT" --to "$(or $(TO),$(error say where: make push CHECKPOINT=rl TO=registry/name))" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
+	@$(venv)/python -m replicate.image "$(or $(named),rl)" --to "$(or $(TO),$(error say where: make push CHECKPOINT=rl TO=registry/name))" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
 
 schema: $(run)
 	@$(venv)/python -m replicate.schema

@@ -6,7 +6,7 @@ one, sends it one prediction and stops it again.
 
 import argparse
 import contextlib
-import json
+import math
 import os
 import signal
 import socket
@@ -22,10 +22,9 @@ import httpx
 from replicate import client, schema
 from replicate.errors import ServiceError
 from replicate.request import Request
+from replicate.server_log import ServerLog
 
 ROOT = Path(__file__).resolve().parents[1]
-SETUP_PREFIX = "[coglet::setup] "
-SENTENCE = "ServiceError: "  # what a traceback's last line puts before the message
 STOP_SECONDS = 15.0
 
 
@@ -91,25 +90,26 @@ class LocalServer:
             )
         return self
 
-    def wait_until_ready(self, timeout: float = 3600.0) -> None:
-        """Returns when predictions are taken. Raises ServerFailed when setup failed or the process is gone."""
+    def wait_until_ready(self, timeout: float = math.inf) -> None:
+        """Returns when predictions are taken. Raises ServerFailed when setup failed or the process is gone.
+
+        Setup may have a checkpoint to download, so there is no limit unless one is asked for.
+        """
         assert self.process is not None
-        shown = 0
         deadline = time.monotonic() + timeout
+        written = ServerLog(self.log)
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise ServerFailed(f"The server ended with status {self.process.returncode}.\n{self.tail()}")
-            health = self.health()
-            lines = _setup_lines(health)
-            for line in lines[shown:]:
+            status = self.health().get("status")
+            for line in written.setup_lines():
                 self._say(line)
-            shown = max(shown, len(lines))
-            if health.get("status") == "READY":
+            if self.process.poll() is not None:
+                raise ServerFailed(f"The server ended with status {self.process.returncode}.\n{written.tail()}")
+            if status == "READY":
                 return
-            if health.get("status") == "SETUP_FAILED":
-                raise ServerFailed(f"{self._fault()}\nThe server's log: {self.log}")
+            if status == "SETUP_FAILED":
+                raise ServerFailed(f"{written.fault()}\nThe server's log: {self.log}")
             time.sleep(0.1)
-        raise ServerFailed(f"The server was not ready after {timeout:g} s.\n{self.tail()}")
+        raise ServerFailed(f"The server was not ready after {timeout:g} s.\n{written.tail()}")
 
     def health(self) -> dict[str, object]:
         """What /health-check says, or nothing while the server does not answer yet."""
@@ -134,16 +134,6 @@ class LocalServer:
             _kill_group(process.pid)
             process.wait()
 
-    def _fault(self) -> str:
-        """Why setup failed: the service's own sentence where it has one, else the end of the log."""
-        lines = [_message(line) for line in self.log.read_text(errors="replace").splitlines()]
-        said = [line.partition(SENTENCE)[2] for line in lines if SENTENCE in line]
-        return said[0] if said else f"Setup failed.\n{self.tail()}"
-
-    def tail(self, lines: int = 40) -> str:
-        """The last lines of the server's log, as text: coglet writes each as a JSON object."""
-        return "\n".join(_message(line) for line in self.log.read_text(errors="replace").splitlines()[-lines:])
-
     def __enter__(self) -> "LocalServer":
         try:
             self.start().wait_until_ready()
@@ -158,21 +148,6 @@ class LocalServer:
         self.stop()
         if not self.keep_log and (kind is None or kind in (KeyboardInterrupt, SystemExit)):
             self.log.unlink(missing_ok=True)
-
-
-def _setup_lines(health: Mapping[str, object]) -> list[str]:
-    """The Predictor's own lines among Cog's."""
-    setup = health.get("setup")
-    logs = setup.get("logs", "") if isinstance(setup, dict) else ""
-    lines = [line.removeprefix(SETUP_PREFIX) for line in logs.splitlines() if line.startswith(SETUP_PREFIX)]
-    return [line for line in lines if "DeprecationWarning" not in line]
-
-
-def _message(line: str) -> str:
-    try:
-        return str(json.loads(line)["fields"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return line
 
 
 def _require_free(port: int) -> None:
@@ -239,6 +214,7 @@ def main() -> int:
         _to_terminal(str(error))
         return 1
     except KeyboardInterrupt:
+        _to_terminal("\nstopped; a download goes on from where it was at the next start")
         return 130
 
 

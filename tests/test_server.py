@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,3 +181,18 @@ def test_a_vote_from_the_command_line_shows_its_tally_under_the_text(server: Loc
     assert re.search(r"^  \S.* #+ \d$", done.stderr, re.MULTILINE)
     assert re.search(r"^  samples_used +[23]$", done.stderr, re.MULTILINE)
     assert "{" not in done.stderr  # the tally's raw form
+
+
+def test_what_setup_says_is_shown_while_it_is_at_work(tmp_path: Path) -> None:
+    """A download may take an hour, and Cog tells of a setup only once it has ended."""
+    said: list[tuple[str, object]] = []
+    shutil.copy(ROOT / "tests/predictors/slow_setup.py", tmp_path)
+    server = LocalServer(
+        reference="slow_setup.py:Predictor",
+        folder=tmp_path,
+        concurrency=1,
+        say=lambda line: said.append((line, server.health().get("status"))),
+    )
+    with server:
+        assert said[0] == ("step one", "STARTING")
+        assert [line for line, _ in said] == ["step one", "step two"]

@@ -1,0 +1,16 @@
+"""A Predictor whose setup takes a while and says so."""
+
+import time
+
+from cog import BasePredictor, Input
+
+
+class Predictor(BasePredictor):
+    def setup(self) -> None:
+        print("step one", flush=True)
+        time.sleep(3.0)
+        print("step two", flush=True)
+        time.sleep(0.1)
+
+    def predict(self, text: str = Input(default="")) -> str:
+        return text
