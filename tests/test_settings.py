@@ -15,6 +15,7 @@ REFUSED = [
     {"CONTEXT": "0"},
     {"CONTEXT": "4k"},
     {"THREADS": "all"},
+    {"TOOL_PROCESSES": "0"},
     {"DTYPE": "bf16"},
 ]
 
@@ -33,7 +34,8 @@ def test_unset_and_empty_are_the_defaults() -> None:
 
 def test_what_is_set_is_read() -> None:
     environment = {"CHECKPOINT": "demo", "SLOTS": "4", "CONTEXT": "512", "THREADS": "2", "DTYPE": "float16"}
-    assert Settings.read(environment) == Settings("demo", 4, 512, 2, "float16")
+    environment["TOOL_PROCESSES"] = "3"
+    assert Settings.read(environment) == Settings("demo", 4, 512, 2, 3, "float16")
 
 
 def test_a_context_beyond_the_checkpoint_s_is_refused_with_both_numbers() -> None:
