@@ -5,14 +5,15 @@ The kernel's version says what it should refuse; only trying says what it does r
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 # Each attempt is a statement that must raise. %(...)s are filled in by `program`.
 ATTEMPTS: dict[str, str] = {
     "read a file of the service": "open(%(file)r).read()",
     "list the service's folder": "os.listdir(%(folder)r)",
-    "write beside the service": "open(%(folder)r + '/escaped', 'w')",
-    "write to the temporary folder of all": "open(%(shared)r + '/escaped', 'w')",
+    "write beside the service": "open(%(folder)r + '/escaped', 'w'); os.remove(%(folder)r + '/escaped')",
+    "write to the temporary folder of all": "open(%(shared)r + '/escaped', 'w'); os.remove(%(shared)r + '/escaped')",
     "read the processes": "os.listdir('/proc')",
     "open a TCP socket": "socket.socket()",
     "open a Unix socket": "socket.socket(socket.AF_UNIX)",
@@ -46,7 +47,7 @@ def program(parent: int) -> str:
     facts = {
         "file": str(here),
         "folder": str(here.parent),
-        "shared": "/tmp",
+        "shared": tempfile.gettempdir(),
         "python": sys.executable,
         "parent": parent,
     }

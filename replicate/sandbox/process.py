@@ -49,6 +49,7 @@ class Process:
         self._limits = limits
         self._printed = bytearray()
         self._flooded = asyncio.Event()
+        self._stopped = False
         self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()  # None: there will be no more
         self._line = bytearray()
         self._readers: dict[int, Callable[[bytes], None]] = {}
@@ -74,7 +75,9 @@ class Process:
         """Runs a program: what it printed, what went wrong, and whether that was its end. See `Sandbox.run`."""
         assert self._commands is not None
         self._printed.clear()
-        self.signal(signal.SIGCONT)
+        if self._stopped:
+            self.signal(signal.SIGCONT)
+            self._stopped = False
         self._commands.write(json.dumps({"code": code} | ({} if seed is None else {"seed": seed})).encode() + b"\n")
         answer, fault = await self._ended()
         if fault is None and answer is None:
@@ -82,6 +85,7 @@ class Process:
         if fault is not None:
             return "", fault, True
         self.signal(signal.SIGSTOP)  # nothing of it runs on between two programs
+        self._stopped = True
         for descriptor in [each for each, take in self._readers.items() if take == self._prints]:
             self._read(descriptor, everything=True)
         assert answer is not None
@@ -130,9 +134,11 @@ class Process:
                 status = await asyncio.shield(self.exited)
         if status == -signal.SIGXCPU:
             return timed_out(f"used more than {self._limits.cpu_seconds} s of processor time")
+        if status == -signal.SIGKILL:
+            return ended("the kernel killed it (processor time or memory)")
         if status is not None and status < 0:
             return ended(f"{signal.Signals(-status).name} met it")
-        return ended("it left its process")
+        return ended("it left its process" if status is not None else "it broke the line that programs come by")
 
     def signal(self, number: int) -> None:
         """Sent once the process has a number, if it is not gone by then."""

@@ -58,7 +58,10 @@ class Zygote:
                 if key.fileobj is not self._control:
                     self._reap(key.fd)
                     continue
-                packet, descriptors, *_ = socket.recv_fds(self._control, PACKET_BYTES, 3)
+                try:
+                    packet, descriptors, *_ = socket.recv_fds(self._control, PACKET_BYTES, 3)
+                except ConnectionResetError:  # the service went without hearing all
+                    return
                 if not packet:
                     return
                 message = json.loads(packet)
