@@ -277,7 +277,7 @@ async def test_on_another_system_mode_tool_is_refused(monkeypatch: pytest.Monkey
 
 WEAKENED = {
     "Landlock": ("landlock.restrict(rights", "(lambda rights: None)(rights", "read a file of the service"),
-    "seccomp": ("    seccomp.install()\n", "", "start a process"),
+    "seccomp": ("    seccomp.install()\n", "", "open a TCP socket"),
 }
 
 
