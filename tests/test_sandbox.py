@@ -221,11 +221,13 @@ async def test_a_dead_zygote_ends_its_programs_and_is_replaced() -> None:
             pid = int((await sandbox.run("import os; print(os.getpid())")).printed)
             running = asyncio.create_task(sandbox.run("while True: pass"))
             await asyncio.sleep(0.2)
+            folder = sandboxes._nursery._folder  # type: ignore[union-attr]
             psutil.Process(pid).parent().kill()  # type: ignore[union-attr]
             assert (await running).killed
             await gone(pid)
             async with asyncio.timeout(60):
                 assert (await sandbox.run("print(1)")).printed == "1\n"
+            assert not folder.exists()
     finally:
         await sandboxes.close()
 

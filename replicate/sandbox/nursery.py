@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -60,6 +61,7 @@ class Nursery:
                 stdin=DEVNULL,
                 env=ENVIRONMENT | libraries | {"PYTHONPATH": path},
                 pass_fds=[theirs.fileno()],
+                process_group=0,  # who shoots the service's group leaves it the time to clean up: it ends by itself
                 cwd="/",
             )
         asyncio.get_running_loop().add_reader(self._control, self._hear)
@@ -105,14 +107,14 @@ class Nursery:
         for process in [*self._processes.values(), *self._starting.values()]:
             process.kill()
         self._hang_up()
-        if self._zygote is None:
-            return
-        try:
-            async with asyncio.timeout(ENDING):
+        if self._zygote is not None:
+            try:
+                async with asyncio.timeout(ENDING):
+                    await self._zygote.wait()
+            except TimeoutError:
+                self._zygote.kill()
                 await self._zygote.wait()
-        except TimeoutError:
-            self._zygote.kill()
-            await self._zygote.wait()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def _send(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
         """NOTE: a packet socket takes a packet whole or not at all, and its buffer holds hundreds of these."""
@@ -134,6 +136,7 @@ class Nursery:
         if not packet:
             log.error("the process that starts sandboxes has ended; the next program starts another")
             self._hang_up()
+            asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(self._folder, ignore_errors=True))
             return
         message = json.loads(packet)
         if "imported" in message:

@@ -46,7 +46,13 @@ class Sandboxes:
 
     async def require(self) -> None:
         """Raises ServiceError: `sandbox_unavailable` where isolation can't be had, `package_missing`."""
-        missing = await (await self._ready()).imported_in_time()
+        nursery = await self._ready()
+        try:
+            missing = await nursery.imported_in_time()
+        except TimeoutError as error:
+            raise ServiceError(
+                "sandbox_failed", f"The packages for programs were not imported within {STARTING:g} s. Try again."
+            ) from error
         if missing is not None:
             raise ServiceError(
                 "package_missing",
