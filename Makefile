@@ -17,9 +17,10 @@ export CHECKPOINT
 
 venv := .venv/bin
 run := .venv/.run
+tool := .venv/.tool
 all := .venv/.all
 
-.PHONY: predict serve checkpoints fetch image push schema test lint format setup setup-all clean
+.PHONY: predict serve checkpoints fetch image push schema test lint format setup setup-tool setup-all clean
 
 predict: $(run)
 	@$(venv)/python -m replicate.server -- "$$PROMPT" $(INPUTS) $(if $(SAMPLES),"samples=$(SAMPLES)")
@@ -57,6 +58,7 @@ format: $(all)
 	$(venv)/ruff check --fix .
 
 setup: $(run)
+setup-tool: $(run) $(tool)
 setup-all: $(all)
 
 $(venv)/python:
@@ -66,9 +68,13 @@ $(run): requirements-run.txt | $(venv)/python
 	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-run.txt
 	@touch $@
 
-$(all): requirements-dev.txt requirements-run.txt | $(venv)/python
+$(tool): requirements-tool.txt | $(venv)/python
+	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-tool.txt
+	@touch $@
+
+$(all): requirements-dev.txt requirements-run.txt requirements-tool.txt | $(venv)/python
 	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@ $(run)
+	@touch $@ $(run) $(tool)
 
 clean:
 	rm -rf .venv .cog .mypy_cache .ruff_cache .pytest_cache .hypothesis

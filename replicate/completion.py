@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,7 +11,7 @@ from replicate.engines.protocol import Delta, Engine
 from replicate.errors import ServiceError
 from replicate.prompts import Prompt
 from replicate.sampling import Sampling
-from replicate.stop_strings import StopStrings
+from replicate.stop_strings import Stops, StopStrings
 
 STALL_SECONDS = 120.0  # an engine that is silent for longer is taken for dead: even a 7B on a CPU speaks sooner
 
@@ -22,10 +22,13 @@ class Completion:
 
     text: str = ""
     tokens: int = 0
-    finish_reason: Literal["stop", "length", "stop_string"] | None = None
+    finish_reason: Literal["stop", "length", "stop_string", "tool_rounds"] | None = None
     logprobs: list[float] = field(default_factory=list)  # of its tokens, where they were asked for and the engine can
     first_token: float | None = None
     last_token: float | None = None
+    tool_rounds: int = 0  # programs run
+    tool_errors: int = 0  # of them, those that failed or were ended
+    tool_seconds: float = 0.0  # what they took
     _before_last: float | None = None
 
     @property
@@ -33,15 +36,17 @@ class Completion:
         """How likely the model finds this text, for each token; None where the engine does not say."""
         return sum(self.logprobs) / len(self.logprobs) if self.logprobs else None
 
-    def count(self, delta: Delta) -> None:
+    def count(self, delta: Delta, before: int = 0) -> None:
+        """Takes a delta of a generation that began after `before` tokens."""
         self.logprobs += delta.logprobs
-        if delta.tokens > self.tokens:
+        tokens = before + delta.tokens
+        if tokens > self.tokens:
             self._before_last, self.last_token = self.last_token, time.perf_counter()
             self.first_token = self.first_token or self.last_token
-        elif delta.tokens < self.tokens:  # the last one turned out to be the end-of-sequence token
+        elif tokens < self.tokens:  # the last one turned out to be the end-of-sequence token
             self.last_token = self._before_last
-            self.first_token = self.first_token if delta.tokens else None
-        self.tokens = delta.tokens
+            self.first_token = self.first_token if tokens else None
+        self.tokens = tokens
 
 
 def require_room(prompt_tokens: int, max_new_tokens: int, context: int) -> None:
@@ -74,11 +79,31 @@ async def complete(
     stops = StopStrings(sampling.stop)
     async with (
         engine.gate.enter(len(prompt.ids) + sampling.max_new_tokens, owner),
-        aclosing(engine.generate(prompt.ids, sampling)) as stream,
+        aclosing(generate(engine, prompt.ids, sampling, stops, completion, stall_seconds)) as pieces,
+    ):
+        async for piece in pieces:
+            yield piece
+
+
+async def generate(
+    engine: Engine,
+    ids: Sequence[int],
+    sampling: Sampling,
+    stops: Stops,
+    completion: Completion,
+    stall_seconds: float = STALL_SECONDS,
+) -> AsyncGenerator[str, None]:
+    """Adds to `completion` what the engine makes of `ids`, up to where it or `stops` ends it. See `complete`.
+
+    The caller is in the gate.
+    """
+    before = completion.tokens
+    async with (
+        aclosing(engine.generate(ids, sampling)) as stream,
         aclosing(alive(stream, stall_seconds)) as deltas,
     ):
         async for delta in deltas:
-            completion.count(delta)
+            completion.count(delta, before)
             text = stops.feed(delta.text)
             if delta.finish and stops.hit is None:
                 text += stops.flush()

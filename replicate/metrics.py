@@ -25,6 +25,7 @@ class Metrics:
     answer_source: str | None = None  # which rule found the answer: boxed or phrase
     correct: bool | None = None  # whether the answer is the expected one; None where none was expected
     vote: Vote | None = None  # None where one completion was asked for
+    tools: bool = False  # whether programs could run
     winner_seed: int | None = None  # alone, it gives the completion that a vote chose
     _arrived: float = field(default_factory=time.perf_counter)
 
@@ -51,6 +52,7 @@ class Metrics:
             "answer": self.answer,
             "answer_source": self.answer_source,
             "correct": self.correct,
+            **self._worked(),
             **self._voted(),
         }
         first = min((each.first_token for each in self.completions if each.first_token), default=None)
@@ -60,6 +62,16 @@ class Metrics:
             if last > first:
                 values["tokens_per_second"] = round((tokens - 1) / (last - first), 2)
         return {name: value for name, value in values.items() if value is not None}
+
+    def _worked(self) -> dict[str, Any]:
+        """Of the programs of all completions: how many ran, how many failed, the wall time they took together."""
+        if not self.tools:
+            return {}
+        return {
+            "tool_rounds": sum(completion.tool_rounds for completion in self.completions),
+            "tool_errors": sum(completion.tool_errors for completion in self.completions),
+            "tool_seconds": round(sum(completion.tool_seconds for completion in self.completions), 4),
+        }
 
     def _voted(self) -> dict[str, Any]:
         """`agreement` is the winner's share of the samples used. `tokens_not_generated` is a cautious estimate: a

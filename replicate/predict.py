@@ -48,9 +48,9 @@ class Predictor(BasePredictor):
             min_length=1,
         ),
         mode: str = Input(
-            description="How the prompt is put to the model. chat: as a question. cot: as a question, asking for steps and a boxed answer, as in the published results. raw: as it is. auto: raw for base checkpoints, cot for the others.",
+            description="How the prompt is put to the model. chat: as a question. cot: as a question, asking for steps and a boxed answer, as in the published results. raw: as it is. tool: as a question, asking for steps and programs, which are run and whose output the model reads. auto: raw for base checkpoints, cot for the others.",
             default="auto",
-            choices=["auto", "chat", "cot", "raw"],
+            choices=["auto", "chat", "cot", "raw", "tool"],
         ),
         system_prompt: str = Input(
             description="A text before the conversation. The authors of DeepSeekMath advise against one: leave it empty unless you know why.",
@@ -100,6 +100,12 @@ class Predictor(BasePredictor):
             default=1.0,
             ge=0.5,
             le=1.0,
+        ),
+        max_tool_rounds: int = Input(
+            description="The most programs that one completion may run with mode tool. The published results allow one.",
+            default=4,
+            ge=1,
+            le=8,
         ),
     ) -> ConcatenateIterator[str]:
         """Streams the completion."""

@@ -29,6 +29,14 @@ COT_SUFFIX: Mapping[Language, str] = {
     "zh": "\n请通过逐步推理来解答问题，并把最终答案放置于\\boxed{}中。",
 }
 
+TOOL_SUFFIX: Mapping[Language, str] = {
+    "en": (
+        "\nPlease integrate natural language reasoning with programs to solve the problem above, "
+        "and put your final answer within \\boxed{}."
+    ),
+    "zh": "\n请结合自然语言和Python程序语言来解答问题，并把最终答案放置于\\boxed{}中。",
+}
+
 # What DeepSeekMath's tokenizer_config.json holds, written out: the same text as the published evaluation's
 # "User: {question}\n\nAssistant:" for one turn.
 DEEPSEEK_TEMPLATE = (
@@ -54,7 +62,7 @@ class PromptStyle:
 class Prompt:
     """The prompt as the model gets it: `text` for people, `ids` for the engine."""
 
-    mode: Literal["chat", "cot", "raw"]
+    mode: Literal["chat", "cot", "raw", "tool"]
     text: str
     ids: tuple[int, ...]
 
@@ -69,6 +77,12 @@ async def build(request: Request, style: PromptStyle, tokenizer: Tokenizer) -> P
     mode = request.mode
     if mode == "auto":
         mode = "raw" if style.base or not template else "cot"
+    if mode == "tool" and style.base:
+        raise ServiceError(
+            "base_has_no_tools",
+            "Mode tool asks for programs in words, which a base checkpoint was never trained on: its published results "
+            "with programs are of few-shot prompts. Use the instruct or rl checkpoint, or mode raw.",
+        )
     if mode == "raw":
         if request.system_prompt or request.messages:
             raise ServiceError(
@@ -85,6 +99,8 @@ async def build(request: Request, style: PromptStyle, tokenizer: Tokenizer) -> P
     question = request.prompt.strip()
     if mode == "cot" and "\\boxed" not in question:
         question = (question + COT_SUFFIX[language(question)]).strip()
+    if mode == "tool" and not question.endswith(suffix := TOOL_SUFFIX[language(question)].strip()):
+        question = f"{question}\n{suffix}"
     text = _render(template, request, question, tokenizer)
     return _prompt(mode, text, await tokenizer.encode(text, control=True), tokenizer)
 
@@ -100,7 +116,7 @@ def language(question: str) -> Language:
     return "zh" if characters > words and not re.search(r"[\u3041-\u30ff]", prose) else "en"
 
 
-def _prompt(mode: Literal["chat", "cot", "raw"], text: str, ids: list[int], tokenizer: Tokenizer) -> Prompt:
+def _prompt(mode: Literal["chat", "cot", "raw", "tool"], text: str, ids: list[int], tokenizer: Tokenizer) -> Prompt:
     """One BOS leads, whether or not the template has written it already."""
     if tokenizer.bos is None or ids[:1] == [tokenizer.bos]:
         return Prompt(mode, text, tuple(ids))

@@ -13,10 +13,11 @@ MAX_STOP_STRINGS = 8
 MAX_SEED = 2**53 - 1  # the largest integer that JSON carries exactly in every client
 MAX_SAMPLES = 64
 VOTE_TEMPERATURE = 0.7  # of the published votes (arXiv 2402.03300, figure 7), where none is asked for
+MAX_TOOL_ROUNDS = 8
 MAX_CHARACTERS = 100_000  # of one text: 4096 tokens hold less, and tokenising millions takes seconds
 DRAWN_SEEDS = 2**31  # seeds we draw ourselves are short enough to type
 
-Mode = Literal["auto", "chat", "cot", "raw"]
+Mode = Literal["auto", "chat", "cot", "raw", "tool"]
 Role = Literal["user", "assistant"]
 
 
@@ -40,6 +41,7 @@ class Request:
     expected_answer: str
     samples: int
     stop_when_sure: float
+    max_tool_rounds: int
 
     @classmethod
     def checked(
@@ -57,6 +59,7 @@ class Request:
         expected_answer: str = "",
         samples: float = 1,
         stop_when_sure: float = 1.0,
+        max_tool_rounds: float = 4,
     ) -> "Request":
         """Builds a request from raw inputs, or raises ServiceError naming the input and its limit.
 
@@ -86,6 +89,7 @@ class Request:
             expected_answer=expected_answer.strip(),
             samples=samples,
             stop_when_sure=_sure(stop_when_sure, samples),
+            max_tool_rounds=_whole("max_tool_rounds", max_tool_rounds, 1, MAX_TOOL_ROUNDS),
         )
 
 

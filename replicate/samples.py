@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from replicate.answer import extract
-from replicate.completion import STALL_SECONDS, Completion, alive, complete
+from replicate.completion import STALL_SECONDS, Completion, alive
 from replicate.engines.protocol import Engine
 from replicate.equivalence import judge
 from replicate.equivalence.spelling import key
@@ -16,15 +16,22 @@ from replicate.errors import ServiceError
 from replicate.metrics import Metrics
 from replicate.prompts import Prompt
 from replicate.request import Request
+from replicate.sampling import Sampling
 from replicate.vote import Vote
 
 log = logging.getLogger(__name__)
 
+Draw = Callable[[Sampling, Completion, object], AsyncGenerator[str, None]]  # the text of one sample; last the owner
 PATIENCE = 60.0  # seconds that one vote may spend on comparing answers, before it compares them as text
 
 
 async def elect(
-    engine: Engine, prompt: Prompt, request: Request, metrics: Metrics, record: Callable[[str, Any], None]
+    engine: Engine,
+    prompt: Prompt,
+    request: Request,
+    metrics: Metrics,
+    record: Callable[[str, Any], None],
+    draw_one: Draw,
 ) -> AsyncGenerator[str, None]:
     """Draws `request.samples` completions of `prompt` and yields the whole text of one that has the winning answer.
 
@@ -39,7 +46,7 @@ async def elect(
 
     async def draw(place: int) -> int:
         sampling = replace(request.sampling, seed=seed + place, logprobs=True)
-        async with aclosing(complete(engine, prompt, sampling, completions[place], owner=owner)) as pieces:
+        async with aclosing(draw_one(sampling, completions[place], owner)) as pieces:
             async for _ in pieces:
                 pass
         return place

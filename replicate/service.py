@@ -20,7 +20,9 @@ from replicate.prompts import Prompt
 from replicate.request import Request
 from replicate.samples import elect
 from replicate.sampling import Sampling
+from replicate.sandbox.pool import Sandboxes
 from replicate.settings import Settings
+from replicate.tools import solve
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +33,10 @@ WARM_UP = "What is 2 + 3?"
 class Service:
     """A checkpoint on its engine, ready to answer."""
 
-    def __init__(self, checkpoint: Checkpoint, engine: Engine) -> None:
+    def __init__(self, checkpoint: Checkpoint, engine: Engine, sandboxes: Sandboxes) -> None:
         self.checkpoint = checkpoint
         self.engine = engine
+        self.sandboxes = sandboxes
 
     @classmethod
     async def open(cls, settings: Settings, say: Callable[[str], None]) -> "Service":
@@ -53,9 +56,11 @@ class Service:
         engine = open_engine(path, checkpoint.context, settings)
         await engine.start()
         step(f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
-        service = cls(checkpoint, engine)
+        service = cls(checkpoint, engine, Sandboxes(settings.tool_processes))
         await service._warm_up()
         step("warmed up")
+        await service.sandboxes.start()
+        step(f"sandbox: {service.sandboxes.offers}")
         return service
 
     async def complete(self, inputs: dict[str, Any], record: Record) -> AsyncGenerator[str, None]:
@@ -73,6 +78,8 @@ class Service:
             require_room(len(prompt.ids), request.sampling.max_new_tokens, self.engine.context)
             if request.expected_answer or request.samples > 1:
                 judge().begin()
+            if prompt.mode == "tool":
+                await self.sandboxes.require()
             log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), prompt.text)
             async with aclosing(self._drawn(prompt, request, metrics, record)) as pieces:
                 async for piece in pieces:
@@ -111,11 +118,19 @@ class Service:
 
     def _drawn(self, prompt: Prompt, request: Request, metrics: Metrics, record: Record) -> AsyncGenerator[str, None]:
         """The text of one completion as it comes, or of the one that a vote has chosen."""
+
+        def draw(sampling: Sampling, completion: Completion, owner: object) -> AsyncGenerator[str, None]:
+            if prompt.mode == "tool":
+                rounds = request.max_tool_rounds
+                return solve(self.engine, self.sandboxes, prompt, sampling, rounds, completion, owner=owner)
+            return complete(self.engine, prompt, sampling, completion, owner=owner)
+
+        metrics.tools = prompt.mode == "tool"
         if request.samples > 1:
-            return elect(self.engine, prompt, request, metrics, record)
+            return elect(self.engine, prompt, request, metrics, record, draw)
         metrics.completions = [Completion()]
         metrics.chosen = metrics.completions[0]
-        return complete(self.engine, prompt, request.sampling, metrics.chosen)
+        return draw(request.sampling, metrics.chosen, None)
 
     async def healthy(self) -> bool:
         return await self.engine.healthy()

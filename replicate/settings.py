@@ -18,6 +18,7 @@ class Settings:
     slots: int = 16  # most requests at work at once
     context: int | None = None  # tokens of prompt and completion together
     threads: int | None = None  # llama.cpp's
+    tool_processes: int | None = None  # most programs at work at once; all cores, and at least 2, when unset
     dtype: str | None = None  # of the transformers engine, one of DTYPES
     device_map: str | None = None  # of the transformers engine on several GPUs, one of DEVICE_MAPS
 
@@ -29,6 +30,7 @@ class Settings:
             slots=_whole(environment, "SLOTS") or 16,
             context=_whole(environment, "CONTEXT"),
             threads=_whole(environment, "THREADS"),
+            tool_processes=_whole(environment, "TOOL_PROCESSES"),
             dtype=_one_of(environment, "DTYPE", DTYPES),
             device_map=_one_of(environment, "DEVICE_MAP", DEVICE_MAPS),
         )

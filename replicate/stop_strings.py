@@ -1,5 +1,22 @@
 """Ends a streamed text at the first stop string, wherever the chunks break."""
 
+from typing import Protocol
+
+
+class Stops(Protocol):
+    """Lets text through up to where it ends; `hit` says what ended it."""
+
+    @property
+    def hit(self) -> str | None: ...
+
+    def feed(self, text: str) -> str:
+        """Takes the next piece and returns what can be shown now. After a hit there is nothing more to show."""
+        ...
+
+    def flush(self) -> str:
+        """The text still held back: call it when the model has ended by itself."""
+        ...
+
 
 class StopStrings:
     """Lets text through until a stop string is complete; no part of a stop string is ever let through.

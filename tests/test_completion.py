@@ -17,6 +17,7 @@ from replicate.equivalence import judge
 from replicate.errors import ServiceError
 from replicate.prompts import DEEPSEEK_TEMPLATE, Prompt, PromptStyle
 from replicate.sampling import Sampling
+from replicate.sandbox.pool import Sandboxes
 from replicate.service import Service
 from tests.scripted_engine import ScriptedEngine, Step
 
@@ -25,7 +26,7 @@ CHAT = PromptStyle(chat_template=DEEPSEEK_TEMPLATE)
 
 def service(*script: Step, style: PromptStyle = CHAT, **engine: Any) -> Service:
     checkpoint = Checkpoint("scripted", Local(Path()), "none", style=style)
-    return Service(checkpoint, ScriptedEngine(lambda prompt, sampling: script, **engine))
+    return Service(checkpoint, ScriptedEngine(lambda prompt, sampling: script, **engine), Sandboxes())
 
 
 async def run(service: Service, **inputs: Any) -> tuple[str, dict[str, Any], ServiceError | None]:

@@ -438,6 +438,22 @@ async def test_a_conversation_goes_on_in_the_slot_that_holds_it(
     assert read[0] < len(earlier)
 
 
+async def test_completions_of_one_prompt_each_go_on_in_their_own_slot(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the rounds of tool mode do: the text so far, tokenised anew, and some more."""
+    prompt = await chat(engine, QUESTIONS[1])
+    jobs = [replace(TALK, seed=seed, max_new_tokens=48) for seed in range(8)]
+    firsts = await asyncio.gather(*(deltas(engine, prompt, job) for job in jobs))
+    read = prompt_tokens_read(monkeypatch)
+    for first in reversed(firsts):
+        said = "".join(delta.text for delta in first)
+        more = await engine.tokenizer.encode(f"{said}\n```output\n42\n```\n", control=False)
+        await deltas(engine, [*prompt, *more], TALK)
+    print("prompt tokens computed:", read)
+    assert sorted(read)[len(read) // 2] < 24  # of about 100: what was added, and the tokens before it that changed
+
+
 async def test_with_one_slot_nothing_of_an_earlier_request_is_reused(demo: Path) -> None:
     """K-quants round by the size of the piece that is computed: only whole prompts make their texts exact."""
     alone = LlamaCppEngine(demo, context=256, slots=1)

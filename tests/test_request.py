@@ -24,7 +24,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"prompt": ["What is 2 + 3?"]}, "text_invalid", "list"),
     ({"system_prompt": "\ud800"}, "text_invalid", "system_prompt"),
     ({"system_prompt": None}, "text_invalid", "system_prompt"),
-    ({"mode": "tool"}, "mode_unknown", "'tool'"),
+    ({"mode": "poem"}, "mode_unknown", "'poem'"),
     ({"mode": ""}, "mode_unknown", "auto, chat, cot, raw"),
     ({"mode": "COT"}, "mode_unknown", "'COT'"),
     ({"max_new_tokens": 0}, "max_new_tokens_out_of_range", "from 1 to 4096"),

@@ -16,6 +16,7 @@ from replicate.errors import ServiceError
 from replicate.prompts import DEEPSEEK_TEMPLATE, PromptStyle
 from replicate.request import Request
 from replicate.sampling import Sampling
+from replicate.sandbox.pool import Sandboxes
 from replicate.service import Service
 from tests.scripted_engine import ScriptedEngine, Step
 
@@ -25,7 +26,7 @@ Record = list[tuple[str, Any]]
 def service(scripts: Mapping[int, Sequence[Step]], **engine: Any) -> Service:
     """Each seed has its script."""
     checkpoint = Checkpoint("scripted", Local(Path()), "none", style=PromptStyle(chat_template=DEEPSEEK_TEMPLATE))
-    return Service(checkpoint, ScriptedEngine(lambda prompt, sampling: scripts[sampling.seed], **engine))
+    return Service(checkpoint, ScriptedEngine(lambda prompt, sampling: scripts[sampling.seed], **engine), Sandboxes())
 
 
 async def run(service: Service, **inputs: Any) -> tuple[str, dict[str, Any], Record]:

@@ -100,7 +100,7 @@ BAD_BODIES: list[tuple[dict[str, Any], str]] = [
     ({}, "prompt"),
     ({"prompt": ""}, "prompt"),
     ({"prompt": 5}, "prompt"),
-    ({"prompt": "x", "mode": "tool"}, "mode"),
+    ({"prompt": "x", "mode": "none"}, "mode"),
     ({"prompt": "x", "max_new_tokens": 0}, "max_new_tokens"),
     ({"prompt": "x", "max_new_tokens": 4097}, "max_new_tokens"),
     ({"prompt": "x", "max_new_tokens": "10"}, "max_new_tokens"),

@@ -71,3 +71,10 @@ def test_the_server_ends_by_itself_when_told_to(tmp_path_factory: pytest.TempPat
     assert not alive, (
         f"{len(alive)} of {len(gone) + len(alive)} processes ran on for {time.monotonic() - started:.0f} s"
     )
+
+
+def test_tool_mode_asks_in_the_published_words(tiny: LocalServer) -> None:
+    final = predict(tiny, mode="tool", max_new_tokens=20)[-1].data
+    assert final["status"] == "succeeded", final
+    assert "Please integrate natural language reasoning with programs to solve the problem above" in final["logs"]
+    assert final["metrics"]["tool_rounds"] == 0

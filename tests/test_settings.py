@@ -15,6 +15,7 @@ REFUSED = [
     {"CONTEXT": "0"},
     {"CONTEXT": "4k"},
     {"THREADS": "all"},
+    {"TOOL_PROCESSES": "0"},
     {"DTYPE": "bf16"},
     {"DEVICE_MAP": "cuda:0"},
 ]
@@ -38,10 +39,11 @@ def test_what_is_set_is_read() -> None:
         "SLOTS": "4",
         "CONTEXT": "512",
         "THREADS": "2",
+        "TOOL_PROCESSES": "3",
         "DTYPE": "float16",
         "DEVICE_MAP": "auto",
     }
-    assert Settings.read(environment) == Settings("demo", 4, 512, 2, "float16", "auto")
+    assert Settings.read(environment) == Settings("demo", 4, 512, 2, 3, "float16", "auto")
 
 
 def test_weights_that_cog_hands_over_win() -> None:

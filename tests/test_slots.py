@@ -44,3 +44,11 @@ def test_a_slot_is_nobody_elses_while_it_is_taken() -> None:
         slots.take(SONG)
     slots.give_back(first, SONG)
     assert slots.take(SONG) == (first, SONG)
+
+
+def test_of_slots_that_hold_one_prompt_each_completion_finds_its_own() -> None:
+    slots = Slots(3)
+    for said in ((7, 8, 9), (7, 5, 5), (6, 6, 6)):
+        slots.give_back(slots.take(())[0], (1, 2, 3), said)
+    assert slots.take((1, 2, 3, 7, 5, 5, 4)) == (1, (1, 2, 3))
+    assert slots.take((1, 2, 3, 6, 6, 6)) == (2, (1, 2, 3))

@@ -111,15 +111,16 @@ class LlamaCppEngine:
         ids = tuple(prompt)
         slot, held = self._take(ids)
         holds: tuple[int, ...] = ()  # until the prompt has been read
+        said: list[int] = []
         try:
             if held[: len(ids)] != ids:
                 await self._shared.restore(slot, ids)
-            async with aclosing(self._call(slot, ids, sampling)) as deltas:
+            async with aclosing(self._call(slot, ids, sampling, said)) as deltas:
                 async for delta in deltas:
                     holds = ids if delta.tokens else holds
                     yield delta
         finally:
-            self._slots.give_back(slot, holds)
+            self._slots.give_back(slot, holds, said)
 
     async def share(self, prompt: Sequence[int]) -> AsyncGenerator[Delta, None]:
         """One slot reads the prompt and saves its KV cache, which `generate` restores in others.
@@ -132,7 +133,7 @@ class LlamaCppEngine:
                 slot, _ = self._take(ids)
                 holds: tuple[int, ...] = ()
                 try:
-                    async with aclosing(self._call(slot, ids, Sampling(max_new_tokens=1))) as deltas:
+                    async with aclosing(self._call(slot, ids, Sampling(max_new_tokens=1), [])) as deltas:
                         async for _ in deltas:
                             yield Delta("", 0)
                     holds = ids
@@ -147,8 +148,13 @@ class LlamaCppEngine:
         except LookupError as error:
             raise ServiceError("engine_failed", "llama.cpp has no idle slot. Send the request again.") from error
 
-    async def _call(self, slot: int, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
-        """One request on a slot that is this caller's. Closing the generator returns when llama.cpp has let go."""
+    async def _call(
+        self, slot: int, prompt: Sequence[int], sampling: Sampling, said: list[int]
+    ) -> AsyncGenerator[Delta, None]:
+        """One request on a slot that is this caller's. Closing the generator returns when llama.cpp has let go.
+
+        `said` gets the completion's tokens, less those that ended inside a character: llama.cpp does not tell these.
+        """
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[dict[str, Any] | BaseException | None] = asyncio.Queue()
         stop = threading.Event()
@@ -174,6 +180,7 @@ class LlamaCppEngine:
         try:
             while (chunk := await arrived.get()) is not None:
                 delta = _delta(chunk)
+                said += chunk["__verbose"]["tokens"] if delta.tokens else ()  # type: ignore[index]
                 yield delta
                 if delta.finish:
                     return
@@ -206,6 +213,7 @@ class LlamaCppEngine:
             "top_k": sampling.top_k if sampling.top_k < self._header.vocabulary else 0,
             "seed": sampling.seed % RANDOM_SEED,
             "samplers": ["temperature", "top_k", "top_p"],  # its default list adds min_p and ends with temperature
+            "verbose": True,  # the tokens of every chunk
             "timings_per_token": True,  # the count of tokens in every chunk
             "n_probs": int(sampling.logprobs),  # the one top token's; the drawn token's comes beside it
             "return_progress": True,  # a chunk after each step of a long prompt: a sign of life, a chance to cancel

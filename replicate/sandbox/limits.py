@@ -1,0 +1,19 @@
+"""What one program may use, as data."""
+
+from dataclasses import dataclass
+
+PACKET_BYTES = 1 << 16  # of the longest packet between the service and the zygote
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one prediction's sandbox. The kernel enforces all but three, which the pool watches from outside."""
+
+    wall_seconds: float = 20.0  # of one program, watched; the published scripts allow 10 s on a machine of their own
+    cpu_seconds: int = 30  # of all programs of a prediction
+    memory_bytes: int = 1 << 30  # address space; Python with numpy, scipy and sympy takes a third of it
+    file_bytes: int = 4 << 20  # of one file
+    folder_bytes: int = 32 << 20  # of all files together, watched
+    folder_files: int = 200  # watched
+    open_files: int = 32
+    output_bytes: int = 1 << 20  # printed by one program, watched; the model gets 100 characters of it

@@ -1,0 +1,199 @@
+"""One confined process as the service sees it: what it prints, what it answers, and how it ended."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from replicate.sandbox.limits import Limits
+
+TICK = 0.1  # seconds between two looks at a program's folder
+ANSWER_BYTES = 1 << 17  # of the line that says how a program ended; longer ones are not from us
+REASON_SECONDS = 2.0  # to hear from the kernel why a process has ended
+
+
+def ended(why: str) -> str:
+    """What the model is told: under 100 characters, so that no cut falls into it."""
+    return f"The program was ended: {why}. Its variables are gone."
+
+
+def timed_out(why: str) -> str:
+    """It begins with the words of the published scripts."""
+    return f"Timeout Error: the program {why}. Its variables are gone."
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a program ended. `error` is for the model: a traceback or a sentence; what was printed then counts less."""
+
+    printed: str
+    error: str | None
+    seconds: float  # wall time of the program
+    killed: bool = False  # its variables are gone
+
+
+class Process:
+    """A sandbox's process. `pid` and `exited` come from the zygote."""
+
+    def __init__(self, folder: Path, signal_it: Callable[[int, int], None], limits: Limits) -> None:
+        self.folder = folder
+        self.pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()  # as Popen.returncode
+        self._signal_it = signal_it
+        self._limits = limits
+        self._printed = bytearray()
+        self._flooded = asyncio.Event()
+        self._stopped = False
+        self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()  # None: there will be no more
+        self._line = bytearray()
+        self._readers: dict[int, Callable[[bytes], None]] = {}
+        self._commands: asyncio.WriteTransport | None = None
+
+    async def connect(self, commands: int, results: int, printed: int) -> None:
+        """Takes over our ends of its three pipes."""
+        loop = asyncio.get_running_loop()
+        self._readers = {results: self._heard, printed: self._prints}
+        for descriptor in self._readers:
+            os.set_blocking(descriptor, False)
+            loop.add_reader(descriptor, self._read, descriptor)
+        self._commands, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(commands, "wb", 0))
+
+    async def ready(self) -> str | None:
+        """Waits until it is confined; why it could not be, or None."""
+        answer = await self._answers.get()
+        if answer is None:
+            return f"the process could not be confined. {await self._why()}"
+        return None if answer.get("ready") is True else str(answer.get("fault", answer))
+
+    async def run(self, code: str, seed: int | None) -> tuple[str, str | None, bool]:
+        """Runs a program: what it printed, what went wrong, and whether that was its end. See `Sandbox.run`."""
+        assert self._commands is not None
+        self._printed.clear()
+        if self._stopped:
+            self.signal(signal.SIGCONT)
+            self._stopped = False
+        self._commands.write(json.dumps({"code": code} | ({} if seed is None else {"seed": seed})).encode() + b"\n")
+        answer, fault = await self._ended()
+        if fault is None and answer is None:
+            fault = await self._why()
+        if fault is not None:
+            return "", fault, True
+        self.signal(signal.SIGSTOP)  # nothing of it runs on between two programs
+        self._stopped = True
+        for descriptor in [each for each, take in self._readers.items() if take == self._prints]:
+            self._read(descriptor, everything=True)
+        assert answer is not None
+        error = answer.get("error")
+        return self._printed.decode(errors="replace"), None if error is None else str(error), False
+
+    async def _ended(self) -> tuple[dict[str, Any] | None, str | None]:
+        """The process's own answer, None if it died, or the limit that it went over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limits.wall_seconds
+        answer = asyncio.ensure_future(self._answers.get())
+        flooded = asyncio.ensure_future(self._flooded.wait())
+        try:
+            while not answer.done():
+                if flooded.done():
+                    return None, ended(f"it printed more than {self._limits.output_bytes >> 10} KiB")
+                if fault := await asyncio.to_thread(self._overfull):
+                    return None, fault
+                left = deadline - loop.time()
+                if left <= 0:
+                    return None, timed_out(f"ran for more than {self._limits.wall_seconds:g} s")
+                await asyncio.wait({answer, flooded}, timeout=min(TICK, left), return_when=asyncio.FIRST_COMPLETED)
+            return answer.result(), None
+        finally:
+            answer.cancel()
+            flooded.cancel()
+
+    def _overfull(self) -> str | None:
+        count = size = 0
+        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                count += 1
+                with contextlib.suppress(OSError):
+                    size += entry.stat(follow_symlinks=False).st_blocks * 512
+                if count > self._limits.folder_files:
+                    return ended(f"it made more than {self._limits.folder_files} files")
+        if size > self._limits.folder_bytes:
+            return ended(f"its files took more than {self._limits.folder_bytes >> 20} MiB")
+        return None
+
+    async def _why(self) -> str:
+        """Why it has ended by itself."""
+        status = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REASON_SECONDS):
+                status = await asyncio.shield(self.exited)
+        if status == -signal.SIGXCPU:
+            return timed_out(f"used more than {self._limits.cpu_seconds} s of processor time")
+        if status == -signal.SIGKILL:
+            return ended("the kernel killed it (processor time or memory)")
+        if status is not None and status < 0:
+            return ended(f"{signal.Signals(-status).name} met it")
+        return ended("it left its process" if status is not None else "it broke the line that programs come by")
+
+    def signal(self, number: int) -> None:
+        """Sent once the process has a number, if it is not gone by then."""
+        if not self.pid.done():
+            self.pid.add_done_callback(lambda pid: self.signal(number))
+        elif not self.pid.cancelled() and not self.exited.done():
+            self._signal_it(self.pid.result(), number)
+
+    def kill(self) -> None:
+        """Ends it at once, whatever it does; its folder goes with it."""
+        loop = asyncio.get_running_loop()
+        self.signal(signal.SIGKILL)
+        for descriptor in list(self._readers):
+            self._close(descriptor)
+        if self._commands is not None and not self._commands.is_closing():
+            self._commands.abort()
+        loop.run_in_executor(None, lambda: shutil.rmtree(self.folder, ignore_errors=True))
+
+    def _read(self, descriptor: int, everything: bool = False) -> None:
+        while True:
+            try:
+                data = os.read(descriptor, 1 << 16)
+            except BlockingIOError:
+                return
+            if not data:
+                take = self._readers[descriptor]
+                self._close(descriptor)
+                if take == self._heard:
+                    self._answers.put_nowait(None)
+                return
+            self._readers[descriptor](data)
+            if not everything:
+                return
+
+    def _prints(self, data: bytes) -> None:
+        if len(self._printed) + len(data) > self._limits.output_bytes:
+            self._flooded.set()
+        else:
+            self._printed += data
+
+    def _heard(self, data: bytes) -> None:
+        """A program can write here too: what is no line of JSON ends it."""
+        self._line += data
+        *lines, self._line = self._line.split(b"\n")
+        for line in lines:
+            try:
+                answer = json.loads(line)
+            except ValueError:
+                answer = None
+            self._answers.put_nowait(answer if isinstance(answer, dict) else None)
+        if len(self._line) > ANSWER_BYTES:
+            self._line.clear()
+            self._answers.put_nowait(None)
+
+    def _close(self, descriptor: int) -> None:
+        if self._readers.pop(descriptor, None) is not None:
+            asyncio.get_running_loop().remove_reader(descriptor)
+            os.close(descriptor)
