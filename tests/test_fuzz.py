@@ -32,6 +32,8 @@ def shortened(body: Any) -> Any:
         limit = given_input.get("max_new_tokens", 1024)
         if isinstance(limit, int | float) and not isinstance(limit, bool) and 3 < limit <= 4096 and limit % 7:
             given_input["max_new_tokens"] = 3
+    if isinstance(body, dict) and isinstance(body.get("id"), str):  # Cog fails itself on a NUL: it is a folder's name
+        body["id"] = body["id"].replace("\0", "")
     return body
 
 
