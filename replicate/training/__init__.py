@@ -1,0 +1,1 @@
+"""Grows the tiny checkpoints, with DeepSeekMath's recipe in small. Never part of the container."""

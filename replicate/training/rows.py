@@ -1,0 +1,73 @@
+"""Endless training rows, each a pure function of the seed and its step, so that a run can stop and go on anywhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+import torch
+from tokenizers import Tokenizer
+
+from replicate.training.documents import Mode, conversation, document
+from replicate.training.generator import draw
+from replicate.training.vocabulary import BOS, EOS
+
+IGNORED = -100  # what torch's cross entropy leaves out
+MISSES = 4  # pieces that fit nowhere before a batch is full
+Piece = tuple[list[int], int]  # ids with BOS and EOS, and how many at the start are only read
+Source = Callable[[Random, Tokenizer], Piece]
+
+
+def pretraining(random: Random, tokenizer: Tokenizer) -> Piece:
+    """A document, every token of which is learnt."""
+    return _piece("", document(random), tokenizer)
+
+
+def finetuning(worked: float) -> Source:
+    """Conversations in all modes; a share `worked` of the solutions has its arithmetic worked digit by digit.
+
+    The rest states results at once, as people do who skip steps. Such solutions are true as well, but a model can't
+    learn to guess them: what it should learn is to prefer the steps, and that is left to reinforcement learning.
+    """
+
+    def source(random: Random, tokenizer: Tokenizer) -> Piece:
+        mode: Mode = random.choices(("cot", "chat", "tool"), (0.55, 0.2, 0.25))[0]
+        talk = conversation(draw(random, held=False, worked=random.random() < worked), mode)
+        return _piece(talk.prompt, talk.completion, tokenizer)
+
+    return source
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Item `step` is that step's batch: ids and targets, each (rows, length)."""
+
+    source: Source
+    tokenizer: Tokenizer
+    seed: int
+    rows: int
+    length: int
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Whole pieces side by side, each put into the first row that has room."""
+        random = Random(f"{self.seed} {step}")
+        ids = torch.full((self.rows, self.length), 0)
+        targets = torch.full((self.rows, self.length), IGNORED)
+        used, misses = [0] * self.rows, 0
+        while misses < MISSES:
+            piece, read = self.source(random, self.tokenizer)
+            row = next((row for row in range(self.rows) if used[row] + len(piece) <= self.length), None)
+            if row is None:
+                misses += 1
+                continue
+            start, end = used[row], used[row] + len(piece)
+            ids[row, start:end] = torch.tensor(piece)
+            targets[row, start + read : end] = ids[row, start + read : end]
+            used[row] = end
+        return ids, targets
+
+
+def _piece(read: str, written: str, tokenizer: Tokenizer) -> Piece:
+    """The reader's part and the writer's part are tokenised apart, as they are when the service generates."""
+    before = [tokenizer.token_to_id(BOS), *tokenizer.encode(read, add_special_tokens=False).ids]
+    after = [*tokenizer.encode(written, add_special_tokens=False).ids, tokenizer.token_to_id(EOS)]
+    return before + after, len(before)
