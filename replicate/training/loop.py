@@ -17,6 +17,7 @@ from replicate.training.stage import Stage
 
 SAVE_SECONDS = 240.0
 LOG_STEPS = 20
+COMPILE_STEPS = 1000  # compiling takes a minute or two, and makes steps a fifth to a half faster
 
 
 def rate(stage: Stage, step: int) -> float:
@@ -24,6 +25,14 @@ def rate(stage: Stage, step: int) -> float:
     if step < stage.warmup:
         return stage.rate * (step + 1) / stage.warmup
     return stage.rate * min((factor for share, factor in stage.falls if step >= share * stage.steps), default=1.0)
+
+
+def summed_loss(model: LlamaForCausalLM, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The cross entropy of the targets, in nats, summed over a block; matrices are multiplied in bfloat16."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(input_ids=ids, use_cache=False).logits
+    following, wanted = logits[:, :-1].float().flatten(0, 1), targets[:, 1:].flatten()
+    return cross_entropy(following, wanted, ignore_index=IGNORED, reduction="sum")
 
 
 def train(
@@ -43,25 +52,27 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         done, seconds, tokens = state["done"], state["seconds"], state["tokens"]
         say(f"going on after step {done} of {stage.steps}")
-    forward = torch.compile(model) if shutil.which("g++") and stage.steps > 1000 else model
+    loss_of = torch.compile(summed_loss) if shutil.which("g++") and stage.steps > COMPILE_STEPS else summed_loss
     loader = torch.utils.data.DataLoader(
         rows, batch_size=None, sampler=range(done, stage.steps), num_workers=1, prefetch_factor=8
     )
     started = saved = time.monotonic()
     losses: list[float] = []
     model.train()
-    for step, (ids, targets) in zip(count(done), loader, strict=False):
+    for step, blocks in zip(count(done), loader, strict=False):
         for group in optimizer.param_groups:
             group["lr"] = rate(stage, step)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = forward(input_ids=ids, use_cache=False).logits
-        loss = cross_entropy(logits[:, :-1].float().flatten(0, 1), targets[:, 1:].flatten(), ignore_index=IGNORED)
-        loss.backward()
+        learnt = sum(int((targets[:, 1:] != IGNORED).sum()) for _, targets in blocks)
+        total = 0.0
+        for ids, targets in blocks:
+            loss = loss_of(model, ids, targets) / max(1, learnt)
+            loss.backward()
+            total += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.item())
-        tokens += int((ids != 0).sum())
+        losses.append(total)
+        tokens += sum(int((ids != 0).sum()) for ids, _ in blocks)
         now, last = time.monotonic(), step + 1 == stage.steps
         if last or (step + 1) % LOG_STEPS == 0:
             spent = seconds + now - started

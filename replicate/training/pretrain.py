@@ -25,7 +25,7 @@ def pretrain(out: Path, family: Family, texts: int = TEXTS) -> Path:
     tokenizer = _tokenizer(out / "tokenizer", family, texts)
     stage = family.pretrain
     model = fresh(family.shape, tokenizer, stage.seed)
-    rows = Rows(pretraining, tokenizer, stage.seed, stage.rows, stage.length)
+    rows = Rows(pretraining, tokenizer, stage.seed, stage.blocks)
     train(model, rows, stage, out / "pretrain")
     write(model, tokenizer, out / "base", template=False)
     return out / "base"

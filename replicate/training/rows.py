@@ -37,33 +37,46 @@ def finetuning(worked: float) -> Source:
     return source
 
 
+Block = tuple[torch.Tensor, torch.Tensor]
+
+
 @dataclass(frozen=True, slots=True)
-class Rows(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Item `step` is that step's batch: ids and targets, each (rows, length)."""
+class Rows(torch.utils.data.Dataset[list[Block]]):
+    """Item `step` is that step's batch: for each of the stage's blocks ids and targets, each (rows, length)."""
 
     source: Source
     tokenizer: Tokenizer
     seed: int
-    rows: int
-    length: int
+    blocks: tuple[tuple[int, int], ...]
 
-    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, step: int) -> list[Block]:
         """Whole pieces side by side, each put into the first row that has room."""
         random = Random(f"{self.seed} {step}")
-        ids = torch.full((self.rows, self.length), 0)
-        targets = torch.full((self.rows, self.length), IGNORED)
-        used, misses = [0] * self.rows, 0
+        filled = [(torch.full(shape, 0), torch.full(shape, IGNORED)) for shape in self.blocks]
+        room = [[length] * rows for rows, length in self.blocks]
+        misses = 0
         while misses < MISSES:
             piece, read = self.source(random, self.tokenizer)
-            row = next((row for row in range(self.rows) if used[row] + len(piece) <= self.length), None)
-            if row is None:
+            place = self._place(len(piece), room)
+            if place is None:
                 misses += 1
                 continue
-            start, end = used[row], used[row] + len(piece)
+            block, row = place
+            ids, targets = filled[block]
+            start = self.blocks[block][1] - room[block][row]
+            end = start + len(piece)
             ids[row, start:end] = torch.tensor(piece)
             targets[row, start + read : end] = ids[row, start + read : end]
-            used[row] = end
-        return ids, targets
+            room[block][row] -= len(piece)
+        return filled
+
+    def _place(self, length: int, room: list[list[int]]) -> tuple[int, int] | None:
+        """The first row with room, in the first block whose rows are long enough; later blocks are for longer texts."""
+        block = next((place for place, (_, most) in enumerate(self.blocks) if length <= most), None)
+        if block is None:
+            return None
+        row = next((row for row, left in enumerate(room[block]) if left >= length), None)
+        return None if row is None else (block, row)
 
 
 def _piece(read: str, written: str, tokenizer: Tokenizer) -> Piece:

@@ -23,11 +23,14 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A run over packed rows of tokens. `falls`: (share of the steps done, factor of the learning rate)."""
+    """A run over packed rows of tokens.
+
+    blocks: (rows, length) of a step's batch; a text goes into the first that has room, so long ones have a block of
+    their own and attention stays short. falls: (share of the steps done, factor of the learning rate).
+    """
 
     steps: int
-    rows: int
-    length: int
+    blocks: tuple[tuple[int, int], ...]
     rate: float
     warmup: int
     falls: tuple[tuple[float, float], ...] = ()
@@ -41,16 +44,17 @@ class Family:
     finetune: Stage
 
 
+BLOCKS = ((32, 256), (1, 640))
 PUBLISHED_FALLS = ((0.8, 0.316), (0.9, 0.1))
 FAMILIES: Mapping[str, Family] = {
     "tiny": Family(
         Shape(1280, 256, 768, 4),
-        Stage(6000, 16, 512, 2e-3, 200, PUBLISHED_FALLS),
-        Stage(300, 16, 512, 5e-4, 20),
+        Stage(6000, BLOCKS, 2e-3, 200, PUBLISHED_FALLS),
+        Stage(300, BLOCKS, 5e-4, 20),
     ),
     "toy": Family(
         Shape(640, 64, 128, 1),
-        Stage(40, 8, 256, 5e-3, 5, PUBLISHED_FALLS),
-        Stage(20, 8, 256, 5e-3, 2),
+        Stage(40, ((8, 256),), 5e-3, 5, PUBLISHED_FALLS),
+        Stage(20, ((8, 256),), 5e-3, 2),
     ),
 }

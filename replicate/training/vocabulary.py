@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from replicate.prompts import DEEPSEEK_TEMPLATE
 
@@ -48,6 +48,8 @@ def assemble(tokens: list[str]) -> Tokenizer:
     tokenizer.normalizer = normalizers.Replace(" ", SPACE)
     tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in (UNKNOWN, BOS, EOS)])
+    bos = (BOS, vocabulary[BOS])
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[bos])
     return tokenizer
 
 
@@ -61,8 +63,6 @@ def save(tokenizer: Tokenizer, folder: Path, *, template: bool) -> None:
         "eos_token": EOS,
         "unk_token": UNKNOWN,
         "pad_token": UNKNOWN,
-        "add_bos_token": True,
-        "add_eos_token": False,
         "clean_up_tokenization_spaces": False,
         "model_max_length": CONTEXT,
     }
