@@ -52,7 +52,7 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         done, seconds, tokens = state["done"], state["seconds"], state["tokens"]
         say(f"going on after step {done} of {stage.steps}")
-    loss_of = torch.compile(summed_loss) if shutil.which("g++") and stage.steps > COMPILE_STEPS else summed_loss
+    loss_of = torch.compile(summed_loss, dynamic=False) if shutil.which("g++") and stage.steps > COMPILE_STEPS else summed_loss
     loader = torch.utils.data.DataLoader(
         rows, batch_size=None, sampler=range(done, stage.steps), num_workers=1, prefetch_factor=8
     )
