@@ -1,6 +1,7 @@
 # make predict PROMPT="..."   one prediction on this machine, streamed to the terminal
 # make serve                  Cog's HTTP API on 127.0.0.1:5000
 # make test                   lint, types and every test
+# make tiny                   the tiny checkpoints grown anew; stopped, the next call goes on
 
 PYTHON ?= python3.11
 CHECKPOINT := $(or $(CHECKPOINT),demo)
@@ -12,8 +13,10 @@ export CHECKPOINT
 venv := .venv/bin
 run := .venv/.run
 all := .venv/.all
+train := .venv/.train
+grown := .grown
 
-.PHONY: predict serve schema test lint format setup setup-all clean
+.PHONY: predict serve schema test tiny lint format setup setup-all setup-train clean
 
 predict: $(run)
 	@$(venv)/python -m replicate.server -- "$$PROMPT" $(INPUTS)
@@ -26,8 +29,23 @@ serve: $(run)
 schema: $(run)
 	@$(venv)/python -m replicate.schema
 
-test: lint
+test: lint $(train)
 	$(venv)/python -m pytest
+
+stage := GOMP_SPINCOUNT=200 TOKENIZERS_PARALLELISM=false $(venv)/python -m replicate.training
+tiny: $(train)
+	$(stage).pretrain $(grown)
+	$(stage).finetune $(grown)
+	$(stage).questions $(grown)/questions.jsonl --count 4000
+	$(stage).questions $(grown)/held-out.jsonl --count 200 --seed 3 --held-out
+	CHECKPOINT=$(grown)/instruct $(stage).grpo $(grown)/rl --settings tiny \
+		--questions $(grown)/questions.jsonl --held-out $(grown)/held-out.jsonl
+	rm -f $(grown)/accuracy.jsonl
+	$(stage).evaluate $(grown)/base --mode raw --out $(grown)/accuracy.jsonl
+	for mode in cot vote; do $(stage).evaluate $(grown)/instruct --mode $$mode --out $(grown)/accuracy.jsonl; done
+	for mode in cot vote tool; do $(stage).evaluate $(grown)/rl --mode $$mode --out $(grown)/accuracy.jsonl; done
+	$(stage).publish $(grown) weights/tiny
+	$(stage).plot weights/tiny weights/tiny/accuracy.png
 
 lint: $(all)
 	$(venv)/ruff check .
@@ -40,6 +58,7 @@ format: $(all)
 
 setup: $(run)
 setup-all: $(all)
+setup-train: $(train)
 
 $(venv)/python:
 	$(PYTHON) -m venv .venv
@@ -51,6 +70,10 @@ $(run): requirements-run.txt | $(venv)/python
 $(all): requirements-dev.txt requirements-run.txt | $(venv)/python
 	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(run)
+
+$(train): requirements-train.txt requirements-dev.txt requirements-run.txt | $(venv)/python
+	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt
+	@touch $@ $(all) $(run)
 
 clean:
 	rm -rf .venv .cog .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -89,9 +89,14 @@ def _spelled(parameters: tuple[int, ...], random: Random) -> tuple[str, str]:
 
 
 def _python(parameters: tuple[int, ...]) -> str:
-    return polynomial(_terms(parameters)).replace("^", "**").replace("x", "*x").replace("-*", "-").replace(
-        "+*", "+"
-    ).removeprefix("*")
+    return (
+        polynomial(_terms(parameters))
+        .replace("^", "**")
+        .replace("x", "*x")
+        .replace("-*", "-")
+        .replace("+*", "+")
+        .removeprefix("*")
+    )
 
 
 def _coefficients(random: Random, degree: int, most: int) -> tuple[int, ...]:
@@ -234,7 +239,9 @@ def _linear(form: str) -> Writer:
         program = f"from sympy import *\nx=symbols('x')\nprint(solve(Eq({python}),x)[0])"
         answer = sympy.Rational(value.numerator, value.denominator)
         lines = lines if worked else lines[-1:]
-        return Problem(f"linear_{form}", parameters, language, question, "\n".join(lines), answer, program, {"x": answer})
+        return Problem(
+            f"linear_{form}", parameters, language, question, "\n".join(lines), answer, program, {"x": answer}
+        )
 
     return write
 

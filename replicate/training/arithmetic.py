@@ -56,7 +56,7 @@ def _difference(a: int, b: int) -> str:
         return ""
     if a < b:
         return f"{b}-{a}={b - a}" if max(a, b) < 100 else f"{_difference(b, a)},{b}-{a}={b - a}"
-    borrow, steps = 0, []
+    borrow, steps = 0, list[str]()
     for place, (one, other) in enumerate(zip(_digits(a, 0), _digits(b, len(str(a))), strict=True)):
         short = one - other - borrow < 0
         value = one - other - borrow + 10 * short
@@ -70,7 +70,7 @@ def _product(a: int, b: int) -> str:
     if min(a, b) < 0 or max(a, b) < 10:
         return ""
     digit, number = sorted((a, b))
-    carry, steps = 0, []
+    carry, steps = 0, list[str]()
     for place, one in enumerate(_digits(number, 0)):
         total = one * digit + carry
         steps.append(f"{one}×{digit}{f'+{carry}' if place else ''}={total}")
@@ -82,7 +82,7 @@ def _quotient(a: int, b: int) -> str:
     """Long division: for each digit of the quotient the divisor's multiple and what is left."""
     if a < b or b == 1 or (a < 100 and b < 10):
         return ""
-    rest, steps = 0, []
+    rest, steps = 0, list[str]()
     for digit in str(a):
         rest = rest * 10 + int(digit)
         if rest < b and not steps:

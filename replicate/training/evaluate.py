@@ -21,8 +21,9 @@ from replicate.answer import extract
 from replicate.equivalence_spelling import key
 from replicate.training.documents import HEADS, prompt
 from replicate.training.generator import distinct
+from replicate.training.interpreter import printed
 from replicate.training.model import load
-from replicate.training.problem import Problem, latex, run
+from replicate.training.problem import Problem, latex
 from replicate.training.questions import asked as asked_as
 from replicate.training.reward import is_correct
 from replicate.training.vocabulary import BOS, EOS
@@ -37,7 +38,7 @@ MARK = "```output"
 def generate(
     model: LlamaForCausalLM, tokenizer: Tokenizer, texts: Sequence[str], *, temperature: float = 0.0, seed: int = 0
 ) -> list[str]:
-    """The completion of each text, without BOS before it or EOS after it. Sorted by length, so that little is padding."""
+    """The completion of each text, without BOS before it or EOS after it. Texts of one length share a batch."""
     torch.manual_seed(seed)
     bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
     rows = [[bos, *tokenizer.encode(text, add_special_tokens=False).ids] for text in texts]
@@ -69,7 +70,7 @@ def with_programs(model: LlamaForCausalLM, tokenizer: Tokenizer, texts: Sequence
     for text in generate(model, tokenizer, texts):
         before, found, _ = text.partition(MARK)
         program = before.partition("```python\n")[2].partition("\n```")[0]
-        halves.append(f"{before.rstrip()}\n{MARK}\n{run(program)}\n```\n" if found and program else text)
+        halves.append(f"{before.rstrip()}\n{MARK}\n{printed(program)}\n```\n" if found and program else text)
     rest = generate(model, tokenizer, [text + half for text, half in zip(texts, halves, strict=True)])
     return [half + end for half, end in zip(halves, rest, strict=True)]
 

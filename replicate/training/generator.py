@@ -5,15 +5,15 @@
 The kinds are data (`number_kinds.py`, `algebra_kinds.py`, `word_table.py`); this file adds chance and nothing else.
 """
 
+from dataclasses import replace
 from random import Random
 
 from replicate.prompts import Language, language
 from replicate.training import algebra_kinds, number_kinds, word_table
 from replicate.training.problem import Kind, Problem, check, held_out
+from replicate.training.word_kinds import PEOPLE
 
-KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (*number_kinds.KINDS, *algebra_kinds.KINDS, *word_table.KINDS)
-}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (*number_kinds.KINDS, *algebra_kinds.KINDS, *word_table.KINDS)}
 CHINESE = 0.35  # share of the problems
 CASUAL = 0.3  # share of the questions that are typed carelessly
 _WEIGHTS = [kind.weight for kind in KINDS.values()]
@@ -29,16 +29,17 @@ def draw(random: Random, *, held: bool, worked: bool = True, kind: str | None = 
     wanted: Language = "zh" if random.random() < CHINESE else "en"
     problem = row.write(parameters, wanted, worked, random)
     if random.random() < CASUAL:
-        problem = _retyped(problem, casual(problem.question, random))
+        problem = replace(problem, question=casual(problem.question, random))
     if language(problem.question) != wanted:  # a bare expression is read as English by the service
-        problem = _retyped(row.write(parameters, "en", worked, random), problem.question)
+        problem = replace(row.write(parameters, "en", worked, random), question=problem.question)
     check(problem)
     return problem
 
 
 def distinct(seed: int, count: int, *, held: bool) -> list[Problem]:
     """`count` problems no two of which share a kind and its parameters."""
-    random, seen, problems = Random(seed), set(), []
+    random, problems = Random(seed), list[Problem]()
+    seen = set[tuple[str, tuple[int, ...]]]()
     while len(problems) < count:
         problem = draw(random, held=held)
         if (problem.kind, problem.parameters) not in seen:
@@ -50,7 +51,7 @@ def distinct(seed: int, count: int, *, held: bool) -> list[Problem]:
 def casual(question: str, random: Random) -> str:
     """As people type: a small first letter, no full stop, a word of greeting."""
     text = question
-    if text[0].isupper() and not text.startswith(("A ", "I ")) and not text.split()[0].rstrip("'s") in _names():
+    if text[0].isupper() and not text.startswith(("A ", "I ")) and text.split()[0].rstrip("'s") not in PEOPLE["en"]:
         text = text[0].lower() + text[1:]
     change = random.random()
     if change < 0.5:
@@ -58,15 +59,3 @@ def casual(question: str, random: Random) -> str:
     if change < 0.6 and text.isascii() and text[0].islower():
         return random.choice(("Please ", "please ", "Hi, ", "hey, ", "Can you tell me: ")) + text
     return text
-
-
-def _names() -> tuple[str, ...]:
-    from replicate.training.word_kinds import PEOPLE
-
-    return PEOPLE["en"]
-
-
-def _retyped(problem: Problem, question: str) -> Problem:
-    from dataclasses import replace
-
-    return replace(problem, question=question)

@@ -41,7 +41,7 @@ def convert(folder: Path, path: Path, kind: gguf.GGMLQuantizationType = gguf.GGM
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    _vocabulary(writer, [tokenizer.id_to_token(place) for place in range(config.vocab_size)])
+    _vocabulary(writer, [tokenizer.id_to_token(place) or "" for place in range(config.vocab_size)])
     for name, tensor in _tensors(model):
         array = tensor.numpy().astype(np.float32)
         if array.ndim == 1:
@@ -78,7 +78,10 @@ def _vocabulary(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
 def _tensors(model: LlamaForCausalLM) -> list[tuple[str, torch.Tensor]]:
     """Tensors under llama.cpp's names; queries and keys in its order of rotated pairs. Tied embeddings come once."""
     state = model.state_dict()
-    tensors = [("token_embd.weight", state["model.embed_tokens.weight"]), ("output_norm.weight", state["model.norm.weight"])]
+    tensors = [
+        ("token_embd.weight", state["model.embed_tokens.weight"]),
+        ("output_norm.weight", state["model.norm.weight"]),
+    ]
     heads = model.config.num_attention_heads
     for layer in range(model.config.num_hidden_layers):
         for name, short in LAYER.items():

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,8 @@ MOST_MEASURED = 200
 
 
 def grpo(
-    checkpoint: str, questions: list[Row], out: Path, settings: Settings, *, held: list[Row] = [], lora: int = 0
-) -> Path:  # fmt: skip
+    checkpoint: str, questions: list[Row], out: Path, settings: Settings, *, held: Sequence[Row] = (), lora: int = 0
+) -> Path:
     """Trains from `checkpoint` on `questions` and returns `out`, a checkpoint folder. Raises ServiceError.
 
     lora: the rank of adapters that are trained in place of all weights and merged into them at the end; 0 for none.
@@ -117,7 +117,10 @@ def _config(settings: Settings, run: Path, on_gpu: bool) -> GRPOConfig:
 
 def _dataset(questions: list[Row]) -> Dataset:
     return Dataset.from_list(
-        [{"prompt": [{"role": "user", "content": asked(row["question"])}], "answer": row["answer"]} for row in questions]
+        [
+            {"prompt": [{"role": "user", "content": asked(row["question"])}], "answer": row["answer"]}
+            for row in questions
+        ]
     )
 
 
@@ -133,7 +136,7 @@ def _adapters(rank: int) -> Any:
 class _Log(TrainerCallback):
     """Writes a line of `log.jsonl` for each step: reward, KL, length, seconds, and now and then held-out accuracy."""
 
-    def __init__(self, run: Path, trainer: GRPOTrainer, held: list[Row], measure: int) -> None:
+    def __init__(self, run: Path, trainer: GRPOTrainer, held: Sequence[Row], measure: int) -> None:
         self._path = run / "log.jsonl"
         self._trainer, self._held, self._measure = trainer, held, measure
         self._start = time.monotonic()
@@ -147,7 +150,12 @@ class _Log(TrainerCallback):
         if not logs or "reward" not in logs:
             return
         line = {"step": state.global_step, "seconds": round(time.monotonic() - self._start, 1)}
-        wanted = {"reward": "reward", "kl": "kl", "completions/mean_length": "tokens", "completions/clipped_ratio": "cut"}
+        wanted = {
+            "reward": "reward",
+            "kl": "kl",
+            "completions/mean_length": "tokens",
+            "completions/clipped_ratio": "cut",
+        }
         line |= {short: round(float(logs[name]), 5) for name, short in wanted.items() if logs.get(name) is not None}
         if self._held and state.global_step % self._measure == 0:
             line["held"] = self._accuracy()
@@ -187,7 +195,14 @@ def main() -> None:
     arguments = parser.parse_args()
     held = read(arguments.held_out) if arguments.held_out else []
     checkpoint = os.environ.get("CHECKPOINT") or "instruct"
-    grpo(checkpoint, read(arguments.questions), arguments.out, SETTINGS[arguments.settings], held=held, lora=arguments.lora)
+    grpo(
+        checkpoint,
+        read(arguments.questions),
+        arguments.out,
+        SETTINGS[arguments.settings],
+        held=held,
+        lora=arguments.lora,
+    )
 
 
 if __name__ == "__main__":

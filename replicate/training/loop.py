@@ -52,7 +52,11 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         done, seconds, tokens = state["done"], state["seconds"], state["tokens"]
         say(f"going on after step {done} of {stage.steps}")
-    loss_of = torch.compile(summed_loss, dynamic=False) if shutil.which("g++") and stage.steps > COMPILE_STEPS else summed_loss
+    loss_of = (
+        torch.compile(summed_loss, dynamic=False)
+        if shutil.which("g++") and stage.steps > COMPILE_STEPS
+        else summed_loss
+    )
     loader = torch.utils.data.DataLoader(
         rows, batch_size=None, sampler=range(done, stage.steps), num_workers=1, prefetch_factor=8
     )
@@ -66,7 +70,7 @@ def train(
         total = 0.0
         for ids, targets in blocks:
             loss = loss_of(model, ids, targets) / max(1, learnt)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

@@ -16,6 +16,7 @@ from typing import Any
 import sympy
 
 from replicate.prompts import Language
+from replicate.training.interpreter import printed
 
 HELD_OUT = 16  # one set of parameters in so many is never trained on
 ANSWER: Mapping[Language, str] = {"en": "The answer is $\\boxed{{{}}}$.", "zh": "答案是$\\boxed{{{}}}$。"}
@@ -100,9 +101,9 @@ def check(problem: Problem) -> int:
     count = equations(problem.steps, problem.names)
     if not count:
         raise Wrong(f"no step in {problem.steps!r}")
-    printed = run(problem.program)
-    if printed != problem.output:
-        raise Wrong(f"{problem.program!r} prints {printed!r}, not {problem.output!r}")
+    output = printed(problem.program)
+    if output != problem.output:
+        raise Wrong(f"{problem.program!r} prints {output!r}, not {problem.output!r}")
     return count
 
 
@@ -152,10 +153,3 @@ def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
         case ast.Call(func=ast.Name(id=name), args=[argument]) if name in names:
             return names[name](_value(argument, names))
     raise Wrong(f"{ast.dump(node)} has no value")
-
-
-def run(program: str) -> str:
-    """What a program of the family prints, or why it fails. Only assignments, arithmetic and the names below run."""
-    from replicate.training.interpreter import printed
-
-    return printed(program)

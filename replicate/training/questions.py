@@ -19,7 +19,9 @@ Row = dict[str, str]
 
 
 def write(problems: Iterable[Problem], path: Path) -> None:
-    lines = (json.dumps({"question": one.question, "answer": latex(one.answer)}, ensure_ascii=False) for one in problems)
+    lines = (
+        json.dumps({"question": one.question, "answer": latex(one.answer)}, ensure_ascii=False) for one in problems
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 

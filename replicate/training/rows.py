@@ -81,6 +81,7 @@ class Rows(torch.utils.data.Dataset[list[Block]]):
 
 def _piece(read: str, written: str, tokenizer: Tokenizer) -> Piece:
     """The reader's part and the writer's part are tokenised apart, as they are when the service generates."""
-    before = [tokenizer.token_to_id(BOS), *tokenizer.encode(read, add_special_tokens=False).ids]
-    after = [*tokenizer.encode(written, add_special_tokens=False).ids, tokenizer.token_to_id(EOS)]
+    bos, eos = (tokenizer.encode(name, add_special_tokens=False).ids for name in (BOS, EOS))
+    before = [*bos, *tokenizer.encode(read, add_special_tokens=False).ids]
+    after = [*tokenizer.encode(written, add_special_tokens=False).ids, *eos]
     return before + after, len(before)

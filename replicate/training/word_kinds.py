@@ -108,5 +108,3 @@ def _source(expression: str, values: Mapping[str, int]) -> str:
     sides = [ast.unparse(side) for side in (body.left, body.right)]
     sides = [str(values[side]) if len(side) == 1 and side in values else side for side in sides]
     return PYTHON[SIGN[type(body.op)]].join(sides)
-
-
