@@ -32,7 +32,7 @@ schema: $(run)
 test: lint $(train)
 	$(venv)/python -m pytest
 
-stage := GOMP_SPINCOUNT=200 TOKENIZERS_PARALLELISM=false $(venv)/python -m replicate.training
+stage := $(venv)/python -m replicate.training
 tiny: $(train)
 	$(stage).pretrain $(grown)
 	$(stage).finetune $(grown)

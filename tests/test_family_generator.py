@@ -112,9 +112,8 @@ def test_texts_for_the_base_model_and_for_conversations() -> None:
     asked = replace(problem, question="What is the sum of 1 and 2?")
     assert statement(asked).startswith("The sum of 1 and 2 is ")
     talk = conversation(asked, "tool")
-    assert talk.prompt.startswith("User: What is the sum") and talk.prompt.endswith(
-        TOOL_SUFFIX[asked.language] + "\n\nAssistant:"
-    )
+    assert talk.prompt.startswith("User: What is the sum")
+    assert talk.prompt.endswith(TOOL_SUFFIX[asked.language] + "\n\nAssistant:")
     assert talk.completion.startswith(" ")
 
 

@@ -21,7 +21,7 @@ _WEIGHTS = [kind.weight for kind in KINDS.values()]
 
 def draw(random: Random, *, held: bool, worked: bool = True, kind: str | None = None) -> Problem:
     """One checked problem whose parameters are held out, or are not. `worked`: its arithmetic digit by digit."""
-    row = KINDS[kind] if kind else random.choices(list(KINDS.values()), _WEIGHTS)[0]
+    row = KINDS[kind or pick(random)]
     while True:
         parameters = row.draw(random)
         if held_out(row.name, parameters) == held:
@@ -34,6 +34,11 @@ def draw(random: Random, *, held: bool, worked: bool = True, kind: str | None = 
         problem = replace(row.write(parameters, "en", worked, random), question=problem.question)
     check(problem)
     return problem
+
+
+def pick(random: Random) -> str:
+    """The name of a kind, by its weight."""
+    return random.choices(list(KINDS), _WEIGHTS)[0]
 
 
 def distinct(seed: int, count: int, *, held: bool) -> list[Problem]:

@@ -49,8 +49,8 @@ class Settings:
 # after each exploration. A model two thousand times smaller bears a larger step, and small groups make it affordable.
 SETTINGS: Mapping[str, Settings] = {
     "published": Settings(group=64, batch=1024, each=8, rate=1e-6, kl=0.04, tokens=1024, steps=-1),
-    "tiny": Settings(group=8, batch=128, each=64, rate=1e-4, kl=0.04, tokens=512, steps=200, warmup=5),
-    "toy": Settings(group=4, batch=16, each=16, rate=2e-3, kl=0.04, tokens=24, steps=8, save=4, measure=4),
+    "tiny": Settings(group=8, batch=128, each=64, rate=1e-4, kl=0.04, tokens=512, steps=150, warmup=5),
+    "toy": Settings(group=32, batch=64, each=64, rate=1e-3, kl=0.04, tokens=40, steps=16, save=8, measure=8),
 }
 MOST_MEASURED = 200
 

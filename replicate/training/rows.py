@@ -1,6 +1,6 @@
 """Endless training rows, each a pure function of the seed and its step, so that a run can stop and go on anywhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer
 
 from replicate.training.documents import Mode, conversation, document
-from replicate.training.generator import draw
+from replicate.training.generator import draw, pick
 from replicate.training.vocabulary import BOS, EOS
 
 IGNORED = -100  # what torch's cross entropy leaves out
@@ -19,11 +19,11 @@ Source = Callable[[Random, Tokenizer], Piece]
 
 def pretraining(random: Random, tokenizer: Tokenizer) -> Piece:
     """A document, every token of which is learnt."""
-    return _piece("", document(random), tokenizer)
+    return piece_of("", document(random), tokenizer)
 
 
-def finetuning(worked: float) -> Source:
-    """Conversations in all modes; a share `worked` of the solutions has its arithmetic worked digit by digit.
+def finetuning(worked: Mapping[str, float]) -> Source:
+    """Conversations in all modes; of the solutions of each kind of problem a share `worked` has its steps written out.
 
     The rest states results at once, as people do who skip steps. Such solutions are true as well, but a model can't
     learn to guess them: what it should learn is to prefer the steps, and that is left to reinforcement learning.
@@ -31,8 +31,9 @@ def finetuning(worked: float) -> Source:
 
     def source(random: Random, tokenizer: Tokenizer) -> Piece:
         mode: Mode = random.choices(("cot", "chat", "tool"), (0.55, 0.2, 0.25))[0]
-        talk = conversation(draw(random, held=False, worked=random.random() < worked), mode)
-        return _piece(talk.prompt, talk.completion, tokenizer)
+        kind = pick(random)
+        talk = conversation(draw(random, held=False, worked=random.random() < worked[kind], kind=kind), mode)
+        return piece_of(talk.prompt, talk.completion, tokenizer)
 
     return source
 
@@ -79,7 +80,7 @@ class Rows(torch.utils.data.Dataset[list[Block]]):
         return None if row is None else (block, row)
 
 
-def _piece(read: str, written: str, tokenizer: Tokenizer) -> Piece:
+def piece_of(read: str, written: str, tokenizer: Tokenizer) -> Piece:
     """The reader's part and the writer's part are tokenised apart, as they are when the service generates."""
     bos, eos = (tokenizer.encode(name, add_special_tokens=False).ids for name in (BOS, EOS))
     before = [*bos, *tokenizer.encode(read, add_special_tokens=False).ids]

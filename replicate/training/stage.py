@@ -49,7 +49,7 @@ PUBLISHED_FALLS = ((0.8, 0.316), (0.9, 0.1))
 FAMILIES: Mapping[str, Family] = {
     "tiny": Family(
         Shape(1280, 256, 768, 4),
-        Stage(6000, BLOCKS, 2e-3, 200, PUBLISHED_FALLS),
+        Stage(4000, BLOCKS, 2e-3, 200, PUBLISHED_FALLS),
         Stage(300, BLOCKS, 5e-4, 20),
     ),
     "toy": Family(
