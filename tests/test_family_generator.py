@@ -76,6 +76,14 @@ def test_a_false_step_is_found() -> None:
     assert found > 285  # some changes are true: the name of a function's argument, 0×3=0×4
 
 
+def test_steps_that_lead_elsewhere_are_found() -> None:
+    problem = draw(Random(1), held=False, kind="sum")
+    with pytest.raises(Wrong, match="does not end in"):
+        check(replace(problem, steps="1+1=2"))
+    with pytest.raises(Wrong, match="no step"):
+        check(replace(problem, steps="It is so."))
+
+
 def test_a_false_program_is_found() -> None:
     problem = draw(Random(1), held=False, kind="sum")
     with pytest.raises(Wrong, match="prints"):

@@ -1,7 +1,7 @@
 """Every stage of the tiny family's growth, run for real on a toy size: losses fall, rewards rise, runs go on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM
 
 from replicate import prompts
 from replicate.engines.gguf_header import read_header
@@ -20,7 +21,7 @@ from replicate.prompts import PromptStyle
 from replicate.request import Request
 from replicate.training import grpo, loop, questions
 from replicate.training.documents import conversation, document, prompt
-from replicate.training.evaluate import generate, majority
+from replicate.training.evaluate import generate, majority, with_programs
 from replicate.training.finetune import WORKED, finetune
 from replicate.training.generator import distinct, draw
 from replicate.training.gguf_file import convert
@@ -63,15 +64,23 @@ def test_the_loss_falls_in_both_stages(family: Path) -> None:
     assert tuned[-1]["loss"] < after
 
 
+def taught(asked: str, reply: Callable[[Random], str], out: Path, tokenizer: Tokenizer) -> LlamaForCausalLM:
+    """A toy that knows one question and what to reply to it."""
+
+    def source(random: Random, tokenizer: Tokenizer) -> tuple[list[int], int]:
+        return piece_of(asked, reply(random), tokenizer)
+
+    stage = Stage(80, ((4, 256),), 5e-3, 2)
+    return train(fresh(TOY.shape, tokenizer, 1), Rows(source, tokenizer, 1, stage.blocks), stage, out)
+
+
 def guesser(out: Path, tokenizer: Tokenizer) -> Path:
     """A toy that answers any digit from 1 to 8 to one question, each as likely: something that a reward can teach."""
 
-    def source(random: Random, tokenizer: Tokenizer) -> tuple[list[int], int]:
-        text = f" The answer is $\\boxed{{{random.randrange(1, 9)}}}$."
-        return piece_of(prompt(GUESS, "cot", "en"), text, tokenizer)
+    def reply(random: Random) -> str:
+        return f" The answer is $\\boxed{{{random.randrange(1, 9)}}}$."
 
-    stage = Stage(80, ((4, 256),), 5e-3, 2)
-    model = train(fresh(TOY.shape, tokenizer, 1), Rows(source, tokenizer, 1, stage.blocks), stage, out / "guess")
+    model = taught(prompt(GUESS, "cot", "en"), reply, out / "guess", tokenizer)
     write(model, tokenizer, out / "guesser", template=True)
     return out / "guesser"
 
@@ -111,6 +120,16 @@ def test_grpo_trains_adapters_and_merges_them(asked: tuple[Path, Path], tmp_path
     assert set(before) == set(after)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if "_proj." in name}
+
+
+def test_programs_run_for_real_in_tool_mode(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """A toy that expects a wrong output of its program goes on with the right one."""
+    asked = prompt("What is 2 + 3?", "tool", "en")
+    text = " A program.\n```python\nprint(2+3)\n```\n```output\n6\n```\nSo $\\boxed{6}$."
+    model = taught(asked, lambda _: text, tmp_path, tokenizer).eval()
+    assert generate(model, tokenizer, [asked]) == [text]
+    (made,) = with_programs(model, tokenizer, [asked])
+    assert made.startswith(" A program.\n```python\nprint(2+3)\n```\n```output\n5\n```\n")
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(

@@ -26,7 +26,6 @@ HEADS: Mapping[Language, tuple[str, ...]] = {
     "en": ("", "Problem: ", "Question: ", "Exercise. "),
     "zh": ("", "题目：", "问题：", "例题。"),
 }
-STEPS: Mapping[Language, str] = {"en": "is found in steps.\n{}\nThe answer is {}.", "zh": ""}
 
 
 @dataclass(frozen=True, slots=True)

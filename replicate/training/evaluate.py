@@ -102,7 +102,7 @@ def answers(
 def evaluate(folder: Path, mode: str, count: int, samples: int = 16) -> dict[str, Any]:
     """Counts and accuracy on the first `count` held-out problems, with the misses by kind."""
     model, tokenizer = load(folder)
-    model.eval()
+    model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     problems = distinct(SEED, count, held=True)
     start = time.monotonic()
     texts = answers(model, tokenizer, problems, mode, samples)

@@ -1,7 +1,5 @@
 """Draws problems of the family's field: from either side of the held-out split, each one checked before it leaves.
 
-    >>> draw(Random(1), held=False).question
-
 The kinds are data (`number_kinds.py`, `algebra_kinds.py`, `word_table.py`); this file adds chance and nothing else.
 """
 

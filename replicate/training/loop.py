@@ -29,7 +29,7 @@ def rate(stage: Stage, step: int) -> float:
 
 def summed_loss(model: LlamaForCausalLM, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The cross entropy of the targets, in nats, summed over a block; matrices are multiplied in bfloat16."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(ids.device.type, dtype=torch.bfloat16):
         logits = model(input_ids=ids, use_cache=False).logits
     following, wanted = logits[:, :-1].float().flatten(0, 1), targets[:, 1:].flatten()
     return cross_entropy(following, wanted, ignore_index=IGNORED, reduction="sum")
@@ -44,10 +44,12 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     state_path = folder / "state.pt"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=stage.rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     done, seconds, tokens = 0, 0.0, 0
     if state_path.exists():
-        state: dict[str, Any] = torch.load(state_path, weights_only=True)
+        state: dict[str, Any] = torch.load(state_path, weights_only=True, map_location=device)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         done, seconds, tokens = state["done"], state["seconds"], state["tokens"]
@@ -69,7 +71,7 @@ def train(
         learnt = sum(int((targets[:, 1:] != IGNORED).sum()) for _, targets in blocks)
         total = 0.0
         for ids, targets in blocks:
-            loss = loss_of(model, ids, targets) / max(1, learnt)
+            loss = loss_of(model, ids.to(device), targets.to(device)) / max(1, learnt)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -43,7 +43,7 @@ def write(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path, *, templa
     """A whole checkpoint folder in bf16; a folder of that name that is there already is replaced."""
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    state = {name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items()}
+    state = {name: tensor.to("cpu", torch.bfloat16) for name, tensor in model.state_dict().items()}
     config = model.config.to_dict() | {"dtype": "bfloat16"}
     saved = LlamaForCausalLM(LlamaConfig.from_dict(config)).to(torch.bfloat16)
     saved.load_state_dict(state)

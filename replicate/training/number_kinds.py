@@ -114,11 +114,6 @@ _FACTORS = (
 _QUOTIENTS = ((1, 1, 0.3), (2, 1, 2.0), (3, 1, 2.0), (4, 1, 1.0), (1, 2, 1.0), (2, 2, 3.0), (1, 3, 0.5), (3, 2, 0.3))
 
 
-def as_text(value: Fraction) -> str:
-    """`3/4`, or `2` for a whole number."""
-    return str(value)
-
-
 def add_up(values: list[Fraction]) -> list[str]:
     """The sides of the chain that adds fractions: over a common denominator, as one fraction, in lowest terms."""
     total = sum(values, Fraction(0))

@@ -7,7 +7,7 @@ What is written between brackets in a solution is worked digit by digit; without
 import ast
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
@@ -94,13 +94,17 @@ def latex(value: sympy.Expr) -> str:
 
 
 def check(problem: Problem) -> int:
-    """The number of equations in the steps, all of them true, after the last of them led to the answer.
+    """The number of equations in the steps: all of them are true, and the last one ends in the answer.
 
-    Raises Wrong for a false equation, a solution without one, or a program that prints another answer.
+    Raises Wrong for a false equation, for steps that lead elsewhere, or for a program that prints another answer.
     """
     count = equations(problem.steps, problem.names)
-    if not count:
+    found = list(_chains(problem.steps))
+    if not found:
         raise Wrong(f"no step in {problem.steps!r}")
+    answer = problem.answer.subs("x", problem.names.get("x", 0))
+    if evaluate(found[-1][-1], problem.names) != answer:
+        raise Wrong(f"{problem.steps!r} does not end in {problem.answer}")
     output = printed(problem.program)
     if output != problem.output:
         raise Wrong(f"{problem.program!r} prints {output!r}, not {problem.output!r}")
@@ -110,19 +114,24 @@ def check(problem: Problem) -> int:
 def equations(text: str, names: Mapping[str, Any]) -> int:
     """Evaluates every equation of `text`; raises Wrong for a false one. Returns how many sides were compared."""
     count = 0
+    for sides in _chains(text):
+        values = [evaluate(side, names) for side in sides]
+        if any(value != values[0] for value in values):
+            raise Wrong(f"{'='.join(sides)} in {text!r}")
+        count += len(sides) - 1
+    return count
+
+
+def _chains(text: str) -> Iterator[list[str]]:
+    """The sides of every `a=b=c` in `text`, those in brackets before the one that they work out."""
     for line in text.split("\n"):
         for found in _MATH.finditer(line.replace(" [", "[")):
             inner = re.findall(r"\[([^\]]*)\]", found[0])
             outer = re.sub(r"\[[^\]]*\]", "", found[0])
             for chain in (piece for part in (*inner, outer) for piece in part.split(",")):
                 sides = chain.strip(".").split("=")
-                if len(sides) < 2 or not all(sides):
-                    continue
-                values = [evaluate(side, names) for side in sides]
-                if any(value != values[0] for value in values):
-                    raise Wrong(f"{chain} in {text!r}")
-                count += len(sides) - 1
-    return count
+                if len(sides) > 1 and all(sides):
+                    yield sides
 
 
 def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
