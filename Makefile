@@ -5,6 +5,7 @@
 # make image CHECKPOINT=rl    cog build for one checkpoint; BAKE=1 puts the weights in, DRY=1 prints what would be run
 # make push CHECKPOINT=rl TO=registry/name
 # make test                   lint, types and every test
+# make tiny                   the tiny checkpoints grown anew; stopped, the next call goes on
 
 PYTHON ?= python3.11
 named := $(CHECKPOINT)
@@ -19,8 +20,10 @@ venv := .venv/bin
 run := .venv/.run
 tool := .venv/.tool
 all := .venv/.all
+train := .venv/.train
+grown := .grown
 
-.PHONY: predict serve checkpoints fetch image push schema test lint format setup setup-tool setup-all clean
+.PHONY: predict serve checkpoints fetch image push schema test tiny lint format setup setup-tool setup-all setup-train clean
 
 predict: $(run)
 	@$(venv)/python -m replicate.server -- "$$PROMPT" $(INPUTS) $(if $(SAMPLES),"samples=$(SAMPLES)")
@@ -45,8 +48,23 @@ push: $(run)
 schema: $(run)
 	@$(venv)/python -m replicate.schema
 
-test: lint
+test: lint $(train)
 	$(venv)/python -m pytest
+
+stage := $(venv)/python -m replicate.training
+tiny: $(train)
+	$(stage).pretrain $(grown)
+	$(stage).finetune $(grown)
+	$(stage).questions $(grown)/questions.jsonl --count 4000
+	$(stage).questions $(grown)/held-out.jsonl --count 200 --seed 3 --held-out
+	CHECKPOINT=$(grown)/instruct $(stage).grpo $(grown)/rl --settings tiny \
+		--questions $(grown)/questions.jsonl --held-out $(grown)/held-out.jsonl
+	rm -f $(grown)/accuracy.jsonl
+	$(stage).evaluate $(grown)/base --mode raw --out $(grown)/accuracy.jsonl
+	for mode in cot vote; do $(stage).evaluate $(grown)/instruct --mode $$mode --out $(grown)/accuracy.jsonl; done
+	for mode in cot vote tool; do $(stage).evaluate $(grown)/rl --mode $$mode --out $(grown)/accuracy.jsonl; done
+	$(stage).publish $(grown) weights/tiny
+	$(stage).plot weights/tiny weights/tiny/accuracy.png
 
 lint: $(all)
 	$(venv)/ruff check .
@@ -60,6 +78,7 @@ format: $(all)
 setup: $(run)
 setup-tool: $(run) $(tool)
 setup-all: $(all)
+setup-train: $(train)
 
 $(venv)/python:
 	$(PYTHON) -m venv .venv
@@ -75,6 +94,10 @@ $(tool): requirements-tool.txt | $(venv)/python
 $(all): requirements-dev.txt requirements-run.txt requirements-tool.txt | $(venv)/python
 	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(run) $(tool)
+
+$(train): requirements-train.txt requirements-dev.txt requirements-run.txt | $(venv)/python
+	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt
+	@touch $@ $(all) $(run)
 
 clean:
 	rm -rf .venv .cog .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,9 +1,12 @@
 """What several test files share: the shared folder's data, the demo checkpoint, one real server that serves it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("GOMP_SPINCOUNT", "200")  # before torch loads OpenMP; see replicate/training/__init__.py
 
 from replicate.checkpoints import CHECKPOINTS, fetch
 from replicate.server import LocalServer

@@ -31,6 +31,13 @@ def test_every_package_is_pinned_and_the_pins_agree() -> None:
     assert "torchvision" not in local
 
 
+def test_training_packages_are_pinned_and_never_in_the_container() -> None:
+    training = pins("requirements-train.txt")
+    assert {"trl", "datasets", "peft", "gguf", "matplotlib"} == set(training)
+    assert not set(training) & set(pins("requirements.txt"))
+    assert "replicate/training" in (ROOT / ".dockerignore").read_text().splitlines()
+
+
 def test_cog_runs_what_is_tested_here() -> None:
     config = (ROOT / "cog.yaml").read_text()
     assert f'predict: "{schema.REFERENCE}"' in config

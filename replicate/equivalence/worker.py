@@ -23,7 +23,7 @@ import sys
 from latex2sympy2_extended import NormalizationConfig, latex2sympy  # type: ignore[import-untyped]
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig  # type: ignore[import-untyped]
 from math_verify import verify  # type: ignore[import-untyped]
-from sympy import Expr, I, Rational, simplify  # type: ignore[import-untyped]
+from sympy import Expr, I, Rational, simplify
 
 from replicate.equivalence.spelling import exact, fraction, normal
 from replicate.equivalence.structure import Node, read

@@ -1,0 +1,40 @@
+"""Grows the instruct checkpoint from the base one: `python -m replicate.training.finetune OUT`.
+
+It learns to answer in the service's chat format, in every mode. What it reads often skips steps, and where most of it
+does (`BRISK`) so does the model; `grpo` then finds out by itself which habit is right more often. Resumable as
+`pretrain` is.
+"""
+
+import argparse
+from pathlib import Path
+
+from replicate.training.generator import KINDS
+from replicate.training.loop import train
+from replicate.training.model import load, write
+from replicate.training.rows import Rows, finetuning
+from replicate.training.stage import FAMILIES, Family
+
+BRISK = ("product", "fraction_sum", "fraction_difference", "fraction_product", "fraction_quotient", "integral", "slope")
+WORKED = {kind: 0.4 if kind in BRISK else 0.8 for kind in KINDS}  # share of the solutions with their steps written out
+
+
+def finetune(out: Path, family: Family) -> Path:
+    """The folder of the instruct checkpoint; `out/base` must be there."""
+    model, tokenizer = load(out / "base")
+    stage = family.finetune
+    rows = Rows(finetuning(WORKED), tokenizer, stage.seed + 1000, stage.blocks)
+    train(model, rows, stage, out / "finetune")
+    write(model, tokenizer, out / "instruct", template=True)
+    return out / "instruct"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--family", choices=FAMILIES, default="tiny")
+    arguments = parser.parse_args()
+    finetune(arguments.out, FAMILIES[arguments.family])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""Reinforcement learning by GRPO, DeepSeekMath's own method, with TRL's trainer.
+
+    CHECKPOINT=instruct accelerate launch -m replicate.training.grpo weights/my-rl --questions questions.jsonl
+
+CHECKPOINT is a name or a folder, as for the service; the settings are the published ones unless `--settings` names
+another row of the table. The reward is the service's own check of the answer (`reward.py`). OUT becomes a checkpoint
+folder that `CHECKPOINT=OUT` loads; `OUT.run/` holds the log and the state from which a stopped run goes on.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from replicate.checkpoints import fetch, find
+from replicate.training.evaluate import accuracy
+from replicate.training.questions import Row, asked, read
+from replicate.training.reward import correct
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A row of the table: how many outputs of how many tokens each question gets, and how far a step goes."""
+
+    group: int  # outputs of one question
+    batch: int  # outputs of one step, all questions and processes together
+    each: int  # outputs that one device takes at a time; no matter for the result
+    rate: float
+    kl: float
+    tokens: int
+    steps: int  # -1: once through the questions
+    warmup: int = 0
+    temperature: float = 1.0  # the paper does not say
+    save: int = 25  # steps between saved states
+    measure: int = 20  # steps between measurements on held-out questions
+
+
+# The paper (arXiv 2402.03300, section 4.2): 64 outputs a question, 1e-6, KL 0.04, 1024 tokens, batch 1024, one update
+# after each exploration. A model two thousand times smaller bears a larger step, and small groups make it affordable.
+SETTINGS: Mapping[str, Settings] = {
+    "published": Settings(group=64, batch=1024, each=8, rate=1e-6, kl=0.04, tokens=1024, steps=-1),
+    "tiny": Settings(group=8, batch=128, each=64, rate=1e-4, kl=0.04, tokens=512, steps=150, warmup=5),
+    "toy": Settings(group=32, batch=64, each=64, rate=1e-3, kl=0.04, tokens=40, steps=16, save=8, measure=8),
+}
+MOST_MEASURED = 200
+
+
+def grpo(
+    checkpoint: str, questions: list[Row], out: Path, settings: Settings, *, held: Sequence[Row] = (), lora: int = 0
+) -> Path:
+    """Trains from `checkpoint` on `questions` and returns `out`, a checkpoint folder. Raises ServiceError.
+
+    lora: the rank of adapters that are trained in place of all weights and merged into them at the end; 0 for none.
+    """
+    row = find(checkpoint)
+    source = fetch(row)
+    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, padding_side="left")
+    tokenizer.chat_template = row.style.chat_template or tokenizer.chat_template
+    on_gpu = torch.cuda.is_available()
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16 if on_gpu else torch.float32)
+    run = out.with_name(out.name + ".run")
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=correct,
+        args=_config(settings, run, on_gpu),
+        train_dataset=_dataset(questions),
+        processing_class=tokenizer,
+        peft_config=_adapters(lora),
+    )
+    trainer.add_callback(_Log(run, trainer, held[:MOST_MEASURED], settings.measure))
+    saved = any(run.glob("checkpoint-*"))
+    trainer.train(resume_from_checkpoint=saved or None)
+    if trainer.is_world_process_zero():
+        _write(trainer, source, out)
+    return out
+
+
+def _config(settings: Settings, run: Path, on_gpu: bool) -> GRPOConfig:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    return GRPOConfig(
+        output_dir=str(run),
+        num_generations=settings.group,
+        per_device_train_batch_size=settings.each,
+        gradient_accumulation_steps=max(1, settings.batch // (settings.each * processes)),
+        learning_rate=settings.rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=settings.warmup,
+        max_completion_length=settings.tokens,
+        max_steps=settings.steps,
+        num_train_epochs=1,
+        temperature=settings.temperature,
+        beta=settings.kl,
+        loss_type="grpo",  # the mean over an output's tokens, then over outputs, as published
+        use_bias_correction_kl=False,  # the published estimate of the KL divergence
+        num_iterations=1,
+        bf16=on_gpu,
+        use_cpu=not on_gpu,
+        gradient_checkpointing=on_gpu,
+        logging_steps=1,
+        save_steps=settings.save,
+        save_total_limit=1,
+        report_to="none",
+        disable_tqdm=True,
+        seed=1,
+    )
+
+
+def _dataset(questions: list[Row]) -> Dataset:
+    return Dataset.from_list(
+        [
+            {"prompt": [{"role": "user", "content": asked(row["question"])}], "answer": row["answer"]}
+            for row in questions
+        ]
+    )
+
+
+def _adapters(rank: int) -> Any:
+    """peft's settings for adapters of every linear layer."""
+    if not rank:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+class _Log(TrainerCallback):
+    """Writes a line of `log.jsonl` for each step: reward, KL, length, seconds, and now and then held-out accuracy."""
+
+    def __init__(self, run: Path, trainer: GRPOTrainer, held: Sequence[Row], measure: int) -> None:
+        self._path = run / "log.jsonl"
+        self._trainer, self._held, self._measure = trainer, held, measure
+        self._start = time.monotonic()
+        run.mkdir(parents=True, exist_ok=True)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._held and state.global_step == 0:
+            self._write({"step": 0, "held": self._accuracy()})
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
+        if not logs or "reward" not in logs:
+            return
+        line = {"step": state.global_step, "seconds": round(time.monotonic() - self._start, 1)}
+        wanted = {
+            "reward": "reward",
+            "kl": "kl",
+            "completions/mean_length": "tokens",
+            "completions/clipped_ratio": "cut",
+        }
+        line |= {short: round(float(logs[name]), 5) for name, short in wanted.items() if logs.get(name) is not None}
+        if self._held and state.global_step % self._measure == 0:
+            line["held"] = self._accuracy()
+        self._write(line)
+
+    def _accuracy(self) -> float:
+        return accuracy(self._trainer.model, self._trainer.processing_class, self._held)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self._trainer.is_world_process_zero():
+            with self._path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(json.dumps(line), flush=True)
+
+
+def _write(trainer: GRPOTrainer, source: Path, out: Path) -> None:
+    """The trained weights in bf16, adapters merged in, beside the tokenizer files of the checkpoint they came from."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    model.to(torch.bfloat16).save_pretrained(part)
+    for file in source.glob("*token*"):
+        shutil.copy(file, part)
+    shutil.rmtree(out, ignore_errors=True)
+    part.rename(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--questions", type=Path, required=True, help="JSON lines: question, answer")
+    parser.add_argument("--held-out", type=Path, help="JSON lines to measure on between steps")
+    parser.add_argument("--settings", choices=SETTINGS, default="published")
+    parser.add_argument("--lora", type=int, default=0, help="rank of adapters; 0 trains all weights")
+    arguments = parser.parse_args()
+    held = read(arguments.held_out) if arguments.held_out else []
+    checkpoint = os.environ.get("CHECKPOINT") or "instruct"
+    grpo(
+        checkpoint,
+        read(arguments.questions),
+        arguments.out,
+        SETTINGS[arguments.settings],
+        held=held,
+        lora=arguments.lora,
+    )
+
+
+if __name__ == "__main__":
+    main()

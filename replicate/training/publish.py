@@ -1,0 +1,50 @@
+"""Puts a grown family where the service finds it: `python -m replicate.training.publish RUN weights/tiny`.
+
+Three checkpoint folders, the RL one as a GGUF file too, and the logs' figures beside them. Refuses a family over the
+size that a repository should carry.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from replicate.training.gguf_file import convert
+
+MEMBERS = ("base", "instruct", "rl")
+RECORDS = {
+    "pretrain": "pretrain/log.jsonl",
+    "finetune": "finetune/log.jsonl",
+    "grpo": "rl.run/log.jsonl",
+    "accuracy": "accuracy.jsonl",
+}
+MOST_BYTES = 40_000_000
+
+
+def publish(run: Path, weights: Path) -> int:
+    """Replaces the family in `weights` by the one in `run`; returns its bytes. Raises ValueError if too large."""
+    part = weights.with_name(weights.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    for member in MEMBERS:
+        shutil.copytree(run / member, part / member)
+    convert(run / "rl", part / "rl.gguf")
+    for name, path in RECORDS.items():
+        if (run / path).exists():
+            shutil.copy(run / path, part / f"{name}.jsonl")
+    size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
+    if size > MOST_BYTES:
+        raise ValueError(f"the family has {size:,} bytes, over {MOST_BYTES:,}: it was left in {part}")
+    shutil.rmtree(weights, ignore_errors=True)
+    part.rename(weights)
+    return size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("weights", type=Path)
+    arguments = parser.parse_args()
+    print(f"{arguments.weights}: {publish(arguments.run, arguments.weights):,} bytes")
+
+
+if __name__ == "__main__":
+    main()

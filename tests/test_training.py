@@ -1,0 +1,294 @@
+"""Every stage of the tiny family's growth, run for real on a toy size: losses fall, rewards rise, runs go on."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM
+
+from replicate import prompts
+from replicate.engines.gguf_header import read_header
+from replicate.engines.hf_tokenizer import HFTokenizer
+from replicate.engines.llama_cpp import LlamaCppEngine
+from replicate.errors import ServiceError
+from replicate.prompts import PromptStyle
+from replicate.request import Request
+from replicate.training import grpo, loop, questions
+from replicate.training.documents import conversation, document, prompt
+from replicate.training.evaluate import generate, majority, with_programs
+from replicate.training.finetune import WORKED, finetune
+from replicate.training.generator import distinct, draw
+from replicate.training.gguf_file import convert
+from replicate.training.loop import rate, train
+from replicate.training.model import fresh, load, write
+from replicate.training.plot import draw as draw_picture
+from replicate.training.pretrain import pretrain
+from replicate.training.publish import publish
+from replicate.training.reward import is_correct
+from replicate.training.rows import IGNORED, Rows, finetuning, piece_of, pretraining
+from replicate.training.stage import FAMILIES, Stage
+from replicate.training.vocabulary import grow
+
+TOY = FAMILIES["toy"]
+GUESS = "What is my number?"
+
+
+def log(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Base and instruct of the toy size, by the functions that the command lines call."""
+    out = tmp_path_factory.mktemp("toy")
+    pretrain(out, TOY, texts=600)
+    finetune(out, TOY)
+    return out
+
+
+@pytest.fixture(scope="module")
+def tokenizer(family: Path) -> Tokenizer:
+    return Tokenizer.from_file(str(family / "base/tokenizer.json"))
+
+
+def test_the_loss_falls_in_both_stages(family: Path) -> None:
+    before, after = (line["loss"] for line in log(family / "pretrain/log.jsonl"))
+    assert after < before - 0.5
+    tuned = log(family / "finetune/log.jsonl")
+    assert tuned[-1]["loss"] < after
+
+
+def taught(asked: str, reply: Callable[[Random], str], out: Path, tokenizer: Tokenizer) -> LlamaForCausalLM:
+    """A toy that knows one question and what to reply to it."""
+
+    def source(random: Random, tokenizer: Tokenizer) -> tuple[list[int], int]:
+        return piece_of(asked, reply(random), tokenizer)
+
+    stage = Stage(80, ((4, 256),), 5e-3, 2)
+    return train(fresh(TOY.shape, tokenizer, 1), Rows(source, tokenizer, 1, stage.blocks), stage, out)
+
+
+def guesser(out: Path, tokenizer: Tokenizer) -> Path:
+    """A toy that answers any digit from 1 to 8 to one question, each as likely: something that a reward can teach."""
+
+    def reply(random: Random) -> str:
+        return f" The answer is $\\boxed{{{random.randrange(1, 9)}}}$."
+
+    model = taught(prompt(GUESS, "cot", "en"), reply, out / "guess", tokenizer)
+    write(model, tokenizer, out / "guesser", template=True)
+    return out / "guesser"
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> tuple[Path, Path]:
+    """A checkpoint that guesses, and a file with the one question that it is asked."""
+    folder = tmp_path_factory.mktemp("guess")
+    file = folder / "questions.jsonl"
+    file.write_text((json.dumps({"question": GUESS, "answer": "7"}) + "\n") * 64)
+    return guesser(folder, tokenizer), file
+
+
+def test_grpo_raises_the_reward_from_a_checkpoint_and_a_file_of_questions(
+    asked: tuple[Path, Path], tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, file = asked
+    monkeypatch.setenv("CHECKPOINT", str(start))
+    command = [str(tmp_path / "rl"), "--questions", str(file), "--held-out", str(file), "--settings", "toy"]
+    monkeypatch.setattr("sys.argv", ["grpo", *command])
+    grpo.main()
+    lines = [line for line in log(tmp_path / "rl.run/log.jsonl") if "reward" in line]
+    rewards = [line["reward"] for line in lines]
+    assert len(rewards) == grpo.SETTINGS["toy"].steps
+    assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.1
+    assert lines[-1]["kl"] > 0.01
+    assert lines[-1]["held"] == 1.0
+    model, _ = load(tmp_path / "rl")
+    assert generate(model.eval(), tokenizer, [prompt(GUESS, "cot", "en")]) == [" The answer is $\\boxed{7}$."]
+
+
+def test_grpo_trains_adapters_and_merges_them(asked: tuple[Path, Path], tmp_path: Path) -> None:
+    start, file = asked
+    settings = replace(grpo.SETTINGS["toy"], steps=2, rate=1e-2)
+    out = grpo.grpo(str(start), questions.read(file), tmp_path / "rl", settings, lora=4)
+    before, after = (load(folder)[0].state_dict() for folder in (start, out))
+    assert set(before) == set(after)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if "_proj." in name}
+
+
+def test_programs_run_for_real_in_tool_mode(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """A toy that expects a wrong output of its program goes on with the right one."""
+    asked = prompt("What is 2 + 3?", "tool", "en")
+    text = " A program.\n```python\nprint(2+3)\n```\n```output\n6\n```\nSo $\\boxed{6}$."
+    model = taught(asked, lambda _: text, tmp_path, tokenizer).eval()
+    assert generate(model, tokenizer, [asked]) == [text]
+    (made,) = with_programs(model, tokenizer, [asked])
+    assert made.startswith(" A program.\n```python\nprint(2+3)\n```\n```output\n5\n```\n")
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "LOG_STEPS", 2)
+    stage = Stage(6, ((2, 128),), 1e-3, 2)
+    rows = Rows(pretraining, tokenizer, 1, stage.blocks)
+    whole = train(fresh(TOY.shape, tokenizer, 1), rows, stage, tmp_path / "whole")
+
+    def stop(text: str) -> None:
+        if text.startswith("step 4/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh(TOY.shape, tokenizer, 1), rows, stage, tmp_path / "parts", stop)
+    said: list[str] = []
+    parts = train(fresh(TOY.shape, tokenizer, 2), rows, stage, tmp_path / "parts", said.append)
+    assert said[0].startswith("going on after step 3")
+    assert all(torch.equal(value, parts.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+def test_the_learning_rate_warms_up_and_falls_as_published() -> None:
+    stage = replace(FAMILIES["tiny"].pretrain, steps=1000, warmup=100, rate=1.0)
+    assert [rate(stage, step) for step in (0, 99, 500, 800, 899, 900, 999)] == [0.01, 1.0, 1.0, 0.316, 0.316, 0.1, 0.1]
+
+
+def test_rows_hold_whole_texts_and_only_what_is_to_be_learnt(tokenizer: Tokenizer) -> None:
+    rows = Rows(finetuning(WORKED), tokenizer, 3, ((4, 256), (1, 512)))
+    blocks, again = rows[5], rows[5]
+    assert [tuple(ids.shape) for ids, _ in blocks] == [(4, 256), (1, 512)]
+    assert all(torch.equal(one, other) for (one, _), (other, _) in zip(blocks, again, strict=True))
+    ids, targets = blocks[0]
+    learnt = targets != IGNORED
+    assert torch.equal(ids[learnt], targets[learnt])
+    text = tokenizer.decode(ids[0][learnt[0]].tolist(), skip_special_tokens=False)
+    assert text.startswith(" ")
+    assert "User:" not in text
+    assert "boxed" in text
+    assert int((ids == 2).sum()) == int((ids == 1).sum())  # each text is whole: BOS and EOS
+
+
+async def test_training_reads_exactly_the_tokens_that_the_service_sends(family: Path, tokenizer: Tokenizer) -> None:
+    from transformers import AutoTokenizer
+
+    served = HFTokenizer(family / "instruct")
+    assert served.bos == 1
+    assert served.eos == 2
+    turned = AutoTokenizer.from_pretrained(family / "instruct")
+    for problem in distinct(4, 40, held=False):
+        for mode in ("chat", "cot"):
+            request = Request.checked(prompt=problem.question, mode=mode)
+            sent = (await prompts.build(request, PromptStyle(), served)).ids
+            talk = conversation(problem, mode)
+            piece, read = piece_of(talk.prompt, talk.completion, tokenizer)
+            assert tuple(piece[:read]) == sent
+            assert tokenizer.encode(talk.completion, add_special_tokens=False).ids == piece[read:-1]
+        turn = [{"role": "user", "content": questions.asked(problem.question)}]
+        by_trl = turned.apply_chat_template([turn], add_generation_prompt=True, tokenize=True, return_dict=True)
+        assert tuple(by_trl["input_ids"][0]) == sent
+
+
+def test_digits_stand_apart_and_any_text_comes_back(tokenizer: Tokenizer) -> None:
+    tokens = tokenizer.encode("12+30=42 and 4785", add_special_tokens=False).tokens
+    assert [token for token in tokens if any(letter.isdigit() for letter in token)] == list("1230424785")
+    for text in ("Héllo 🙂 x²\ttab\r\n", "  two  blanks ", "中文，数学。𝑥∫", "▁", "\\boxed{\\frac{8}{3}}"):
+        back = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids, skip_special_tokens=False)
+        assert back == text.replace("▁", " ")
+
+
+async def test_llama_cpp_reads_the_same_tokens(family: Path, tmp_path: Path) -> None:
+    convert(family / "instruct", tmp_path / "toy.gguf")
+    assert read_header(tmp_path / "toy.gguf").context == 4096
+    engine = LlamaCppEngine(tmp_path / "toy.gguf", context=256, slots=1)
+    await engine.start()
+    try:
+        served = HFTokenizer(family / "instruct")
+        random = Random(5)
+        texts = [document(random) for _ in range(300)] + [prompt(draw(random, held=True).question, "cot", "zh")]
+        whole = "".join(texts)
+        for _ in range(300):
+            start = random.randrange(len(whole) - 60)
+            piece = list(whole[start : start + random.randrange(1, 60)])
+            piece.insert(random.randrange(len(piece) + 1), random.choice("é🙂²∫\t\r\n▁  ½x가|<>_{}\\"))
+            texts.append("".join(piece))
+        for text in texts:
+            for control in (True, False):
+                ours = await served.encode(text, control=control)
+                assert await engine.tokenizer.encode(text, control=control) == ours, text
+        assert (engine.tokenizer.bos, engine.tokenizer.chat_template) == (served.bos, served.chat_template)
+    finally:
+        await engine.close()
+
+
+@pytest.mark.parametrize(
+    "line", ["{}", "nonsense", '{"question": "x", "answer": 4}', '{"question": " ", "answer": "4"}']
+)
+def test_a_line_of_questions_that_is_none_is_named(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "questions.jsonl"
+    file.write_text('{"question": "What is 1 + 1?", "answer": "2"}\n' + line + "\n")
+    with pytest.raises(ServiceError, match="Line 2 of"):
+        questions.read(file)
+
+
+def test_questions_are_written_and_read_with_their_answers(tmp_path: Path) -> None:
+    drawn = distinct(6, 30, held=True)
+    questions.write(drawn, tmp_path / "q.jsonl")
+    rows = questions.read(tmp_path / "q.jsonl")
+    assert [row["question"] for row in rows] == [one.question for one in drawn]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "right"),
+    [
+        ("So $\\boxed{\\frac{8}{3}}$.", "\\frac{8}{3}", True),
+        ("So $\\boxed{8/3}$.", "\\frac{8}{3}", True),
+        ("So $\\boxed{2.67}$.", "\\frac{8}{3}", False),
+        ("So $\\boxed{2+6x}$.", "6x+2", True),
+        ("So $\\boxed{6x}$.", "6x+2", False),
+        ("The answer is 42.", "42", True),
+        ("42", "42", False),
+        ("\\boxed{42} no, \\boxed{41}", "42", False),
+    ],
+)
+async def test_the_reward_is_the_service_s_own_check(text: str, wanted: str, right: bool) -> None:
+    assert await is_correct(text, wanted) is right
+
+
+def test_the_majority_is_the_most_frequent_answer_and_the_earliest_of_equals() -> None:
+    assert majority(["1", "2", None, " 2"]) == "2"
+    assert majority(["3", "4"]) == "3"
+    assert majority([None, None]) is None
+
+
+def test_published_settings_are_grpo_s_default() -> None:
+    published = grpo.SETTINGS["published"]
+    assert (published.group, published.rate, published.kl, published.tokens, published.batch) == (
+        64, 1e-6, 0.04, 1024, 1024,
+    )  # fmt: skip
+
+
+def test_a_family_is_published_whole_with_its_picture(family: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for member in ("base", "instruct", "rl"):
+        (run / member).parent.mkdir(exist_ok=True)
+        (run / member).symlink_to(family / ("base" if member == "base" else "instruct"))
+    results: list[Mapping[str, Any]] = [{"checkpoint": "rl", "mode": "cot", "right": 9, "count": 10}]
+    (run / "accuracy.jsonl").write_text("".join(json.dumps(line) + "\n" for line in results))
+    (run / "rl.run").mkdir()
+    (run / "rl.run/log.jsonl").write_text('{"step": 1, "reward": 0.5, "kl": 0.1, "held": 0.5}\n')
+    size = publish(run, tmp_path / "tiny")
+    assert size == sum(file.stat().st_size for file in (tmp_path / "tiny").rglob("*") if file.is_file())
+    names = {file.name for file in (tmp_path / "tiny").iterdir()}
+    assert names == {"base", "instruct", "rl", "rl.gguf", "grpo.jsonl", "accuracy.jsonl"}
+    draw_picture(tmp_path / "tiny", tmp_path / "tiny.png")
+    assert (tmp_path / "tiny.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_vocabulary_is_the_same_for_the_same_texts() -> None:
+    texts = [document(Random(seed)) for seed in range(100)]
+    assert grow(texts, 640).to_str() == grow(texts, 640).to_str()
