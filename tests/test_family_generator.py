@@ -7,7 +7,7 @@ import pytest
 import sympy
 
 from replicate.answer import extract
-from replicate.equivalence_spelling import key
+from replicate.equivalence.spelling import key
 from replicate.prompts import language
 from replicate.training.arithmetic import brief, operate
 from replicate.training.documents import TOOL_SUFFIX, conversation, document, statement

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from transformers import GenerationConfig, LlamaForCausalLM
 
 from replicate.answer import extract
-from replicate.equivalence_spelling import key
+from replicate.equivalence.spelling import key
 from replicate.training.documents import HEADS, prompt
 from replicate.training.generator import distinct
 from replicate.training.interpreter import printed

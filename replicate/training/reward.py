@@ -10,7 +10,7 @@ from typing import Any
 
 from replicate.answer import extract
 from replicate.equivalence import judge
-from replicate.equivalence_spelling import fraction, key
+from replicate.equivalence.spelling import fraction, key
 
 Turns = list[dict[str, str]]
 
