@@ -12,8 +12,6 @@ Minerva's normaliser drops from OCW's expressions, only blanks, markup and units
 import re
 from math import isclose
 
-from latex2sympy2_extended import latex2sympy  # type: ignore[import-untyped]
-
 from replicate.equivalence import equivalent
 
 TOLERANCE = 1e-3
@@ -136,6 +134,8 @@ def value(text: str) -> float | None:
         return float(f"{float(power[1])}e{power[2]}")
     if not _PLAIN.fullmatch(text):
         return None
+    from latex2sympy2_extended import latex2sympy  # type: ignore[import-untyped]  # takes a second
+
     try:
         return float(latex2sympy(text).evalf())
     except Exception:  # a parser may raise anything about a text that is no formula

@@ -66,7 +66,9 @@ async def _answer(plan: Plan, question: Question, session: httpx.AsyncClient, ur
     started = time.perf_counter()
     try:
         prediction = await client.predict(session, url, plan.inputs(question))
-    except (httpx.HTTPError, client.PredictionRefused) as error:
+    except client.PredictionRefused as error:
+        raise EvaluationError(f"{question.id} was refused by the service: {error}") from error
+    except httpx.HTTPError as error:
         raise EvaluationError(
             f"{question.id}: the service did not answer ({type(error).__name__}: {error}). What was answered so far is "
             "kept; repeat the command to go on."
