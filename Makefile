@@ -49,7 +49,7 @@ $(run): requirements-run.txt | $(venv)/python
 	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-run.txt
 	@touch $@
 
-$(all): requirements-dev.txt requirements-run.txt | $(venv)/python
+$(all): requirements-dev.txt requirements-run.txt requirements-evaluate.txt | $(venv)/python
 	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(run)
 

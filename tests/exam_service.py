@@ -1,4 +1,4 @@
-"""A real server whose engine knows the answers by heart (tests/predictors/exam.py), and the command that questions it."""
+"""A real server whose engine knows answers by heart (tests/predictors/exam.py), and the command that questions it."""
 
 import json
 import os
@@ -45,7 +45,12 @@ def command(*arguments: object) -> list[str]:
 def evaluate(*arguments: object) -> tuple[int, dict[str, Any], str]:
     """The command's exit status, its last line as JSON, and everything that it said."""
     done = subprocess.run(
-        command(*arguments), cwd=ROOT, env=os.environ | {"CHECKPOINT": "none"}, capture_output=True, text=True, check=False
+        command(*arguments),
+        cwd=ROOT,
+        env=os.environ | {"CHECKPOINT": "none"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     last = (done.stdout.strip().splitlines() or ["{}"])[-1]
     return done.returncode, json.loads(last) if last.startswith("{") else {}, done.stdout + done.stderr

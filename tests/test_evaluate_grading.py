@@ -65,7 +65,7 @@ async def test_the_published_grader_is_as_lenient_as_it_was(found: str, expected
 EXTRACTED: list[tuple[Extract, str, list[str], str]] = [
     (answers.solved, r"\boxed{1} and \boxed{\frac{1}{2}}", ["1", r"\frac{1}{2}"], "every closed box"),
     (answers.solved, r"so \boxed{12", [], "an open box is no answer"),
-    (answers.solved, "The final answer is $7$. I hope it is correct. \\boxed{8}", ["7"], "Minerva's phrase before a box"),
+    (answers.solved, "The final answer is $7$. I hope so. \\boxed{8}", ["7"], "Minerva's phrase, then a box"),
     (answers.solved, "The answer is 12 apples.\nNo: 13", ["12apples"], "the rest of the line behind the phrase"),
     (answers.solved, "```output\n42\n```", ["42"], "a program's output"),
     (answers.solved, "We get 3, then 1,234.", ["1234"], "else the last number"),
@@ -82,7 +82,12 @@ EXTRACTED: list[tuple[Extract, str, list[str], str]] = [
     (answers.chosen, "It is (B).", ["[invalid]"], "no phrase"),
     (answers.chosen_in_box, r"\boxed{B}", ["B"], "a boxed letter"),
     (answers.chosen_in_box, r"\boxed{Banana}", ["[invalid]"], "a boxed word"),
-    (answers.cmath_number, "99-90=9。所以答案是：9。\n\n\n问题：1+1", ["9"], "behind the phrase, before the next question"),
+    (
+        answers.cmath_number,
+        "99-90=9。所以答案是：9。\n\n\n问题：1+1",
+        ["9"],
+        "between the phrase and the next question",
+    ),
     (answers.cmath_number, "结果\\boxed{8}", ["8"], "no phrase: as for a question alone"),
     (answers.claimed, "答案是 $\\frac{1}{2}$\n问题 7", ["\\frac{1}{2}"], "without its dollars"),
     (answers.claimed, "没有", ["[invalid]"], "no phrase"),
@@ -124,18 +129,15 @@ ROWS: dict[str, dict[str, Any]] = {
     "gaokao_mathcloze": {"question": "填空", "answer": "$5$;$10$"},
     "gaokao_mathqa": {"question": "选\\\\\n", "options": ["(A)$1$", "(B)2"], "label": "B"},
 }
+ASK = "What of the following is the right choice? Explain your answer."
 READ: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "gsm8k": ("1+1?", "1002", ("1002",)),
     "math": ("Roots, separated by commas?", "1,-1", ("1", "-1")),
     "mgsm_zh": ("1+1=？", "1002", ("1002",)),
     "cmath": ("1+1=？", "2", ("2",)),
-    "sat": ("1+1?\nWhat of the following is the right choice? Explain your answer.\n(A) 1 (B) $(2)$ (C) 3", "B", ("B",)),
+    "sat": (f"1+1?\n{ASK}\n(A) 1 (B) $(2)$ (C) 3", "B", ("B",)),
     "ocw": ("How far?", "4.5e33", ("4.5e33",)),
-    "mmlu_stem": (
-        "1+1?\nWhat of the following is the right choice? Explain your answer.\n(A) 1, (B) 2, (C) 3, (D) 4",
-        "B",
-        ("B",),
-    ),
+    "mmlu_stem": (f"1+1?\n{ASK}\n(A) 1, (B) 2, (C) 3, (D) 4", "B", ("B",)),
     "gaokao_mathcloze": ("填空", "5;10", ("5", "10")),
     "gaokao_mathqa": ("选\n从以下选项中选择:    (A)$1$ (B)2", "B", ("B",)),
 }
@@ -160,7 +162,7 @@ GRADED: list[tuple[str, str, bool, bool, bool, str]] = [
     # benchmark, completion, after shots, strict, published, why
     ("gsm8k", r"\boxed{1002}", False, True, True, "right"),
     ("gsm8k", r"\boxed{10.02}", False, False, True, "a hundredth: the published rule for percent"),
-    ("gsm8k", "We have 1002 in all", False, False, True, "no box or phrase: the published grader takes the last number"),
+    ("gsm8k", "We have 1002 in all", False, False, True, "no box or phrase: the last number counts there"),
     ("gsm8k", r"\boxed{1002", False, False, False, "an open box"),
     ("gsm8k", " It is two. The answer is 1002.", True, True, True, "after shots"),
     ("gsm8k", " So 1002", True, False, True, "after shots the last number"),
@@ -185,13 +187,13 @@ GRADED: list[tuple[str, str, bool, bool, bool, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "shots", "strict", "published", "why"), GRADED, ids=[row[5] for row in GRADED])
+@pytest.mark.parametrize(("name", "text", "shots", "strict", "lenient", "why"), GRADED, ids=[row[5] for row in GRADED])
 async def test_both_graders_judge_every_completion(
-    name: str, text: str, shots: bool, strict: bool, published: bool, why: str
+    name: str, text: str, shots: bool, strict: bool, lenient: bool, why: str
 ) -> None:
     question = BENCHMARKS[name].read(ROWS[name], "q")
     found = await grade(BENCHMARKS[name], question, text, shots)
-    assert (found.correct, found.published_correct) == (strict, published), why
+    assert (found.correct, found.published_correct) == (strict, lenient), why
 
 
 async def test_published_figures_are_those_of_the_published_file() -> None:

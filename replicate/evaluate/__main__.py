@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 
-from replicate.checkpoints import CHECKPOINTS
+from replicate.checkpoints import CHECKPOINTS, find
 from replicate.equivalence import judge
+from replicate.errors import ServiceError
 from replicate.evaluate import compare, data, ray_job, report, run
 from replicate.evaluate.benchmark import EvaluationError, Question
 from replicate.evaluate.benchmarks import BENCHMARKS
@@ -70,7 +71,7 @@ def evaluate(options: argparse.Namespace) -> int:
         if urls:
             checkpoint, engine, inputs = asyncio.run(run.identify(urls[0]))
         else:
-            checkpoint, engine, inputs = os.environ.get("CHECKPOINT") or "rl", "ray", set[str]()
+            checkpoint, engine, inputs = find(os.environ.get("CHECKPOINT") or "rl").name, "ray", set[str]()
         shots: tuple[Question, ...] = ()
         if options.shots or (checkpoint in CHECKPOINTS and CHECKPOINTS[checkpoint].style.base):
             file = None if options.shots in (None, "train") else Path(options.shots)
@@ -175,7 +176,7 @@ def main() -> int:
         if options.compare:
             return _compare(options)
         return _report(options) if options.what == "report" else evaluate(options)
-    except (EvaluationError, ServerFailed) as error:
+    except (EvaluationError, ServerFailed, ServiceError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:

@@ -18,9 +18,7 @@ def compare(first: Path, second: Path, grader: Grader) -> dict[str, Any]:
     before = {line["id"]: line for line in a_lines}
     pairs = [(before[line["id"]], line) for line in b_lines if line["id"] in before]
     if differs := [one["id"] for one, other in pairs if one["expected"] != other["expected"]]:
-        raise EvaluationError(
-            f"{differs[0]} expects another answer in {second}: these are not the same questions."
-        )
+        raise EvaluationError(f"{differs[0]} expects another answer in {second}: these are not the same questions.")
     if not pairs:
         raise EvaluationError(f"{first} and {second} have no question in common.")
     key = KEY[grader]
