@@ -132,8 +132,8 @@ def test_help_says_what_each_exit_status_means() -> None:
         assert words in done.stdout
 
 
-def test_the_last_line_is_json_for_machines(tmp_path: Path) -> None:
-    record = summarise(HEADER, [{"correct": 1, "published_correct": 1, "finish_reason": "", "error": None, "tokens": 3}],
-                       "strict").record()  # fmt: skip
+def test_the_last_line_is_json_for_machines() -> None:
+    line = {"correct": True, "published_correct": True, "finish_reason": "stop", "error": None, "tokens": 3}
+    record = summarise(HEADER, [line], "strict").record()
     assert json.loads(json.dumps(record))["reached"] is True
     assert set(record) >= {"benchmark", "accuracy", "low", "high", "figure", "inside", "reached", "tokens"}
