@@ -177,6 +177,7 @@ GRADED: list[tuple[str, str, bool, bool, bool, str]] = [
     ("sat", "It is \\boxed{2}.\nFinal Answer: The final answer is (B). I hope", True, True, True, "after shots"),
     ("sat", r"\boxed{C}", False, False, False, "another letter"),
     ("gaokao_mathcloze", r"\boxed{5; 10}", False, True, True, "blanks in order"),
+    ("gaokao_mathcloze", r"first \boxed{7}, then \boxed{5; 10}", False, True, True, "the last answers count"),
     ("gaokao_mathcloze", r"\boxed{10, 5}", False, False, False, "blanks in another order"),
     ("gaokao_mathcloze", r"\boxed{5}", False, False, False, "a blank left out"),
     ("gaokao_mathcloze", "答案是 5;10", True, True, True, "after shots"),
