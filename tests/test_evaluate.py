@@ -1,7 +1,15 @@
 """The command against a real server: figures, statuses, prompts, votes, and what it refuses."""
 
+import contextlib
+import fcntl
 import http.server
 import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +27,9 @@ from replicate.evaluate.benchmarks import BENCHMARKS
 from replicate.evaluate.interval import wilson
 from replicate.evaluate.progress import Progress
 from replicate.prompts import COT_SUFFIX
-from replicate.server import LocalServer
+from replicate.server import ROOT, LocalServer
 from tests.conftest import shared
-from tests.exam_service import ExamService, evaluate, exam_service, gsm8k, lines, perfect
+from tests.exam_service import ExamService, command, evaluate, exam_service, gsm8k, lines, perfect
 
 COUNT = 40
 Z = 1.959964  # 95 % of the normal distribution
@@ -259,6 +267,21 @@ def test_a_hub_out_of_reach_is_named_with_the_way_round(monkeypatch: pytest.Monk
         data.questions(BENCHMARKS["gsm8k"], None, None)
     with viewer(0) as (url, _), pytest.raises(EvaluationError, match=r"0 of 0 rows came"):
         list(data.hub_rows(Hub("a/b", "default", "test"), "test", None, url))
+
+
+def test_a_terminal_shows_a_bar_with_accuracy_and_time_left(service: ExamService, tmp_path: Path) -> None:
+    arguments = ("gsm8k", "--url", service.url, "--data", gsm8k(tmp_path, COUNT), "--out", tmp_path / "out.jsonl")
+    outer, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    process = subprocess.Popen(command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=inner)
+    os.close(inner)
+    said = b""
+    with contextlib.suppress(OSError):  # a terminal whose other end is closed
+        while piece := os.read(outer, 4096):
+            said += piece
+    os.close(outer)
+    assert process.wait() == 0
+    assert re.search(rb"GSM8K: 100%.*\| 40/40 \[\d\d:\d\d<\d\d:\d\d, .*accuracy 100\.0%\]", said), said
 
 
 def test_progress_shows_accuracy_and_the_time_left() -> None:

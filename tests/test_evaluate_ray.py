@@ -42,6 +42,14 @@ def test_two_workers_over_two_services_write_what_one_run_writes_killed_or_not(t
     assert min(share) >= COUNT // 10, f"one service did all the work: {share}"
 
 
+def test_services_of_two_kinds_are_refused(tmp_path: Path) -> None:
+    with exam_service(tmp_path / "a", {"1": "2"}) as a, exam_service(tmp_path / "b", {"1": "2"}, NAME="instruct") as b:
+        job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--url", b.url, "--ray", 2)
+        status, _, said = evaluate(*job, "--out", tmp_path / "out.jsonl")
+    assert status == 2
+    assert f"{b.url} serves instruct on scripted, {a.url} rl on scripted" in said
+
+
 def test_a_service_that_fails_ends_the_job_with_its_reason(tmp_path: Path) -> None:
     with exam_service(tmp_path / "a", {"What": "2"}) as a:
         job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--ray", 2, "--mode", "tool")

@@ -69,7 +69,7 @@ def evaluate(options: argparse.Namespace) -> int:
     questions = tuple(data.questions(benchmark, options.data, options.limit))
     with _services(options) as urls:
         if urls:
-            checkpoint, engine, inputs = asyncio.run(run.identify(urls[0]))
+            checkpoint, engine, inputs = _identified(urls)
         else:
             checkpoint, engine, inputs = find(os.environ.get("CHECKPOINT") or "rl").name, "ray", set[str]()
         shots: tuple[Question, ...] = ()
@@ -90,6 +90,17 @@ def evaluate(options: argparse.Namespace) -> int:
     print(f"  results    {results.file}")
     print(json.dumps(summary.record() | {"tokens_per_second": rate, "results": str(results.file)}), flush=True)
     return {True: REACHED, False: NOT_REACHED, None: NO_FIGURE}[summary.reached]
+
+
+def _identified(urls: list[str]) -> tuple[str, str, set[str]]:
+    """Checkpoint, engine and inputs of the services, which must be of one kind. Raises EvaluationError."""
+    found = [asyncio.run(run.identify(url)) for url in urls]
+    for url, each in zip(urls, found, strict=True):
+        if each != found[0]:
+            raise EvaluationError(
+                f"{url} serves {each[0]} on {each[1]}, {urls[0]} {found[0][0]} on {found[0][1]}. One run asks one kind."
+            )
+    return found[0]
 
 
 def _answer(plan: Plan, urls: list[str], results: Results, options: argparse.Namespace) -> tuple[int, float]:
@@ -119,7 +130,7 @@ async def _answer_here(
     plan: Plan, questions: list[Question], url: str, in_flight: int, keep: Callable[[run.Line], None]
 ) -> None:
     try:
-        async with aclosing(run.answers(plan, questions, url, in_flight)) as lines:  # type: ignore[type-var]
+        async with aclosing(run.answers(plan, questions, url, in_flight)) as lines:
             async for line in lines:
                 keep(line)
     finally:

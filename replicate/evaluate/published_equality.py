@@ -5,8 +5,9 @@ data_processing/answer_extraction.py. It is lenient where the service's own grad
 (percent), 0.0004 for 0 (tolerance 1e-3), [1,2] for (1,2), 3j for 3i, 5 m for 5 cm.
 
 Differs: algebra is the service's own (math-verify in killable processes) where the original calls sympy, and its
-tolerance holds for numbers, fractions and roots only; matrices are compared strictly; of the table of words that
-Minerva's normaliser drops from OCW's expressions, only blanks, markup and units are dropped.
+tolerance holds for numbers, fractions, roots and powers only; of the table of words that
+Minerva's normaliser drops from OCW's expressions, only blanks, markup and units are dropped. Run side by side (sympy
+1.12, antlr 4.11), 12 of 311 hard pairs were judged otherwise (1:2 and a half, \lg, anagrams), and none of 322 completions.
 """
 
 import re
@@ -25,6 +26,7 @@ _NORMAL: tuple[tuple[str, str], ...] = (
     (r"\^\{?\\circ\}?", ""),
     (r"\{(?:c|m)?m\}(?:\^[23])?", ""),
     (r"\\%", "%"),
+    (r"\+(?=\\infty)", ""),
     (r"(\d+)\.0+(?=\D|$)", r"\1"),
     (r"(?<!\d)\.(?=\d)", "0."),
     (r"\\sqrt(-?[0-9.a-zA-Z])(?![a-zA-Z])", r"\\sqrt{\1}"),
@@ -34,7 +36,14 @@ _NORMAL: tuple[tuple[str, str], ...] = (
     (r"(?:\\|,|\.)+$", ""),
 )
 _BRACKETS = re.compile(r"[(\[].+[)\]]")
-_PLAIN = re.compile(r"(?:[\d.+\-/\s{}]|\\frac|\\sqrt){1,40}")  # no power, no name: nothing that could take long
+# No name, no power of a power: nothing that could take long.
+_PLAIN = re.compile(r"(?:[\d.+\-/\s{}]|\\frac|\\sqrt|(?<!\})\^(?:\d|\{-?\d{1,2}\})(?!\^)){1,40}")
+_FORMULA = re.compile(
+    r"(?:[\d+\-*/^_().{}|!]|(?<![A-Za-z])[A-Za-z]{1,3}(?![A-Za-z])|(?<!\d)\\frac(?![a-z])"
+    r"|\\(?:sqrt|pi|theta|alpha|beta|sin|cos|tan|cot|log|ln|exp|times|binom)(?![a-z]))+"
+)
+_MATRIX = re.compile(r"\\begin\{[pb]matrix\}(.*)\\end\{[pb]matrix\}")
+_LETTERS = re.compile(r"\\?[A-Za-z]+")
 _POWER_OF_TEN = re.compile(r"(-?\d+\.?\d*)\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*\{?\s*(-?\d{1,3})\s*\}?")
 _UNITS = re.compile(r"\\(?:mathrm|text)\{[^{}]*\}|\s*(?:kg|eV|erg/s|g/mole?|years?|cm|m/s|W)\s*$")
 
@@ -88,7 +97,7 @@ async def same_ocw(found: list[str], expected: list[str]) -> bool:
         number = value(_UNITS.sub("", answer).strip("$ "))
         return number is not None and isclose(number, wanted, rel_tol=CLOSE, abs_tol=1e-8)
     if "=" in expected[0]:
-        return await equivalent(answer, expected[0])
+        return await _same_sides(normal(answer), normal(expected[0]))
     return normal(answer.split("=")[-1]) == normal(expected[0].split("=")[-1])
 
 
@@ -104,19 +113,43 @@ async def same(found: str, expected: str) -> bool:
     if await _same_parts(found, expected) or await _same_sides(found, expected):
         return True
     a, b = value(found), value(expected)
-    return (a is not None and b is not None and isclose(a, b, abs_tol=TOLERANCE)) or await equivalent(found, expected)
+    return (a is not None and b is not None and isclose(a, b, abs_tol=TOLERANCE)) or await _same_formula(
+        found, expected
+    )
+
+
+async def _same_formula(found: str, expected: str) -> bool:
+    """By algebra, where both are one formula: to the original, words, lists and inequalities are none, and i and e are
+    letters like any other."""
+    if not (_FORMULA.fullmatch(found) and _FORMULA.fullmatch(expected)) or len(found) == len(expected) == 1:
+        return False
+    return await equivalent(_LETTERS.sub(_product, found), _LETTERS.sub(_product, expected))
+
+
+def _product(letters: re.Match[str]) -> str:
+    """`xy` as x times y; a command stays."""
+    if letters[0].startswith("\\"):
+        return letters[0]
+    return "\\cdot ".join({"i": "u", "e": "v"}.get(letter, letter) for letter in letters[0])
 
 
 async def _same_parts(found: str, expected: str) -> bool:
-    """Of two texts in brackets, of whatever kind, part by part."""
-    if not (_BRACKETS.fullmatch(found) and _BRACKETS.fullmatch(expected)):
+    """Of two texts in brackets or two matrices, of whatever kind, part by part."""
+    if _MATRIX.fullmatch(found) and _MATRIX.fullmatch(expected):
+        parts, others = ([*re.split(r"&|(\\\\)", _MATRIX.sub(r"\1", text))] for text in (found, expected))
+        parts, others = ([part or "&" for part in side] for side in (parts, others))
+    elif _BRACKETS.fullmatch(found) and _BRACKETS.fullmatch(expected):
+        parts, others = found[1:-1].split(","), expected[1:-1].split(",")
+    else:
         return False
-    parts, others = found[1:-1].split(","), expected[1:-1].split(",")
     return len(parts) == len(others) and all([await same(*pair) for pair in zip(parts, others, strict=True)])
 
 
 async def _same_sides(found: str, expected: str) -> bool:
-    """Where one of them alone is an equation whose left side is a short name: its right side."""
+    """Of two equations the difference of their sides; of one whose left side is a short name the right side."""
+    if found.count("=") == expected.count("=") == 1:
+        one, other = (re.sub(r"^(.*)=(.*)$", r"\1-(\2)", text) for text in (found, expected))
+        return await _same_formula(one, other) or await _same_formula(f"-({one})", other)
     for one, other in ((found, expected), (expected, found)):
         name, equals, right = one.partition("=")
         if equals and len(name.strip()) <= 2 and "=" not in right + other and await same(right, other):
@@ -137,7 +170,7 @@ def value(text: str) -> float | None:
     from latex2sympy2_extended import latex2sympy  # type: ignore[import-untyped]  # takes a second
 
     try:
-        return float(latex2sympy(text).evalf())
+        return float(latex2sympy(re.sub(r"(?<=\d)\\frac", r"\\cdot\\frac", text)).evalf())
     except Exception:  # a parser may raise anything about a text that is no formula
         return None
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import httpx
@@ -35,7 +35,7 @@ async def identify(url: str) -> tuple[str, str, set[str]]:
         ) from error
 
 
-async def answers(plan: Plan, questions: Iterable[Question], url: str, in_flight: int) -> AsyncIterator[Line]:
+async def answers(plan: Plan, questions: Iterable[Question], url: str, in_flight: int) -> AsyncGenerator[Line, None]:
     """One results line a question, in the order that they are answered. Raises EvaluationError when the service fails.
 
     Closing the iterator ends the predictions that are at work. Close `judge()` afterwards.
