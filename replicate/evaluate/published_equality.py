@@ -7,7 +7,7 @@ data_processing/answer_extraction.py. It is lenient where the service's own grad
 Differs: algebra is the service's own (math-verify in killable processes) where the original calls sympy, and its
 tolerance holds for numbers, fractions, roots and powers only; of the table of words that
 Minerva's normaliser drops from OCW's expressions, only blanks, markup and units are dropped. Run side by side (sympy
-1.12, antlr 4.11), 12 of 311 hard pairs were judged otherwise (1:2 and a half, \lg, anagrams), and none of 322 completions.
+1.12, antlr 4.11), 12 of 311 hard pairs were judged otherwise (1:2 and a half, \lg, anagrams), and 0 of 322 completions.
 """
 
 import re
