@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from replicate.server import ROOT
@@ -40,6 +41,25 @@ def test_two_workers_over_two_services_write_what_one_run_writes_killed_or_not(t
         share = [len(a.asked()) - before, len(b.asked())]
     assert timeless(spread) == timeless(single)
     assert min(share) >= COUNT // 10, f"one service did all the work: {share}"
+
+
+def test_workers_start_services_of_their_own_and_leave_none_behind(demo: Path, tmp_path: Path) -> None:
+    before = servers()
+    job = ("gsm8k", "--data", gsm8k(tmp_path, 2), "--ray", 1, "--max-new-tokens", 4, "--out", tmp_path / "out.jsonl")
+    environment = os.environ | {"CHECKPOINT": "demo", "SLOTS": "2"}
+    done = subprocess.run(command(*job), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr  # four tokens are no answer
+    assert [line["tokens"] for line in lines(tmp_path / "out.jsonl")] == [4, 4]
+    assert set(servers()) <= set(before)
+
+
+def servers() -> list[int]:
+    """Process ids of Cog's servers that Ray's workers started: those run the copy of the code that Ray has made."""
+    found = []
+    for each in psutil.process_iter(["cmdline", "cwd"]):
+        if "cog.server.http" in (each.info["cmdline"] or []) and "py_modules" in (each.info["cwd"] or ""):
+            found.append(each.pid)
+    return found
 
 
 def test_services_of_two_kinds_are_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ and sends every line back as soon as it is answered, so the results file is as g
 """
 
 import json
+import logging
 import math
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -74,6 +75,7 @@ def answers(
         logging_level="ERROR",
         ignore_reinit_error=True,
     )
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         ray.data.DataContext.get_current().target_max_block_size = 1  # bytes: each line is sent back by itself
@@ -84,7 +86,7 @@ def answers(
         answered = rows.map_batches(
             Worker,
             batch_size=None,
-            concurrency=workers,
+            compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=0.1,
             num_gpus=1 if own_gpu else 0,
             fn_constructor_args=(plan, tuple(urls), turns, in_flight),
