@@ -229,7 +229,7 @@ def viewer(rows: int) -> Iterator[tuple[str, list[str]]]:
             query = parse_qs(urlparse(self.path).query)
             offset, length = int(query["offset"][0]), int(query["length"][0])
             wanted = range(offset, min(offset + length, rows))
-            found = [{"question": f"{n}?", "answer": f"#### {n}"} for n in wanted]
+            found = [{"question": f"{n}?", "answer": f"Count.\n#### {n}"} for n in wanted]
             page = [{"row_idx": n, "row": row, "truncated_cells": []} for n, row in zip(wanted, found, strict=True)]
             body = json.dumps({"features": [], "rows": page, "num_foundtotal": rows}).encode()
             self.send_response(200 if length <= 100 else 422)
@@ -259,6 +259,9 @@ def test_the_hub_s_foundcome_page_by_page(monkeypatch: pytest.MonkeyPatch) -> No
         assert "dataset=openai%2Fgsm8k&config=main&split=test&offset=200" in queries[2]
         assert len(data.questions(BENCHMARKS["gsm8k"], None, 120)) == 120
         assert len(queries) == 5
+        shots = data.shots(BENCHMARKS["gsm8k"], None, None)
+        assert [(shot.solution, shot.expected) for shot in shots] == [("Count.\n", str(n)) for n in range(8)]
+        assert "split=train&offset=0" in queries[-1]
 
 
 def test_a_hub_out_of_reach_is_named_with_the_way_round(monkeypatch: pytest.MonkeyPatch) -> None:
