@@ -231,7 +231,7 @@ def viewer(rows: int) -> Iterator[tuple[str, list[str]]]:
             wanted = range(offset, min(offset + length, rows))
             found = [{"question": f"{n}?", "answer": f"Count.\n#### {n}"} for n in wanted]
             page = [{"row_idx": n, "row": row, "truncated_cells": []} for n, row in zip(wanted, found, strict=True)]
-            body = json.dumps({"features": [], "rows": page, "num_foundtotal": rows}).encode()
+            body = json.dumps({"features": [], "rows": page, "num_rows_total": rows}).encode()
             self.send_response(200 if length <= 100 else 422)
             self.end_headers()
             self.wfile.write(body)
@@ -250,7 +250,7 @@ def viewer(rows: int) -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
-def test_the_hub_s_foundcome_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_s_rows_come_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     with viewer(250) as (url, queries):
         monkeypatch.setattr(data, "VIEWER", url)
         found = data.questions(BENCHMARKS["gsm8k"], None, None)
