@@ -91,7 +91,7 @@ $(tool): requirements-tool.txt | $(venv)/python
 	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-tool.txt
 	@touch $@
 
-$(all): requirements-dev.txt requirements-run.txt requirements-tool.txt | $(venv)/python
+$(all): requirements-dev.txt requirements-run.txt requirements-tool.txt requirements-evaluate.txt | $(venv)/python
 	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(run) $(tool)
 

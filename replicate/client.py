@@ -4,6 +4,7 @@
 """
 
 import argparse
+import asyncio
 import json
 import ssl
 import sys
@@ -20,6 +21,7 @@ TEXT = {"mode", "system_prompt", "expected_answer"}  # inputs that are text even
 BAR = 32  # columns of the longest bar of a tally
 LABEL = 24  # columns of an answer beside its bar
 STATE_SECONDS = 5.0  # between two lines about a running vote where no terminal is
+PATIENT = 6 * 3600.0  # seconds that one prediction without a stream may take
 TIMEOUT = httpx.Timeout(10.0, read=600.0)  # seconds; the server sends a sign of life every 15 s
 
 
@@ -62,6 +64,22 @@ def stream(
         time.sleep(0.05)
 
 
+async def predict(
+    session: httpx.AsyncClient, url: str, inputs: dict[str, Any], patience: float = 600.0
+) -> dict[str, Any]:
+    """One prediction in one piece: status, output, metrics, error. Leaving early stops it. A 409 is tried again for
+    `patience` seconds, as in `stream`."""
+    deadline = time.monotonic() + patience
+    while True:
+        answer = await session.post(f"{url}/predictions", json={"input": inputs})
+        if answer.status_code == httpx.codes.OK:
+            prediction: dict[str, Any] = answer.json()
+            return prediction
+        if answer.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
+            raise PredictionRefused(f"HTTP {answer.status_code}: {answer.text}")
+        await asyncio.sleep(0.05)
+
+
 def cancel(url: str, prediction_id: str) -> bool:
     """Stops a prediction; False where the server knows none of that id at work."""
     with http(timeout=TIMEOUT) as session:
@@ -71,6 +89,12 @@ def cancel(url: str, prediction_id: str) -> bool:
 def http(timeout: httpx.Timeout | float) -> httpx.Client:
     """A client that asks no proxy: what it talks to is on this machine."""
     return httpx.Client(timeout=timeout, trust_env=False, verify=_tls())
+
+
+def patient(connections: int) -> httpx.AsyncClient:
+    """An asynchronous client for `connections` predictions at once, each of which may take hours in a long queue."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx.AsyncClient(timeout=httpx.Timeout(10.0, read=PATIENT), trust_env=False, verify=_tls(), limits=limits)
 
 
 @cache

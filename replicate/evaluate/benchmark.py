@@ -1,0 +1,95 @@
+"""What a benchmark is, as data: where its questions come from, how one becomes a prompt, how an answer is judged.
+
+Published accuracies are those of deepseek-ai/DeepSeek-Math at b8b0f8c, evaluation/evaluation_results.json, as the
+exact fractions that its decimals stand for; prompts and stop words are those of its evaluation/few_shot_prompts and
+evaluation/data_processing/process_utils.py, restated.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Row = Mapping[str, Any]  # one line of a data set
+Mode = Literal["cot", "tool"]
+Judging = Literal["expression", "ordered", "choice"]  # how the strict grader compares, see grade.py
+
+Extract = Callable[[str], list[str]]  # a completion's text to the answers that the published grader sees in it
+Same = Callable[[list[str], list[str]], Awaitable[bool]]  # whether these are the expected ones
+
+
+class EvaluationError(Exception):
+    """The run can't start or go on; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question. `expected` is what the strict grader compares with, `answers` what the published one does."""
+
+    id: str
+    text: str
+    expected: str
+    answers: tuple[str, ...]
+    solution: str = ""  # worked out, for use as a shot
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A data set on the hub. `train` is the split that shots are drawn from, None where it has no worked solutions."""
+
+    name: str
+    config: str
+    split: str
+    train: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shots:
+    """A k-shot prompt: `count` worked questions, then the open one. `{number}` counts them."""
+
+    count: int  # as published
+    ask: str  # with {question}; the completion begins behind it
+    reply: str  # with {solution} and {answer}
+    separator: str
+    stop: str
+
+    def prompt(self, shots: tuple[Question, ...], question: str) -> str:
+        """The whole text that a base checkpoint continues."""
+        worked = [
+            self.ask.format(number=number, question=shot.text.strip())
+            + self.reply.format(solution=shot.solution.strip(), answer=shot.expected)
+            for number, shot in enumerate(shots, 1)
+        ]
+        return self.separator.join([*worked, self.ask.format(number=len(shots) + 1, question=question.strip())])
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The published grader's rules for a benchmark: of a solution to the question, of one after shots, and equality."""
+
+    extract: Extract
+    extract_shots: Extract
+    same: Same
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One row. `published` has accuracies by (checkpoint, mode, samples)."""
+
+    name: str
+    title: str
+    read: Callable[[Row, str], Question]  # a line and the question's id
+    judging: Judging
+    rules: Rules
+    shots: Shots
+    published: Mapping[tuple[str, Mode, int], float]
+    hub: Hub | None = None
+
+
+def lettered(options: list[str]) -> str:
+    """`(A) 4, (B) 2, ...`, as the published prompts list the options."""
+    return ", ".join(f"({label}) {str(option).strip()}" for label, option in zip("ABCDEFG", options, strict=False))
+
+
+def solution_of(row: Row) -> str:
+    """A worked solution, where the line has one under any of its usual names."""
+    return str(row.get("solution") or row.get("cot") or "")

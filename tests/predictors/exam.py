@@ -1,0 +1,59 @@
+"""A Predictor for the tests of `replicate.evaluate`: the whole service, with an engine that knows answers by heart.
+
+EXAM names a JSON file: question to completion, or to a list of completions by seed. ASKED is the file where each
+question is noted, PAUSE the seconds before each answer.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
+
+from replicate import cog_stream
+from replicate.checkpoints import Checkpoint, Local
+from replicate.prompts import DEEPSEEK_TEMPLATE, PromptStyle
+from replicate.sampling import Sampling
+from replicate.sandbox.pool import Sandboxes
+from replicate.service import Service
+from tests.scripted_engine import ScriptedEngine, Step
+
+cog_stream.install()
+
+
+class Predictor(BasePredictor):
+    async def setup(self) -> None:
+        self.exam = json.loads(Path(os.environ["EXAM"]).read_text())
+        self.asked = Path(os.environ["ASKED"])
+        style = PromptStyle(chat_template=DEEPSEEK_TEMPLATE)
+        checkpoint = Checkpoint(os.environ.get("NAME", "rl"), Local(Path()), "none", style=style)
+        self.service = Service(checkpoint, ScriptedEngine(self.answer, context=100_000, slots=16), Sandboxes())
+
+    @streaming
+    @concurrent(max=64)
+    async def predict(
+        self,
+        prompt: str = Input(description="The question."),
+        mode: str = Input(description="How it is put.", default="auto", choices=["auto", "chat", "cot", "raw"]),
+        max_new_tokens: int = Input(description="Tokens.", default=1024),
+        temperature: float | None = Input(description="Randomness.", default=None),
+        stop: list[str] = Input(description="Stop strings.", default=[]),
+        seed: int | None = Input(description="Seed.", default=None),
+        samples: int = Input(description="Votes.", default=1),
+    ) -> ConcatenateIterator[str]:
+        inputs = {name: value for name, value in locals().items() if name != "self"}
+        return cog_stream.live(self.service.complete(inputs, self.record_metric))
+
+    def answer(self, prompt: Sequence[int], sampling: Sampling) -> Sequence[Step]:
+        """The completion of the last question in the prompt, after a pause, word by word."""
+        text = "".join(map(chr, prompt))
+        known = max(self.exam, key=text.rfind)
+        if known not in text:
+            return ["?"]
+        with self.asked.open("a") as asked:
+            asked.write(json.dumps({"question": known, "seed": sampling.seed, "prompt": text}) + "\n")
+        said = self.exam[known]
+        words = (said[sampling.seed % len(said)] if isinstance(said, list) else said).split(" ")
+        pause = float(os.environ.get("PAUSE", "0"))
+        return [pause, *(word + " " * (place < len(words) - 1) for place, word in enumerate(words))]

@@ -1,0 +1,78 @@
+"""The Ray Data job answers as a single run does. It needs ray, an extra of about 500 MB with what it brings along."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from replicate.server import ROOT
+from tests.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
+from tests.test_evaluate_resume import timeless
+
+pytest.importorskip("ray", reason="ray is not installed here: see requirements-evaluate.txt")
+
+COUNT = 150  # questions: over one batch for each of two workers
+
+
+def test_two_workers_over_two_services_write_what_one_run_writes_killed_or_not(tmp_path: Path) -> None:
+    data, single, spread = gsm8k(tmp_path, COUNT), tmp_path / "single.jsonl", tmp_path / "spread.jsonl"
+    exam = perfect(COUNT)
+    exam["What is number 7 of all?"] = "\\boxed{8}"
+    with exam_service(tmp_path / "a", exam, PAUSE="0.05") as a, exam_service(tmp_path / "b", exam, PAUSE="0.05") as b:
+        arguments = ("gsm8k", "--data", data, "--concurrency", 8)
+        assert evaluate(*arguments, "--url", a.url, "--out", single)[0] == 0
+        before = len(a.asked())
+        job = (*arguments, "--url", a.url, "--url", b.url, "--ray", 2, "--out", spread)
+        process = subprocess.Popen(
+            command(*job), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        while process.poll() is None and (len(lines(spread)) if spread.exists() else 0) < COUNT // 5:
+            time.sleep(0.02)
+        assert process.poll() is None, "the job was over before it could be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        status, summary, said = evaluate(*job)
+        assert status == 0, said
+        assert (summary["correct"], summary["questions"]) == (COUNT - 1, COUNT)
+        share = [len(a.asked()) - before, len(b.asked())]
+    assert timeless(spread) == timeless(single)
+    assert min(share) >= COUNT // 10, f"one service did all the work: {share}"
+
+
+def test_workers_start_services_of_their_own_and_leave_none_behind(demo: Path, tmp_path: Path) -> None:
+    before = servers()
+    job = ("gsm8k", "--data", gsm8k(tmp_path, 2), "--ray", 1, "--max-new-tokens", 4, "--out", tmp_path / "out.jsonl")
+    environment = os.environ | {"CHECKPOINT": "demo", "SLOTS": "2"}
+    done = subprocess.run(command(*job), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr  # four tokens are no answer
+    assert [line["tokens"] for line in lines(tmp_path / "out.jsonl")] == [4, 4]
+    assert set(servers()) <= set(before)
+
+
+def servers() -> list[int]:
+    """Process ids of Cog's servers that Ray's workers started: those run the copy of the code that Ray has made."""
+    found = []
+    for each in psutil.process_iter(["cmdline", "cwd"]):
+        if "cog.server.http" in (each.info["cmdline"] or []) and "py_modules" in (each.info["cwd"] or ""):
+            found.append(each.pid)
+    return found
+
+
+def test_services_of_two_kinds_are_refused(tmp_path: Path) -> None:
+    with exam_service(tmp_path / "a", {"1": "2"}) as a, exam_service(tmp_path / "b", {"1": "2"}, NAME="instruct") as b:
+        job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--url", b.url, "--ray", 2)
+        status, _, said = evaluate(*job, "--out", tmp_path / "out.jsonl")
+    assert status == 2
+    assert f"{b.url} serves instruct on scripted, {a.url} rl on scripted" in said
+
+
+def test_a_service_that_fails_ends_the_job_with_its_reason(tmp_path: Path) -> None:
+    with exam_service(tmp_path / "a", {"What": "2"}) as a:
+        job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--ray", 2, "--mode", "tool")
+        status, _, said = evaluate(*job, "--out", tmp_path / "out.jsonl")
+    assert status == 2
+    assert "is not one of" in said

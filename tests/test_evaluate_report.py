@@ -1,0 +1,139 @@
+"""Two runs side by side, and a folder of runs against the published figures."""
+
+import json
+import subprocess
+import sys
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replicate.evaluate import compare, report
+from replicate.evaluate.benchmark import EvaluationError
+from replicate.evaluate.results import Results
+from replicate.evaluate.summary import summarise
+from replicate.server import ROOT
+from tests.exam_service import command, evaluate
+
+HEADER: dict[str, Any] = {
+    "evaluate": 1,
+    "benchmark": "gsm8k",
+    "mode": "cot",
+    "shots": 0,
+    "samples": 1,
+    "max_new_tokens": 1024,
+    "seed": 0,
+    "questions": 20,
+    "digest": "d",
+    "checkpoint": "rl",
+    "engine": "llama_cpp",
+}
+
+
+def run(file: Path, right: str, **header: Any) -> Path:
+    """A results file whose questions are right (1) or wrong (0); the published grader finds one more right."""
+    with Results(file, HEADER | header) as results:
+        lenient = right.replace("0", "1", 1)
+        for place, (strict, published) in enumerate(zip(right, lenient, strict=True)):
+            line = {"id": f"q{place}", "expected": str(place), "correct": strict == "1", "tokens": 10}
+            results.add(line | {"published_correct": published == "1", "finish_reason": "stop", "error": None})
+    return file
+
+
+def test_gains_and_losses_are_named_and_weighed(tmp_path: Path) -> None:
+    a = run(tmp_path / "a.jsonl", "1111100000")
+    b = run(tmp_path / "b.jsonl", "0111111110", engine="transformers")
+    found = compare.compare(a, b, "strict")
+    assert (found["gains"], found["losses"]) == (["q5", "q6", "q7", "q8"], ["q0"])
+    assert found["accuracy"] == [0.5, 0.8]
+    assert found["p"] == pytest.approx(2 * (1 + 5) / 32)
+    assert found["settings"] == {"engine": ["llama_cpp", "transformers"]}
+    said = compare.text(found, a, b)
+    assert "gained 4: q5, q6, q7, q8" in said
+    assert "chance alone could do that" in said
+    assert compare.compare(a, b, "published")["accuracy"] == [0.6, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("gains", "losses", "p"),
+    [(0, 0, 1.0), (1, 0, 1.0), (0, 6, 2 / 64), (5, 5, 1.0), (10, 2, 2 * (1 + 12 + 66) / 4096), (400, 300, None)],
+)
+def test_mcnemar_s_p_is_the_binomial_tail(gains: int, losses: int, p: float | None) -> None:
+    tail = sum(comb(gains + losses, k) for k in range(min(gains, losses) + 1)) * 2 / 2 ** (gains + losses)
+    assert compare.mcnemar(gains, losses) == pytest.approx(min(1.0, tail) if p is None else p)
+    assert compare.mcnemar(gains, losses) == compare.mcnemar(losses, gains)
+
+
+def test_runs_that_can_t_be_compared_are_refused(tmp_path: Path) -> None:
+    a = run(tmp_path / "a.jsonl", "10")
+    other = run(tmp_path / "b.jsonl", "10", benchmark="math")
+    with pytest.raises(EvaluationError, match="nothing to compare"):
+        compare.compare(a, other, "strict")
+    with pytest.raises(EvaluationError, match="no question in common"):
+        compare.compare(a, run(tmp_path / "c.jsonl", ""), "strict")
+    changed = run(tmp_path / "d.jsonl", "10")
+    changed.write_text(changed.read_text().replace('"expected": "1"', '"expected": "2"'))
+    with pytest.raises(EvaluationError, match="q1 expects another answer"):
+        compare.compare(a, changed, "strict")
+
+
+def test_the_command_compares_and_ends_with_a_json_line(tmp_path: Path) -> None:
+    a, b = run(tmp_path / "a.jsonl", "10"), run(tmp_path / "b.jsonl", "11")
+    status, found, said = evaluate("--compare", a, b)
+    assert (status, found["gains"], found["losses"], found["p"]) == (0, ["q1"], [], 1.0)
+    assert "gsm8k, 2 questions in both, strict grader" in said
+
+
+def test_a_folder_of_runs_becomes_a_table_and_a_picture(tmp_path: Path) -> None:
+    run(tmp_path / "a.jsonl", "1" * 9 + "0")
+    run(tmp_path / "b.jsonl", "10" * 5, checkpoint="demo", benchmark="mgsm_zh")
+    run(tmp_path / "c.jsonl", "1" * 4, checkpoint="base", benchmark="sat", shots=4)
+    run(tmp_path / "empty.jsonl", "")
+    found = report.summaries(tmp_path, "strict")
+    assert report.table(found).splitlines()[2:] == [
+        "| gsm8k | cot | rl | llama_cpp | 10 | 90.0% | 59.6% to 98.2% | 100.0% | 88.2% (rl) | yes |",
+        "| mgsm_zh | cot | demo | llama_cpp | 10 | 50.0% | 23.7% to 76.3% | 60.0% | 79.6% (rl) | no |",
+        "| sat | cot 4-shot | base | llama_cpp | 4 | 100.0% | 51.0% to 100.0% | 100.0% | 84.4% (base) | yes |",
+    ]
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed here: see requirements-evaluate.txt")
+    status, _, said = evaluate("report", tmp_path)
+    assert status == 0, said
+    assert "| mgsm_zh | cot | demo |" in said
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="holds no results"):
+        report.summaries(tmp_path, "strict")
+
+
+def test_the_figure_is_the_checkpoint_s_own_or_the_one_asked_for() -> None:
+    line = {"correct": True, "published_correct": True, "finish_reason": "length", "error": None, "tokens": 1}
+    for checkpoint, asked, of, figure in [
+        ("instruct", None, "instruct", 1093 / 1319),
+        ("rl-Q4_K_M.gguf", None, "rl", 1164 / 1319),
+        ("rl-Q4_K_M.gguf", "base", "base", 847 / 1319),
+    ]:
+        found = summarise(HEADER | {"checkpoint": checkpoint}, [line], "strict", asked)
+        assert (found.figure_of, found.figure) == (of, figure)
+        assert found.unfinished == 1
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    program = "import sys, replicate.evaluate.__main__; print(*{'matplotlib', 'ray', 'sympy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_help_says_what_each_exit_status_means() -> None:
+    done = subprocess.run(command("--help"), cwd=ROOT, capture_output=True, text=True, check=True)
+    for words in ("the published figure lies inside", "lies above the interval", "nothing was published"):
+        assert words in done.stdout
+
+
+def test_the_last_line_is_json_for_machines() -> None:
+    line = {"correct": True, "published_correct": True, "finish_reason": "stop", "error": None, "tokens": 3}
+    record = summarise(HEADER, [line], "strict").record()
+    assert json.loads(json.dumps(record))["reached"] is True
+    assert set(record) >= {"benchmark", "accuracy", "low", "high", "figure", "inside", "reached", "tokens"}

@@ -1,0 +1,155 @@
+"""A run that is killed at any point goes on without repeating or losing a question, and ends in the same file."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replicate.evaluate.benchmark import EvaluationError
+from replicate.evaluate.results import Results, load
+from replicate.server import ROOT
+from tests.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
+
+KILLS = 20
+COUNT = 120
+SETTINGS = {"evaluate": 1, "benchmark": "gsm8k", "samples": 1}
+
+
+def timeless(file: Path) -> list[dict[str, Any]]:
+    """The file's lines, header too, without what a clock measured."""
+    found = [json.loads(line) for line in file.read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in found]
+
+
+def test_twenty_kills_at_random_points_change_nothing(tmp_path: Path) -> None:
+    """Each kill comes after a random number of new lines and a random part of a second, so also amid a write.
+
+    A question that was in flight at a kill is asked again: only its line counts as answered.
+    """
+    data, whole, broken = gsm8k(tmp_path, COUNT), tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
+    chance = random.Random(8)
+    kills, sizes = 0, [0]
+    with exam_service(tmp_path / "exam", perfect(COUNT), PAUSE="0.05") as service:
+        arguments = ("gsm8k", "--url", service.url, "--data", data, "--concurrency", 4)
+        assert evaluate(*arguments, "--out", whole)[0] == 0
+        seen: list[bytes] = []
+        while kills < KILLS:
+            process = subprocess.Popen(
+                command(*arguments, "--out", broken), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            wanted = sizes[-1] + chance.randrange(6)
+            while process.poll() is None and (broken.read_bytes().count(b"\n") if broken.exists() else 0) < wanted:
+                time.sleep(0.005)
+            time.sleep(chance.random() * 0.1)
+            assert process.poll() is None, "the run was over before it could be killed: raise COUNT"
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            content = broken.read_bytes() if broken.exists() else b""
+            for before, after in zip(seen, content.split(b"\n")[:-1], strict=False):
+                assert before == after  # what was answered stays, byte for byte
+            seen = content.split(b"\n")[:-1]
+            sizes.append(len(seen))
+        asked_before = [each["question"] for each in service.asked()]
+        answered = {line["prompt"] for line in map(json.loads, seen[1:])}
+        assert evaluate(*arguments, "--out", broken)[0] == 0
+        asked_after = [each["question"] for each in service.asked()][len(asked_before) :]
+    assert kills == KILLS
+    assert timeless(broken) == timeless(whole)
+    assert len({line["id"] for line in lines(broken)}) == COUNT
+    assert not answered & set(asked_after)  # nothing that had its line was asked again
+    print(f"\n{kills} kills; lines in the file after each: {sizes[1:]}")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path: Path, stop: signal.Signals) -> None:
+    out = tmp_path / "out.jsonl"
+    with exam_service(tmp_path / "exam", perfect(60), PAUSE="0.2") as service:
+        arguments = ("gsm8k", "--url", service.url, "--data", gsm8k(tmp_path, 60), "--out", out, "--concurrency", 2)
+        process = subprocess.Popen(command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while process.poll() is None and (out.read_bytes().count(b"\n") if out.exists() else 0) < 3:
+            time.sleep(0.01)
+        process.send_signal(stop)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[stop]
+        assert stop != signal.SIGINT or b"The same command goes on from here" in said
+        assert b"Traceback" not in said
+        assert 2 <= len(lines(out)) < 60
+
+
+def test_a_line_torn_anywhere_is_cut_off_and_repeated(tmp_path: Path) -> None:
+    """Every length that a killed write can leave."""
+    file = tmp_path / "run.jsonl"
+    with Results(file, SETTINGS) as results:
+        results.add({"id": "a", "text": "π\n"})
+        results.add({"id": "b", "text": "\u2028"})
+    content = file.read_bytes()
+    for length in range(len(content) + 1):
+        file.write_bytes(content[:length])
+        with Results(file, SETTINGS) as results:
+            whole = content[:length].count(b"\n")
+            assert [line["id"] for line in results.lines] == ["a", "b"][: max(0, whole - 1)]
+            for id, text in (("a", "π\n"), ("b", "\u2028")):
+                if id not in results.answered:
+                    results.add({"id": id, "text": text})
+        assert file.read_bytes() == content
+
+
+def test_a_run_with_other_settings_is_refused_with_the_difference(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    with Results(file, SETTINGS) as results:
+        results.add({"id": "a"})
+    before = file.read_bytes()
+    with pytest.raises(EvaluationError, match=r"other settings \(samples 1, now 8\)"):
+        Results(file, SETTINGS | {"samples": 8})
+    assert file.read_bytes() == before
+
+
+def test_other_questions_or_limits_are_other_settings(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with exam_service(tmp_path / "exam", perfect(5)) as service:
+        arguments = ("gsm8k", "--url", service.url, "--out", out)
+        assert evaluate(*arguments, "--data", gsm8k(tmp_path, 3))[0] == 0
+        status, _, said = evaluate(*arguments, "--data", gsm8k(tmp_path, 5))
+        assert status == 2
+        assert "questions 3, now 5" in said
+        other = gsm8k(tmp_path, 3)
+        other.write_text(other.read_text().replace("number 2", "number 4"))
+        status, _, said = evaluate(*arguments, "--data", other)
+        assert status == 2
+        assert "digest " in said
+
+
+def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    for content in ("my notes", "my notes\n", '{"id": 1}\n', "[1]\n", '{"evaluate": 1}\nnonsense\n'):
+        file.write_text(content)
+        with pytest.raises(EvaluationError):
+            Results(file, SETTINGS)
+        assert file.read_text() == content
+    with pytest.raises(EvaluationError, match="can't be read"):
+        load(tmp_path / "none.jsonl")
+
+
+def test_two_runs_can_t_write_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    with Results(file, SETTINGS), pytest.raises(EvaluationError, match="being written by another run"):
+        Results(file, SETTINGS)
+    with Results(file, SETTINGS):
+        pass
+
+
+def test_the_finished_file_is_in_the_questions_order(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    with Results(file, SETTINGS) as results:
+        for id in ("c", "a", "b"):
+            results.add({"id": id})
+        results.finish(["a", "b", "c"])
+    assert [line["id"] for line in load(file)[1]] == ["a", "b", "c"]
+    assert os.listdir(tmp_path) == ["run.jsonl"]
