@@ -72,8 +72,8 @@ def require_whole(folder: Path) -> dict[str, Any]:
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    """The bytes of each file in it, by its path."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != NOTES)
+    """The bytes of each file in it, by its path. What is hidden is none of the checkpoint's."""
+    files = (path for path in sorted(folder.rglob("[!.]*")) if path.is_file() and path.name != NOTES)
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 

@@ -200,7 +200,7 @@ def _require_same(source: Hub | Address | Wheel, folder: Path, notes: dict[str, 
 
 def _finish(checkpoint: Checkpoint, commit: str, files: list[RemoteFile], partial: Path, folder: Path) -> None:
     """The renaming that makes the checkpoint complete. A tar's folder takes the place of the tar."""
-    wanted = {partial / file.path for file in files}
+    wanted = {partial / LISTING, *(partial / file.path for file in files)}
     for path in [path for path in partial.iterdir() if path.is_dir() or path not in wanted]:  # of those that were ended
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     ready, first = partial, partial / files[0].path
@@ -215,6 +215,7 @@ def _finish(checkpoint: Checkpoint, commit: str, files: list[RemoteFile], partia
         "sizes": place.sizes(ready),
     }
     (ready / place.NOTES).write_text(json.dumps(notes, indent=1) + "\n")
+    (ready / LISTING).unlink(missing_ok=True)
     place.settle(ready)
     place.rename(ready, folder)
     shutil.rmtree(partial, ignore_errors=True)
