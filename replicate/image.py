@@ -1,19 +1,24 @@
 """One image for each checkpoint: `make image CHECKPOINT=rl`, `make push CHECKPOINT=rl TO=registry/name`.
 
 Wraps `cog build` and `cog push`. The variant of cog.yaml that they are given sets CHECKPOINT; with the weights baked
-in, the build may see `weights/<name>` besides. Both files are put back as they were.
+in, the build may see `weights/<name>` besides. Both files are put back as they were, and one build runs at a time.
 """
 
 import argparse
 import os
+import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
-from replicate.checkpoints import CHECKPOINTS, fetch, find
+from filelock import FileLock, Timeout
+
+from replicate.checkpoints import CHECKPOINTS, Checkpoint, Hub, Wheel, fetch, find
 from replicate.errors import ServiceError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,12 +27,21 @@ COGLET = "pypi:0.23.1"  # the version that live streaming is tested with; cog al
 
 def variant(checkpoint: str) -> str:
     """cog.yaml for one checkpoint. The published schema has `environment` as a list of NAME=value."""
-    return (ROOT / "cog.yaml").read_text() + f"environment:\n  - CHECKPOINT={checkpoint}\n"
+    text = re.sub(r"(?m)^# Which checkpoint:.*\n", "", (ROOT / "cog.yaml").read_text())
+    source = CHECKPOINTS[checkpoint].source
+    if isinstance(source, Wheel) or (isinstance(source, Hub) and source.file):  # GGUF, which runs on the CPU
+        text = re.sub(r"(?m)^  gpu: true\n  cuda: .*\n", "  gpu: false\n", text)
+    return text + f"environment:\n  - CHECKPOINT={checkpoint}\n"
 
 
 def ignored(checkpoint: str, bake: bool) -> str:
     """.dockerignore, which with `bake` lets the checkpoint's folder through."""
-    return (ROOT / ".dockerignore").read_text() + (f"!weights/{checkpoint}\n" if bake else "")
+    return _plain_ignored() + (f"!weights/{checkpoint}\n" if bake else "")
+
+
+def _plain_ignored() -> str:
+    """.dockerignore without what a build that was killed may have left in it."""
+    return re.sub(r"(?m)^!weights/(?!README\.md$).*\n", "", (ROOT / ".dockerignore").read_text())
 
 
 def commands(checkpoint: str, to: str | None) -> list[list[str]]:
@@ -40,47 +54,71 @@ def commands(checkpoint: str, to: str | None) -> list[list[str]]:
 
 @contextmanager
 def prepared(checkpoint: str, bake: bool) -> Iterator[None]:
-    """The variant's files are there inside the block."""
+    """The variant's files are there inside the block, which no other build enters at that time."""
     config, ignore = ROOT / f"cog-{checkpoint}.yaml", ROOT / ".dockerignore"
-    before = ignore.read_text()
-    config.write_text(variant(checkpoint))
-    ignore.write_text(ignored(checkpoint, bake))
-    try:
-        yield
-    finally:
-        ignore.write_text(before)
-        config.unlink()
+    (ROOT / ".cog").mkdir(exist_ok=True)
+    with FileLock(ROOT / ".cog" / "image.lock", timeout=0):
+        try:
+            config.write_text(variant(checkpoint))
+            ignore.write_text(ignored(checkpoint, bake))
+            yield
+        finally:
+            ignore.write_text(_plain_ignored())
+            config.unlink(missing_ok=True)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Ends as an exception does: what was prepared is put back."""
+    sys.exit(128 + number)
+
+
+def _named(checkpoint: str) -> Checkpoint:
+    """Raises ServiceError: an image has a name of the table."""
+    found = find(checkpoint)
+    if found.name not in CHECKPOINTS or found.name != checkpoint:
+        raise ServiceError("checkpoint_unknown", f"An image takes one of {', '.join(CHECKPOINTS)}, not {checkpoint!r}.")
+    return found
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Builds, or with --to pushes, the image of one checkpoint.")
-    parser.add_argument("checkpoint", choices=list(CHECKPOINTS))
+    parser.add_argument("checkpoint", help="a name of the table")
     parser.add_argument("--to", help="where to push it: registry/name")
     parser.add_argument("--bake", action="store_true", help="put the weights into the image")
     parser.add_argument("--dry-run", action="store_true", help="print the files and commands instead")
     options = parser.parse_args()
-    if options.dry_run:
-        print(f"# cog-{options.checkpoint}.yaml\n{variant(options.checkpoint)}")
-        print(f"# .dockerignore\n{ignored(options.checkpoint, options.bake)}")
-        if options.bake:
-            print(f"python -m replicate.checkpoints {options.checkpoint}")
-        for command in commands(options.checkpoint, options.to):
-            print(f"COGLET_WHEEL={COGLET} {shlex.join(command)}")
-        return 0
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     try:
-        if options.bake:
-            fetch(find(options.checkpoint))
-        with prepared(options.checkpoint, options.bake):
-            for command in commands(options.checkpoint, options.to):
-                environment = os.environ | {"COGLET_WHEEL": COGLET}
-                if status := subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
-                    return status
-    except FileNotFoundError:
-        print("cog is not installed: see https://github.com/replicate/cog", file=sys.stderr)
-        return 1
+        return _run(_named(options.checkpoint), options)
     except ServiceError as error:
         print(error, file=sys.stderr)
-        return 1
+    except Timeout:
+        print("Another image is being built in this folder: wait for it.", file=sys.stderr)
+    return 1
+
+
+def _run(checkpoint: Checkpoint, options: argparse.Namespace) -> int:
+    name = checkpoint.name
+    if options.dry_run:
+        print(f"# cog-{name}.yaml\n{variant(name)}")
+        print(f"# .dockerignore\n{ignored(name, options.bake)}")
+        if options.bake:
+            print(f"python -m replicate.checkpoints {name}")
+        for command in commands(name, options.to):
+            print(f"COGLET_WHEEL={COGLET} {shlex.join(command)}")
+        return 0
+    if options.bake:
+        fetch(checkpoint)
+    with prepared(name, options.bake):
+        for command in commands(name, options.to):
+            try:
+                done = subprocess.run(command, cwd=ROOT, env=os.environ | {"COGLET_WHEEL": COGLET}, check=False)
+            except FileNotFoundError:
+                print("cog is not installed: see https://github.com/replicate/cog", file=sys.stderr)
+                return 1
+            if done.returncode:
+                return done.returncode
     return 0
 
 

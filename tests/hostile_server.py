@@ -42,6 +42,8 @@ class HostileServer(ThreadingHTTPServer):
         self.files = dict(files or {})
         self.faults: list[Fault] = []
         self.always: Fault | None = None
+        self.faults_at: dict[str, list[Fault]] = {}  # by path, before all others, also where there is no such file
+        self.encoding: str | None = None  # a Content-Encoding that nobody asked for
         self.etags = True
         self.bytes_per_second: float | None = None
         self.sent = 0
@@ -169,6 +171,12 @@ class _Handler(BaseHTTPRequestHandler):
         server, path = self.server, urlsplit(self.path).path
         with server.lock:
             server.requests.append((self.command, path, dict(self.headers)))
+        with server.lock:
+            here = server.faults_at.get(path)
+            due = here.pop(0) if here else None
+        if due and due.status:
+            self._send(due.status, due.headers, b"")
+            return
         special = server.hub(path)
         if special:
             self._send(special[0], special[1], special[2] if body else b"")
@@ -190,6 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
         headers = server.more_headers(path)
         if server.etags:
             headers["ETag"] = f'"{hash(data):x}"'  # which Python keeps once it is reckoned
+        if server.encoding:
+            headers["Content-Encoding"] = server.encoding
         if asked:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
         self.send_response(206 if asked else 200)

@@ -6,6 +6,8 @@ import pytest
 
 from replicate.checkpoints import CHECKPOINTS, Address, Checkpoint, Hub, Local, Wheel, fetch, find, store
 from replicate.checkpoints.__main__ import table
+from replicate.checkpoints.progress import Progress
+from replicate.checkpoints.remote import RemoteFile
 from replicate.engines import open_engine
 from replicate.errors import ServiceError
 from replicate.server import LocalServer
@@ -28,9 +30,36 @@ def test_the_published_checkpoints_are_there_by_name() -> None:
 def test_a_path_is_a_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
+    (folder / "config.json").write_text("{}")
     found = find(str(folder))
     assert (found.name, found.source) == ("mine", Local(folder))
     assert fetch(found) == folder
+
+
+def test_a_folder_with_one_gguf_file_is_a_checkpoint_and_a_config_beside_it_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    assert fetch(find(str(tmp_path))) == tmp_path / "m.gguf"
+    (tmp_path / "config.json").write_text("{}")
+    assert fetch(find(str(tmp_path))) == tmp_path / "m.gguf"
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert fetch(find(str(tmp_path))) == tmp_path
+
+
+def test_a_path_with_nothing_to_load_is_told_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="checkpoint_unusable.*with nothing in it"):
+        fetch(find(str(tmp_path)))
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(ServiceError, match="checkpoint_unusable.*with notes.txt"):
+        fetch(find(str(tmp_path)))
+    with pytest.raises(ServiceError, match="checkpoint_unusable.*notes.txt is a file whose name does not end in .gguf"):
+        fetch(find(str(tmp_path / "notes.txt")))
+
+
+def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m-00001-of-00002.gguf").write_bytes(b"GGUF")
+    for path in (tmp_path, tmp_path / "m-00001-of-00002.gguf"):
+        with pytest.raises(ServiceError, match="checkpoint_unusable.*lacks m-00002-of-00002.gguf"):
+            fetch(find(str(path)))
 
 
 def test_an_address_of_the_hub_is_a_checkpoint() -> None:
@@ -56,11 +85,38 @@ def test_an_http_address_is_a_checkpoint_with_a_folder_of_its_own() -> None:
         ("hf://name", "hf://owner/name"),
         ("https://example.org/model.zip", "does not end in one of"),
         ("https://example.org/m.gguf#sha256=12", "64 hexadecimal"),
+        ("x" * 300, "is neither"),
+        ("~nobody-here/x", "is neither"),
+        ("http://[x/m.gguf", "is no address"),
+        ("hf://../..", "is no name"),
+        (f"https://example.org/{'m' * 250}.gguf", "is no name"),
+        ("https://example.org/.gguf", "is no name"),
     ],
 )
 def test_what_names_no_checkpoint_is_refused_with_a_way_on(name: str, reason: str) -> None:
     with pytest.raises(ServiceError, match=f"checkpoint_unknown.*{reason}"):
         find(name)
+
+
+def test_a_path_that_is_not_there_gets_no_guess_at_a_name() -> None:
+    with pytest.raises(ServiceError) as error:
+        find("/no/such/instruct")
+    assert "Did you mean" not in error.value.message
+
+
+@pytest.mark.parametrize("name", ["a%2F..%2F..%2Fm.gguf", "..%2F..%2Fm.gguf", "%2e%2e%2fm.gguf"])
+def test_an_address_names_no_folder_outside_of_its_own(name: str) -> None:
+    found = find(f"https://example.org/x/{name}")
+    assert found.name.startswith("m.gguf-")
+    assert isinstance(found.source, Address)
+    assert found.source.file == "m.gguf"
+
+
+@pytest.mark.parametrize("path", ["../m.gguf", "/m.gguf", "a/../m.gguf", ".m.gguf", "a\\m.gguf", "", "a//m.gguf", "\0"])
+def test_a_file_s_path_that_leads_elsewhere_is_refused(path: str) -> None:
+    with pytest.raises(ServiceError, match="checkpoint_unusable.*is no name for a file"):
+        RemoteFile(path, "http://127.0.0.1/", 1)
+    assert RemoteFile("a/m.gguf", "http://127.0.0.1/", 1).path == "a/m.gguf"
 
 
 def test_a_folder_of_no_known_kind_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,13 +144,34 @@ def test_the_table_says_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "rl").mkdir()
     (tmp_path / "rl" / "m.gguf").write_bytes(bytes(2_000_000))
     (tmp_path / "base.partial").mkdir()
+    (tmp_path / "m.gguf-12345678.partial").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "README.md").write_text("")
     lines = {line.split()[0]: line for line in table().splitlines()}
-    assert list(lines) == ["CHECKPOINT", *NAMES]
+    assert list(lines) == ["CHECKPOINT", *NAMES, "m.gguf-12345678", "mine"]
+    assert "in part" in lines["m.gguf-12345678"]
     assert "complete, 2.0 MB" in lines["rl"]
     assert "in part, 0.0 MB" in lines["base"]
     assert "13.8 GB" in lines["instruct"]
     assert "deepseek-ai/deepseek-math-7b-instruct@main" in lines["instruct"]
     assert "LICENSE-MODEL" in lines["instruct"]
+
+
+@pytest.mark.parametrize("total", [0, 50])
+def test_a_size_that_is_unknown_or_exceeded_still_makes_a_line_and_a_bar(
+    total: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("replicate.checkpoints.progress.BAR_SECONDS", 0.0)
+    progress = Progress("demo", total, 0, print)
+    progress.add(98_000_000)
+    progress.close()
+    line = capsys.readouterr().err
+    assert len(line) < 400
+    assert "98.0 MB" in line
+    assert "-" not in line
+    assert ("%" in line) == (total > 0)
+    assert (" 100 %" in line) == (total > 0)
 
 
 def test_the_demo_is_downloaded_checked_and_kept(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +184,9 @@ def test_the_demo_is_downloaded_checked_and_kept(demo: Path, tmp_path: Path, mon
     said.clear()
     fetch(CHECKPOINTS["demo"], said.append)
     assert len(said) == 1
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ServiceError, match="checkpoint_unusable.*bytes when it was downloaded"):
+        fetch(CHECKPOINTS["demo"], said.append)
 
 
 @pytest.mark.parametrize(

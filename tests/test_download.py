@@ -1,7 +1,9 @@
 """Downloads from a server that fails in every way, and what is on the disk afterwards: whole files, or none."""
 
 import hashlib
+import io
 import os
+import queue
 import random
 import signal
 import subprocess
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from replicate.checkpoints import Checkpoint, bulk, fetch, find, ranges, remote, store
+from replicate.checkpoints import Checkpoint, bulk, fetch, find, place, ranges, remote, store
 from replicate.errors import ServiceError
 from tests.hostile_server import Fault, HostileServer, running
 
@@ -212,6 +214,148 @@ def test_a_digest_beside_the_file_counts(weights: Path, server: HostileServer) -
     assert fetch(checkpoint(server, None), lambda line: None).read_bytes() == DATA
 
 
+def test_a_digest_that_can_t_be_had_for_a_while_is_waited_for(weights: Path, server: HostileServer) -> None:
+    server.files["/m.gguf.sha256"] = f"{'0' * 64}  other.gguf\n{DIGEST}  m.gguf\n".encode()
+    server.faults_at["/m.gguf.sha256"] = [Fault(status=503)] * 2
+    server.files["/m.gguf"] = DATA[::-1]
+    assert DIGEST in refused("checkpoint_damaged", checkpoint(server, None))
+
+
+@pytest.mark.parametrize(("digest", "counted"), [(DIGEST, "1 of 1"), (None, "0 of 1 files, no more are published")])
+def test_how_many_digests_were_checked_is_said(
+    weights: Path, server: HostileServer, digest: str | None, counted: str
+) -> None:
+    said: list[str] = []
+    fetch(checkpoint(server, digest), said.append)
+    assert f"digests checked: {counted}" in said[-1]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_digest_in_the_address_counts_for_what_is_in_place_too(
+    weights: Path, server: HostileServer, recorded: bool
+) -> None:
+    path = fetch(checkpoint(server, None), lambda line: None)
+    if not recorded:
+        (path.parent / place.NOTES).unlink()
+    assert fetch(checkpoint(server), lambda line: None) == path
+    with pytest.raises(ServiceError, match=f"checkpoint_damaged.*{DIGEST}.*{'0' * 64}"):
+        fetch(checkpoint(server, "0" * 64), lambda line: None)
+
+
+def test_what_nothing_tells_from_another_version_is_never_gone_on_with(
+    weights: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.etags = False
+    with monkeypatch.context() as impatient:
+        impatient.setattr(remote, "FAILURES", 1)
+        server.faults = [Fault(after=SIZE // 2)]
+        refused("download_failed", checkpoint(server, None))
+    server.files["/m.gguf"] = DATA[::-1]
+    server.faults = [Fault(after=SIZE // 2)]
+    assert fetch(checkpoint(server, None), lambda line: None).read_bytes() == DATA[::-1]
+
+
+def test_a_digest_decides_where_mirrors_call_the_same_file_by_different_etags(
+    weights: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "more_headers", lambda path: {"ETag": str(len(server.requests))})
+    server.etags = False
+    assert fetch(checkpoint(server), lambda line: None).read_bytes() == DATA
+    assert "has changed on the server" in refused("download_failed", find(f"{server.url}/m.gguf?2"))
+
+
+@pytest.mark.parametrize("size", [None, SIZE // 2])
+def test_a_journal_without_its_part_counts_for_nothing(weights: Path, server: HostileServer, size: int | None) -> None:
+    partial = weights / f"{checkpoint(server, None).name}.partial"
+    with pytest.MonkeyPatch.context() as impatient:
+        impatient.setattr(remote, "FAILURES", 1)
+        server.faults = [Fault(), Fault(), Fault(after=0)]
+        refused("download_failed", checkpoint(server, None))
+    part = partial / "m.gguf.part"
+    part.with_name("m.gguf.part.done").write_bytes(b"\1" * 99)
+    part.unlink()
+    if size:
+        part.write_bytes(bytes(size))
+    assert fetch(checkpoint(server, None), lambda line: None).read_bytes() == DATA
+
+
+def test_each_connection_gets_its_share_of_a_small_file(weights: Path, server: HostileServer) -> None:
+    fetch(checkpoint(server), lambda line: None)
+    assert len([request for request in server.requests if request[1] == "/m.gguf"]) == 1 + ranges.CONNECTIONS
+
+
+@pytest.mark.parametrize("value", ["²", "Fri, 31 Dec 99999 23:59:59 GMT", "soon", "9" * 400])
+def test_a_retry_after_that_means_nothing_is_no_fault(
+    weights: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setattr(remote, "LONGEST_WAIT", 0.1)
+    assert remote._retry_after({"Retry-After": value}) in (None, float("inf"))
+    assert (remote._retry_after({"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"}) or 0.0) > 1e9
+    server.faults = [Fault(status=503, headers={"Retry-After": value.replace("²", "?")})]
+    assert fetch(checkpoint(server), lambda line: None).read_bytes() == DATA
+
+
+def test_an_address_where_nobody_listens_is_given_up_soon_and_named(weights: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(ServiceError) as error:
+        fetch(find("http://127.0.0.1:9/m.gguf"), said.append)
+    assert error.value.code == "download_failed"
+    assert "m.gguf from 127.0.0.1:9 could not be downloaded: nobody listens there" in error.value.message
+    assert "What has arrived" not in error.value.message
+    assert [line for line in said if "127.0.0.1:9" in line and "trying again" in line] == said
+    assert len(said) == remote.REFUSALS - 1
+    assert not list(weights.iterdir())
+
+
+def test_a_file_that_comes_compressed_is_refused(weights: Path, server: HostileServer) -> None:
+    server.encoding = "gzip"
+    assert "compressed (gzip)" in refused("download_failed", checkpoint(server))
+
+
+def test_everything_is_on_the_disk_before_the_folder_has_its_name(
+    weights: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def fsync(file: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{file}")).name)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    name = fetch(checkpoint(server), lambda line: None).parent.name
+    assert sorted(synced[:2]) == ["m.gguf", "source.json"]
+    assert synced[2:] == [f"{name}.partial", "weights"]
+
+
+def test_what_processes_that_were_ended_have_left_is_no_part_of_the_checkpoint(
+    weights: Path, server: HostileServer
+) -> None:
+    partial = weights / f"{checkpoint(server).name}.partial"
+    (partial / "tmpabc").mkdir(parents=True)
+    (partial / "tmpabc" / "x.whl").write_bytes(b"x")
+    (partial / "gone.gguf.part.done").write_bytes(b"x")
+    folder = fetch(checkpoint(server), lambda line: None).parent
+    assert sorted(path.name for path in folder.iterdir()) == ["m.gguf", "source.json"]
+    partial.mkdir()
+    fetch(checkpoint(server), lambda line: None)
+    assert [path.name for path in weights.iterdir()] == [folder.name]
+
+
+def test_a_file_that_is_cut_short_in_place_is_told(weights: Path, server: HostileServer) -> None:
+    path = fetch(checkpoint(server), lambda line: None)
+    path.write_bytes(DATA[:-1])
+    with pytest.raises(ServiceError, match=f"checkpoint_unusable.*m.gguf had {SIZE} bytes"):
+        fetch(checkpoint(server), lambda line: None)
+    path.unlink()
+    with pytest.raises(ServiceError, match="checkpoint_unusable.*no longer there"):
+        fetch(checkpoint(server), lambda line: None)
+
+
+def test_a_folder_that_can_t_be_written_is_told(weights: Path, server: HostileServer) -> None:
+    weights.write_text("a file where the folder should be")
+    with pytest.raises(ServiceError, match="download_failed.*can't be stored in"):
+        fetch(checkpoint(server), lambda line: None)
+
+
 def test_room_on_the_disk_is_asked_for_first(
     weights: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,13 +450,30 @@ def test_a_kill_costs_at_most_one_unit_a_connection(
 
 
 def test_two_processes_that_start_at_once_share_one_download(weights: Path, server: HostileServer) -> None:
-    server.bytes_per_second = 2e6
-    processes = [start(weights, server) for _ in range(2)]
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
+    server.bytes_per_second = 1e4  # until both have begun
+    processes = [
+        start(weights, server, "from replicate.checkpoints import store\nstore.STILL_WAITING = 0.2") for _ in "12"
+    ]
+    lines: queue.Queue[str] = queue.Queue()
+    threads = [threading.Thread(target=_hand_on, args=(process, lines)) for process in processes]
+    for thread in threads:
+        thread.start()
+    said: list[str] = []
+    while sum("waiting for it" in line for line in said) < 2:  # it is said again and again
+        said.append(lines.get(timeout=60))
+    server.bytes_per_second = None
+    assert [process.wait(60) for process in processes] == [0, 0]
+    for thread in threads:
+        thread.join()
     assert server.sent == SIZE + 1
-    assert sum("waiting for it" in output for output in outputs) == 1
     assert (weights / checkpoint(server).name / "m.gguf").read_bytes() == DATA
+    assert [path.name for path in weights.iterdir()] == [checkpoint(server).name]
+
+
+def _hand_on(process: subprocess.Popen[str], lines: "queue.Queue[str]") -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
 
 
 def test_a_tar_of_a_checkpoint_folder_is_unpacked_in_place(weights: Path, tmp_path: Path) -> None:
@@ -337,14 +498,77 @@ def test_a_tar_that_reaches_out_of_its_folder_is_refused(weights: Path, tmp_path
         refused("checkpoint_unusable", find(f"{server.url}/m.tar"))
 
 
+def test_a_tar_of_the_hub_s_cache_keeps_what_its_links_mean(weights: Path, tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "m" / "blobs", tmp_path / "m" / "snapshots" / "main"
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for name, data in {"config.json": b"{}", "model.safetensors": DATA}.items():
+        (blobs / name[:3]).write_bytes(data)
+        (snapshot / name).symlink_to(f"../../blobs/{name[:3]}")
+    (snapshot / "same.json").symlink_to("config.json")
+    with tarfile.open(tmp_path / "m.tar", "w") as tar:
+        tar.add(tmp_path / "m", "m")
+    with running(HostileServer({"/m.tar": (tmp_path / "m.tar").read_bytes()})) as server:
+        folder = fetch(find(f"{server.url}/m.tar"), lambda line: None)
+        assert (folder / "model.safetensors").read_bytes() == DATA
+        assert (folder / "same.json").read_bytes() == b"{}"
+        (snapshot / "gone.json").symlink_to("../../blobs/gone")
+        with tarfile.open(tmp_path / "m.tar", "w") as tar:
+            tar.add(tmp_path / "m", "m")
+        server.files["/m.tar"] = (tmp_path / "m.tar").read_bytes()
+        assert "gone.json in the tar is a link to no file" in refused(
+            "checkpoint_unusable", find(f"{server.url}/m.tar?2")
+        )
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])
+def test_a_tar_that_ends_too_soon_is_told(weights: Path, kind: str) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=f"w:{kind}") as tar:  # type: ignore[call-overload]
+        member = tarfile.TarInfo("m/model.safetensors")
+        member.size = 100_000
+        tar.addfile(member, io.BytesIO(DATA))
+    with running(HostileServer({f"/m.tar.{kind}": packed.getvalue()[:50_000]})) as server:
+        assert "can't be unpacked" in refused("checkpoint_unusable", find(f"{server.url}/m.tar.{kind}"))
+
+
+def test_room_for_unpacking_is_asked_for_though_the_tar_is_there(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x").write_text("")
+    with tarfile.open(tmp_path / "m.tar", "w") as tar:
+        tar.add(tmp_path / "x", "x")
+    with running(HostileServer({"/m.tar": (tmp_path / "m.tar").read_bytes()})) as server:
+        refused("checkpoint_unusable", find(f"{server.url}/m.tar"))
+        monkeypatch.setattr(store, "SPARE", 10**15)
+        assert "GB are missing" in refused("disk_full", find(f"{server.url}/m.tar"))
+
+
 def test_a_safetensors_address_brings_what_lies_beside_it(weights: Path) -> None:
-    files = {"/a/model.safetensors": DATA, "/a/config.json": b"{}", "/a/tokenizer.json": b"{}"}
-    with running(HostileServer(files)) as server:
-        folder = fetch(find(f"{server.url}/a/model.safetensors"), lambda line: None)
-        assert {path.name for path in folder.iterdir()} >= {"model.safetensors", "config.json", "tokenizer.json"}
+    beside = ("config.json", "tokenizer.json", "chat_template.jinja", "generation_config.json")
+    with running(HostileServer({"/a/mine.safetensors": DATA} | {f"/a/{name}": b"{}" for name in beside})) as server:
+        server.faults_at["/a/generation_config.json"] = [Fault(status=403)]
+        server.faults_at["/a/chat_template.jinja"] = [Fault(status=500)]
+        folder = fetch(find(f"{server.url}/a/mine.safetensors?key=1"), lambda line: None)
+        found = {path.name for path in folder.iterdir()}
+        assert found == {"model.safetensors", "source.json", *beside[:3]}  # transformers knows that name alone
         del server.files["/a/tokenizer.json"]
-        message = refused("checkpoint_unusable", find(f"{server.url}/a/model.safetensors?2"))
+        message = refused("checkpoint_unusable", find(f"{server.url}/a/mine.safetensors?2"))
+        server.faults_at["/a/tokenizer_config.json"] = [Fault(status=500)] * 99
+        server.files["/a/tokenizer.json"] = b"{}"
+        assert "tokenizer_config.json" in refused("download_failed", find(f"{server.url}/a/mine.safetensors?3"))
     assert "tokenizer.json must lie beside it" in message
+
+
+def test_one_shard_brings_the_others_and_their_index(weights: Path) -> None:
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    files = dict.fromkeys((f"/{name}" for name in (*names, "config.json", "tokenizer.json")), b"{}")
+    with running(HostileServer(files)) as server:
+        message = refused("checkpoint_unusable", find(f"{server.url}/{names[1]}"))
+        assert "model.safetensors.index.json must lie beside it" in message
+        server.files["/model.safetensors.index.json"] = b"{}"
+        folder = fetch(find(f"{server.url}/{names[1]}"), lambda line: None)
+    assert {path.name for path in folder.iterdir()} >= {*names, "model.safetensors.index.json"}
 
 
 BIG = random.Random(4).randbytes(bulk.WORTH_IT + 12_345)
@@ -356,7 +580,8 @@ def hf_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hf_transfer")
-def test_hf_transfer_carries_a_large_file_with_a_digest(weights: Path) -> None:
+def test_hf_transfer_carries_a_large_file_with_a_digest(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "SILENCE", 30.0)  # its process takes a while to start on a busy machine
     with running(HostileServer({"/big.gguf": BIG})) as server:
         digest = hashlib.sha256(BIG).hexdigest()
         said: list[str] = []

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import struct
 from functools import cache
 from pathlib import Path
 
@@ -106,3 +107,37 @@ def test_a_vocabulary_that_contradicts_its_header_is_refused(tmp_path: Path) -> 
     for number, wrong in enumerate(({"rows": 102016}, {"bos": 102400})):
         with pytest.raises(ServiceError, match="checkpoint_unusable.*vocabulary has 102400 tokens"):
             read_header(tiny(tmp_path / f"{number}.gguf", None, **wrong))
+
+
+def _text(text: str) -> bytes:
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+HEAD = b"GGUF" + struct.pack("<IQQ", 3, 0, 1)
+WHOLE = {"llama.embedding_length": 64, "llama.attention.head_count": 0, "tokenizer.ggml.tokens": 3}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + struct.pack("<Q", 1 << 62),
+        HEAD + _text("k") + struct.pack("<IIQ", 9, 4, 1 << 62),
+        HEAD + _text("k") + (struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 5000),
+        HEAD + _text("k") + struct.pack("<I", 99),
+        b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + _text("token_embd.weight") + struct.pack("<I", 0) + bytes(12),
+        b"GGUF"
+        + struct.pack("<IQQ", 3, 0, 1 + len(WHOLE))
+        + (_text("general.architecture") + struct.pack("<I", 8) + _text("llama"))
+        + b"".join(_text(key) + struct.pack("<II", 4, value) for key, value in WHOLE.items()),
+        b"GGUF"
+        + struct.pack("<IQQ", 3, 0, 3)
+        + (_text("general.architecture") + struct.pack("<I", 8) + _text("llama"))
+        + (_text("llama.embedding_length") + struct.pack("<II", 4, 64))
+        + (_text("llama.attention.head_count") + struct.pack("<IIQ", 9, 4, 0)),
+    ],
+    ids=["long text", "long array", "deep array", "unknown kind", "no dimensions", "no heads", "heads in an array"],
+)
+def test_a_header_that_makes_no_sense_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "m.gguf").write_bytes(data)
+    with pytest.raises(ServiceError, match="checkpoint_unusable"):
+        read_header(tmp_path / "m.gguf")

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,10 @@ FILES = {
     "model-00002-of-00002.safetensors": SHARD[::-1],
     "pytorch_model.bin": b"not needed either",
     "original/model.safetensors": b"nor this",
+    "consolidated.safetensors": b"nor the same weights again",
+    ".hidden.json": b"nor what is hidden",
 }
-GGUFS = {f"deepseek-math-7b-rl.{kind}.gguf": kind.encode() * 99 for kind in ("Q4_K_M", "Q4_K_S", "Q5_K_M", "Q8_0")}
+GGUFS = {f"deepseek-math-7b-rl.{kind}.gguf": kind.encode() * 99 for kind in ("Q4_K_M", "Q4_K_M_L", "Q5_K_M", "Q8_0")}
 WANTED = ["config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "tokenizer.json"]
 
 
@@ -149,6 +152,7 @@ def test_the_hub_s_reason_is_one_sentence(
     assert said in message
     assert "HF_TOKEN" in message or code == "RevisionNotFound"
     assert "\n" not in message
+    assert "What has arrived" not in message
 
 
 def test_the_token_goes_to_the_hub(weights: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +175,75 @@ def test_a_quantisation_is_found_by_its_name(weights: Path, monkeypatch: pytest.
         assert fetch(find("hf://owner/ggufs"), quiet).name == path.name
         with pytest.raises(ServiceError, match="checkpoint_unusable.*Q5_K_M.gguf.*Q8_0.gguf"):
             fetch(Checkpoint("wrong", Hub("owner/ggufs", file="q2_k"), "none"), quiet)
+
+
+def test_a_gguf_file_in_a_folder_of_the_repository_is_loaded(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(StandInHub("owner/ggufs", {"Q4/m.Q4_K_M.gguf": b"GGUF"})) as hub:
+        point_at(hub.url, monkeypatch)
+        assert fetch(find("hf://owner/ggufs"), quiet) == weights / "owner--ggufs" / "m.Q4_K_M.gguf"
+
+
+def test_a_name_of_the_hub_s_that_leads_elsewhere_writes_nothing_there(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"../../pwned.Q4_K_M.gguf": b"GGUF", "..\\..\\pwned.Q8_0.gguf": b"GGUF"}
+    with running(StandInHub("owner/ggufs", files)) as hub:
+        hub.files |= {f"/owner/ggufs/{name[6:]}": data for name, data in files.items()}  # as the client asks for it
+        point_at(hub.url, monkeypatch)
+        for kind in ("q4_k_m", "q8_0"):
+            with suppress(ServiceError):
+                fetch(Checkpoint("it", Hub("owner/ggufs", file=kind), "none"), quiet)
+    found = [path.relative_to(tmp_path).parts for path in tmp_path.rglob("*pwned*")]
+    assert all(parts[0] == "weights" and parts[1] in ("it", "it.partial") and len(parts) == 3 for parts in found)
+
+
+def test_a_hub_that_is_busy_for_a_while_is_waited_for(weights: Path, hub: StandInHub) -> None:
+    hub.faults_at["/api/models/owner/model/revision/main"] = [Fault(status=503, headers={"Retry-After": "0.5"})] * 2
+    said: list[str] = []
+    fetch(find("hf://owner/model"), said.append)
+    assert sum("503" in line and "trying again in" in line for line in said) == 2
+
+
+def test_the_hub_s_retry_after_counts_for_its_files_too(
+    weights: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "LONGEST_WAIT", 0.25)
+    hub.faults = [Fault(status=503, headers={"Retry-After": "3600"})]
+    said: list[str] = []
+    fetch(find("hf://owner/model"), said.append)
+    assert any("trying again in 0.25 s" in line for line in said), said
+
+
+def test_a_part_that_is_longer_than_its_file_is_begun_anew(weights: Path, hub: StandInHub) -> None:
+    part = weights / "owner--model.partial" / "model-00001-of-00002.safetensors.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(SHARD + b"more")
+    folder = fetch(find("hf://owner/model"), quiet)
+    assert (folder / "model-00001-of-00002.safetensors").read_bytes() == SHARD
+
+
+def test_lost_notes_mean_that_digests_are_looked_at_again(weights: Path, hub: StandInHub) -> None:
+    partial = weights / "owner--model.partial"
+    partial.mkdir(parents=True)
+    (partial / ".files.json").write_text("")
+    (partial / "model-00001-of-00002.safetensors").write_bytes(SHARD[::-1])
+    (partial / "model-00002-of-00002.safetensors").write_bytes(SHARD[::-1])
+    folder = fetch(find("hf://owner/model"), quiet)
+    assert (folder / "model-00001-of-00002.safetensors").read_bytes() == SHARD
+    assert hub.sent < 2 * len(SHARD)
+
+
+@pytest.mark.parametrize(
+    ("offline", "name", "reason"),
+    [(True, "owner/model", "HF_HUB_OFFLINE is set"), (False, "owner/mo..del", "the hub has no such name")],
+)
+def test_what_the_hub_s_client_refuses_is_one_sentence(
+    weights: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch, offline: bool, name: str, reason: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    message = refused("download_failed", f"hf://{name}")
+    assert reason in message
+    assert "What has arrived" not in message
 
 
 def test_what_main_means_may_change_between_two_starts(

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
+import time
 from fnmatch import translate
 from pathlib import Path
 
@@ -138,6 +140,65 @@ def test_cog_is_called_once_with_the_variant_s_files_in_place(
     assert found.endswith(f"pypi:{pins('requirements-run.txt')['coglet']}\n")
     assert (ROOT / ".dockerignore").read_text() == before
     assert not list(ROOT.glob("cog-*.yaml"))
+
+
+def test_an_image_for_a_cpu_asks_for_no_gpu_and_says_nothing_of_another_checkpoint() -> None:
+    for name, gpu in {"rl": True, "base": True, "demo": False, "rl-q4_k_m": False}.items():
+        build = yaml.safe_load(image.variant(name))["build"]
+        assert (build["gpu"], "cuda" in build) == (gpu, gpu)
+        assert "rl when unset" not in image.variant(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("instrct", "Did you mean instruct?"), ("hf://a/b", "An image takes one")]
+)
+def test_a_name_that_no_image_has_is_refused_as_elsewhere(name: str, reason: str) -> None:
+    command = [sys.executable, "-m", "replicate.image", name, "--dry-run"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("checkpoint_unknown: ")
+    assert reason in done.stderr
+    assert "usage" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_build_that_is_ended_leaves_nothing_and_no_other_runs_beside_it(
+    number: signal.Signals, demo: Path, tmp_path: Path
+) -> None:
+    """After a SIGKILL the next build puts things right."""
+    cog = tmp_path / "cog"
+    cog.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\n[ -e {tmp_path}/quick ] || exec sleep 600\n")
+    cog.chmod(cog.stat().st_mode | stat.S_IXUSR)
+    before = (ROOT / ".dockerignore").read_text()
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "replicate.image", "demo", "--bake"]
+    first = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    try:
+        while not (tmp_path / "begun").exists() and first.poll() is None:
+            time.sleep(0.02)
+        assert (ROOT / ".dockerignore").read_text() != before
+        second = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        assert "Another image is being built" in second.stderr
+        first.send_signal(number)
+        assert first.wait(30) != 0
+        if number == signal.SIGKILL:
+            (tmp_path / "quick").touch()
+            assert subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
+        assert (ROOT / ".dockerignore").read_text() == before
+        assert not list(ROOT.glob("cog-*.yaml"))
+    finally:
+        os.killpg(first.pid, signal.SIGKILL) if _alive(first.pid) else None
+        (ROOT / ".dockerignore").write_text(before)
+        (ROOT / "cog-demo.yaml").unlink(missing_ok=True)
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_the_container_s_pins_exist_and_resolve_together(tmp_path: Path) -> None:

@@ -13,8 +13,15 @@ def table() -> str:
     """One line a checkpoint: name, about how large, context, what is on disk, licence."""
     rows = [["CHECKPOINT", "size", "context", "on disk", "from", "licence"]]
     rows += [_row(checkpoint) for checkpoint in CHECKPOINTS.values()]
+    rows += [[name, "-", "-", _on_disk(store.WEIGHTS / name), "-", "-"] for name in _others()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _others() -> list[str]:
+    """What lies in weights/ under other names: addresses, whole or in part, and what people have put there."""
+    folders = {path.name.removesuffix(".partial") for path in store.WEIGHTS.glob("[!.]*") if path.is_dir()}
+    return sorted(folders - set(CHECKPOINTS))
 
 
 def _row(checkpoint: Checkpoint) -> list[str]:

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from replicate.checkpoints import remote
 from replicate.checkpoints.progress import Progress
-from replicate.checkpoints.ranges import CONNECTIONS, UNIT, Journal
+from replicate.checkpoints.ranges import CONNECTIONS, Journal
 from replicate.checkpoints.remote import RemoteFile
 
 WORTH_IT = 64 << 20  # bytes: below, its process costs more than it gains
 PAGE = 4096
-CHUNK = UNIT  # 4 MiB is faster than 8 or 16, and a kill loses less
+CHUNK = 4 << 20  # faster than 8 or 16, and a kill loses less
 WORKER = Path(__file__).with_name("bulk_worker.py")
 
 

@@ -6,16 +6,14 @@ HF_ENDPOINT, HF_TOKEN and the client's other variables keep their meaning.
 """
 
 import re
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from replicate.checkpoints import remote
 from replicate.checkpoints.progress import Progress
-from replicate.checkpoints.remote import Interrupted, RemoteFile, failed, wait_before
+from replicate.checkpoints.remote import Interrupted, Patience, RemoteFile, failed, reason
 from replicate.checkpoints.table import Hub
 from replicate.errors import ServiceError
 
@@ -23,13 +21,22 @@ DEFAULT_QUANTISATION = "q4_k_m"
 CHUNK = 1 << 16  # bytes that the client keeps to itself, and a drop takes along: its own 10 MB are many
 
 
-def listing(hub: Hub) -> tuple[str, list[RemoteFile]]:
+def listing(hub: Hub, say: Callable[[str], None]) -> tuple[str, list[RemoteFile]]:
     """The commit that the revision means now, and the checkpoint's files at it. Raises ServiceError."""
     import huggingface_hub
+    from httpx2 import HTTPError  # of the hub's client
+    from huggingface_hub.errors import OfflineModeIsEnabled
 
-    with _said(hub.repository):
-        api = huggingface_hub.HfApi()
-        info = api.model_info(hub.repository, revision=hub.revision, files_metadata=True, timeout=remote.SILENCE)
+    api = huggingface_hub.HfApi()
+    patience = Patience(hub.repository, say, arriving=False, failed=_sentence)
+    info = None
+    while info is None:
+        try:
+            info = api.model_info(hub.repository, revision=hub.revision, files_metadata=True, timeout=remote.SILENCE)
+        except Exception as error:
+            if isinstance(error, OfflineModeIsEnabled) or not isinstance(error, OSError | HTTPError):
+                raise _sentence(hub.repository, error, False) from error
+            patience.after(error)
     commit = info.sha or hub.revision
     sizes = {file.rfilename: file for file in info.siblings or [] if file.size is not None}
     files = []
@@ -37,15 +44,16 @@ def listing(hub: Hub) -> tuple[str, list[RemoteFile]]:
         file = sizes[name]
         url = huggingface_hub.hf_hub_url(hub.repository, name, revision=commit, endpoint=api.endpoint)
         digest = file.lfs.sha256 if file.lfs else None
-        files.append(RemoteFile(name, url, file.size or 0, digest, None if digest else file.blob_id))
+        path = PurePosixPath(name).name if name.endswith(".gguf") else name  # which may lie in a folder of its own
+        files.append(RemoteFile(path, url, file.size or 0, digest, None if digest else file.blob_id))
     return commit, files
 
 
 def carry(file: RemoteFile, part: Path, progress: Progress) -> None:
     """Brings `file` to `part`, going on after the bytes that are there."""
-    from httpx2 import HTTPError  # of the hub's client
+    from httpx2 import HTTPError
 
-    failures = 0
+    patience = Patience(file.path, progress.note, failed=_sentence)
     while True:
         before = there(file, part)
         try:
@@ -54,8 +62,7 @@ def carry(file: RemoteFile, part: Path, progress: Progress) -> None:
                 return
             raise Interrupted(f"{there(file, part)} bytes of {file.size} came")
         except (OSError, HTTPError, RuntimeError) as error:  # RuntimeError: hf_xet's
-            failures = 1 if there(file, part) > before else failures + 1
-            time.sleep(_wait(file.path, error, failures))
+            patience.after(error, progress=there(file, part) > before)
 
 
 def there(file: RemoteFile, part: Path) -> int:
@@ -66,21 +73,22 @@ def there(file: RemoteFile, part: Path) -> int:
 def _wanted(hub: Hub, names: list[str]) -> list[str]:
     """The files that make the checkpoint: one GGUF (or its splits), or safetensors, else .bin, with what is beside."""
     ggufs = [name for name in names if name.lower().endswith(".gguf")]
-    weights = [name for name in names if name.endswith(".safetensors") and "/" not in name]
-    weights = weights or [name for name in names if re.fullmatch(r"pytorch_model.*\.bin", name)]
+    kinds = (r"model(-\d+-of-\d+)?\.safetensors", r"[^./][^/]*\.safetensors", r"pytorch_model[^/]*\.bin")
+    found = ([name for name in names if re.fullmatch(kind, name)] for kind in kinds)  # the first that there are: some
+    weights = next(filter(None, found), [])  # repositories hold the same weights twice
     if weights and not hub.file:
-        return [name for name in names if "/" not in name and name.endswith((".json", ".model", ".jinja"))] + weights
+        return [name for name in names if re.fullmatch(r"[^./][^/]*\.(json|model|jinja)", name)] + weights
     kind = hub.file or DEFAULT_QUANTISATION
-    mark = re.compile(rf"(^|[^a-z0-9]){re.escape(kind.lower())}([^a-z0-9]|$)")
-    found = [name for name in ggufs if mark.search(name.lower())] or (ggufs if not hub.file else [])
-    series = {re.sub(r"-\d{5}-of-\d{5}\.gguf$", "", name) for name in found}
+    mark = re.compile(rf"(^|[^a-z0-9]){re.escape(kind.lower())}([^a-z0-9_]|$)")  # q6_k is not q6_k_l
+    meant = [name for name in ggufs if mark.search(name.lower())] or (ggufs if not hub.file else [])
+    series = {re.sub(r"-\d{5}-of-\d{5}\.gguf$", "", name) for name in meant}
     if len(series) != 1:
         raise ServiceError(
             "checkpoint_unusable",
             f"{hub.repository} has {len(series)} checkpoints that could be meant, not 1: it holds "
             f"{', '.join(sorted(ggufs)) or 'neither GGUF nor safetensors'}. Give the address of the file itself.",
         )
-    return found
+    return meant
 
 
 def _append(file: RemoteFile, part: Path, progress: Progress) -> None:
@@ -89,7 +97,7 @@ def _append(file: RemoteFile, part: Path, progress: Progress) -> None:
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
     from huggingface_hub.utils._runtime import is_xet_available
 
-    metadata = huggingface_hub.get_hf_file_metadata(file.url, retry_on_errors=True)
+    metadata = huggingface_hub.get_hf_file_metadata(file.url)
     headers = build_hf_headers()
     with part.open("ab") as target:
         if target.tell() > file.size:
@@ -160,43 +168,23 @@ def _silent() -> Any:
     return Silent
 
 
-@contextmanager
-def _said(name: str) -> Iterator[None]:
-    """The hub's reason, in a sentence, for whatever its client raises."""
-    try:
-        yield
-    except Exception as error:
-        raise _sentence(name, error) from error
-
-
-def _wait(name: str, error: Exception, failures: int) -> float:
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if isinstance(error, HfHubHTTPError):
-        status = int(error.response.status_code)
-        if status not in remote.TEMPORARY or failures >= remote.FAILURES:
-            raise _sentence(name, error) from error
-        return float(remote.BACKOFF * 2 ** (failures - 1))
-    try:
-        return wait_before(name, error, failures)
-    except ServiceError:
-        raise _sentence(name, error) from error
-
-
-def _sentence(name: str, error: Exception) -> ServiceError:
+def _sentence(name: str, error: Exception, kept: bool) -> ServiceError:
     """One sentence: what the hub itself says where it says something."""
     from huggingface_hub import constants, errors
 
     if isinstance(error, errors.GatedRepoError):
-        reason = "the repository is gated: accept its terms on the hub, then set HF_TOKEN to your token"
+        fault = "the repository is gated: accept its terms on the hub, then set HF_TOKEN to your token"
     elif isinstance(error, errors.RepositoryNotFoundError):
-        reason = "there is no such repository, or it is private: check the name, or set HF_TOKEN"
+        fault = "there is no such repository, or it is private: check the name, or set HF_TOKEN"
     elif isinstance(error, errors.RevisionNotFoundError):
-        reason = "the repository has no such revision"
+        fault = "the repository has no such revision"
     elif isinstance(error, errors.HfHubHTTPError):
-        status = error.response.status_code
-        reason = f"the hub answers {status}: {remote.REASONS.get(status, 'a fault of its own')}"
+        fault = reason(error).replace("the server", "the hub", 1)
+    elif isinstance(error, errors.OfflineModeIsEnabled):
+        fault = "HF_HUB_OFFLINE is set, and its files are not here"
+    elif isinstance(error, errors.HFValidationError):
+        fault = "the hub has no such name: " + " ".join(str(error).split())
     else:
-        reason = f"{constants.ENDPOINT} could not be reached or broke off ({type(error).__name__})"
+        fault = f"{constants.ENDPOINT} could not be reached or broke off ({type(error).__name__})"
     said = " ".join((getattr(error, "server_message", None) or "").split()).rstrip(".")
-    return failed(name, f"{reason}" + (f" (it says: {said})" if said else ""))
+    return failed(name, fault.rstrip(".") + (f" (it says: {said})" if said else ""), kept)

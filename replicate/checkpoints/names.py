@@ -4,12 +4,12 @@ import difflib
 import hashlib
 import re
 from pathlib import Path
-from urllib.parse import unquote, urldefrag, urlsplit
+from urllib.parse import urldefrag, urlsplit
 
-from replicate.checkpoints.table import CHECKPOINTS, Address, Checkpoint, Hub, Local
+from replicate.checkpoints.table import ARCHIVES, CHECKPOINTS, Address, Checkpoint, Hub, Local
 from replicate.errors import ServiceError
 
-KINDS = (".gguf", ".safetensors", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+KINDS = (".gguf", ".safetensors", *ARCHIVES)
 OWN = "see its own files"
 
 
@@ -21,16 +21,24 @@ def find(name: str) -> Checkpoint:
         return _hub(name)
     if name.startswith(("http://", "https://")):
         return _address(name)
-    path = Path(name).expanduser()
-    if path.exists():
-        return Checkpoint(path.resolve().name, Local(path.resolve()), OWN)
-    near = difflib.get_close_matches(name.lower(), CHECKPOINTS, 1, 0.5)
+    path = _existing(name)
+    if path:
+        return Checkpoint(path.name, Local(path), OWN)
+    near = [] if "/" in name else difflib.get_close_matches(name.lower(), CHECKPOINTS, 1, 0.5)
     raise ServiceError(
         "checkpoint_unknown",
-        f"CHECKPOINT={name!r} is neither a file or folder here nor one of {', '.join(CHECKPOINTS)}. "
+        f"{name[:300]!r} is neither a file or folder here nor one of {', '.join(CHECKPOINTS)}. "
         + (f"Did you mean {near[0]}? " if near else "")
         + "It may also be hf://owner/name or an http(s) address.",
     )
+
+
+def _existing(name: str) -> Path | None:
+    try:
+        path = Path(name).expanduser().resolve()
+        return path if path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # too long, of a user that there is not, with a zero byte
+        return None
 
 
 def _hub(name: str) -> Checkpoint:
@@ -47,12 +55,14 @@ def _hub(name: str) -> Checkpoint:
 def _address(name: str) -> Checkpoint:
     """Its folder has the file's name and, since two addresses may end alike, a part of the address's digest."""
     url, fragment = urldefrag(name)
-    parts = urlsplit(url)
-    file = unquote(Path(parts.path).name)
+    try:
+        hostname = urlsplit(url).hostname
+    except ValueError as error:
+        raise ServiceError("checkpoint_unknown", f"{url[:300]!r} is no address: {error}.") from error
     digest = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
-    if not parts.hostname or not file.endswith(KINDS):
-        raise ServiceError("checkpoint_unknown", f"{url} does not end in one of {', '.join(KINDS)}.")
+    address = Address(url, digest[1].lower() if digest else None)
+    if not hostname or not address.file.endswith(KINDS):
+        raise ServiceError("checkpoint_unknown", f"{url[:300]} does not end in one of {', '.join(KINDS)}.")
     if fragment and not digest:
-        raise ServiceError("checkpoint_unknown", f"#{fragment} is not #sha256= and 64 hexadecimal digits.")
-    label = f"{file}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
-    return Checkpoint(label, Address(url, digest[1].lower() if digest else None), OWN)
+        raise ServiceError("checkpoint_unknown", f"#{fragment[:300]} is not #sha256= and 64 hexadecimal digits.")
+    return Checkpoint(f"{address.file}-{hashlib.sha256(url.encode()).hexdigest()[:8]}", address, OWN)

@@ -53,13 +53,18 @@ class Progress:
                 self._say(text)
 
     def line(self) -> str:
-        """Such as: rl  35 %  4.8 of 13.8 GB, 210.0 MB/s, 43 s left."""
+        """Such as: rl  35 %  4.8 GB of 13.8 GB, 210.0 MB/s, 43 s left. A total of 0 is unknown."""
         (first, before), (last, after) = self._reports[0], self._reports[-1]
         speed = (after - before) / (last - first) if last > first else 0.0
-        left = f", {_duration((self._total - self.there) / speed)} left" if speed else ""
-        share = 100 * self.there // max(1, self._total)
+        rate = f"{speed / 1e6:.1f} MB/s"
+        if not self._total:
+            return f"{self._name}  {gigabytes(self.there)}, {rate}"
+        left = f", {_duration(max(0, self._total - self.there) / speed)} left" if speed else ""
         amount = f"{gigabytes(self.there)} of {gigabytes(self._total)}"
-        return f"{self._name}  {share} %  {amount}, {speed / 1e6:.1f} MB/s{left}"
+        return f"{self._name}  {int(100 * self._share())} %  {amount}, {rate}{left}"
+
+    def _share(self) -> float:
+        return min(1.0, max(0.0, self.there / self._total))
 
     def close(self) -> None:
         if self._terminal:
@@ -68,8 +73,9 @@ class Progress:
 
     def _show(self, line: str) -> None:
         if self._terminal:
-            done = BAR_WIDTH * self.there // max(1, self._total)
-            print(f"\r\033[K[{'#' * done}{'.' * (BAR_WIDTH - done)}] {line}", end="", file=sys.stderr, flush=True)
+            done = int(BAR_WIDTH * self._share()) if self._total else 0
+            bar = f"[{'#' * done}{'.' * (BAR_WIDTH - done)}] " if self._total else ""
+            print(f"\r\033[K{bar}{line}", end="", file=sys.stderr, flush=True)
         else:
             self._say(line)
 

@@ -6,7 +6,6 @@ connection: the journal beside the file has one byte for each unit, set when the
 
 import os
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -16,22 +15,27 @@ from pathlib import Path
 
 from replicate.checkpoints import remote
 from replicate.checkpoints.progress import Progress
-from replicate.checkpoints.remote import Interrupted, RemoteFile, reason, wait_before
+from replicate.checkpoints.remote import Interrupted, Patience, RemoteFile, failed
 from replicate.errors import ServiceError
 
 CONNECTIONS = 8
-UNIT = 4 << 20  # bytes
-PIECE = 16  # units a request: long enough that TCP reaches its speed
+UNIT = 1 << 20  # bytes
+PIECE = 64  # units a request at most: long enough that TCP reaches its speed
 BUFFER = 1 << 20  # bytes
 
 
 class Journal:
-    """Which units of a file are on the disk: a file of one byte each, so that threads need no lock."""
+    """Which units of a file are on the disk: a file of one byte each, so that threads need no lock.
+
+    It counts for a part of the right length only: beside none, or another, it is what a file that is gone has left.
+    """
 
     def __init__(self, part: Path, size: int) -> None:
         self.path = part.with_name(part.name + ".done")
         self._size = size
         self.units = -(-size // UNIT)
+        if not part.exists() or part.stat().st_size != size:
+            self.path.unlink(missing_ok=True)
         done = self.path.read_bytes() if self.path.exists() else b""
         self.done = bytearray(done.ljust(self.units, b"\0")[: self.units])
 
@@ -49,14 +53,15 @@ class Journal:
         return sum(end - start for start, end in spans)
 
     def missing(self) -> Iterator[tuple[int, int]]:
-        """Runs of bytes that are not there, each at most one piece long and beginning with a unit."""
+        """Runs of bytes that are not there, which begin with a unit, cut so that each connection gets its share."""
+        piece = min(PIECE, -(-self.done.count(0) // CONNECTIONS))
         unit = 0
         while unit < self.units:
             if self.done[unit]:
                 unit += 1
                 continue
             first = unit
-            while unit < self.units and not self.done[unit] and unit - first < PIECE:
+            while unit < self.units and not self.done[unit] and unit - first < piece:
                 unit += 1
             yield self.span(first)[0], self.span(unit - 1)[1]
 
@@ -87,7 +92,8 @@ class _Fetch:
     def piece(self, start: int, end: int) -> None:
         """Bytes `start` to `end`, over as many connections as it takes; the first fault stops all pieces."""
         try:
-            position, failures = start, 0
+            patience = Patience(self._file.label, self._progress.note, sleep=self.stop.wait)
+            position = start
             while position < end and not self.stop.is_set():
                 before = position
                 try:
@@ -96,10 +102,7 @@ class _Fetch:
                         if self.stop.is_set():
                             return
                 except (OSError, HTTPException) as error:
-                    failures = 1 if position > before else failures + 1
-                    seconds = wait_before(self._file.path, error, failures)
-                    self._progress.note(f"{self._file.path}: {reason(error)}; trying again in {seconds:g} s")
-                    self.stop.wait(seconds)
+                    patience.after(error, progress=position > before)
         except BaseException as error:
             self.fault = self.fault or error
             self.stop.set()
@@ -136,18 +139,32 @@ class _Fetch:
 
 
 def require_same(file: RemoteFile, answer: "urllib.request._UrlopenRet") -> None:
-    etag = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+    """The answer is of the file that was listed, where only its ETag could show another, and of its own bytes."""
+    require_plain(file.label, file.path, answer)
     total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-    if etag != file.etag or (total.isdigit() and int(total) != file.size):
+    if (file.sha256 is None and validator(answer) != file.etag) or (total.isdigit() and int(total) != file.size):
         raise ServiceError(
             "download_failed",
             f"{file.path} has changed on the server while it was downloaded. Start again: the new one will be fetched.",
         )
 
 
+def require_plain(label: str, path: str, answer: "urllib.request._UrlopenRet") -> None:
+    """Some servers compress what they send, asked or not. Others call a .tar.gz itself an encoding, and send it."""
+    encoding = answer.headers.get("Content-Encoding", "identity")
+    if encoding != "identity" and not path.endswith((".gz", ".tgz", ".bz2", ".xz")):
+        raise failed(label, f"the server sends it compressed ({encoding}), though it was asked not to")
+
+
+def validator(answer: "urllib.request._UrlopenRet") -> str | None:
+    """What tells one version of a file from another."""
+    said: str | None = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+    return said
+
+
 def stream(file: RemoteFile, part: Path, progress: Progress) -> None:
-    """The whole file in one answer, from a server that sends no parts: every drop starts it anew."""
-    failures = 0
+    """The whole file in one answer, where no parts of it can be had: every drop starts it anew."""
+    patience = Patience(file.label, progress.note)
     while True:
         position = 0
         try:
@@ -162,10 +179,7 @@ def stream(file: RemoteFile, part: Path, progress: Progress) -> None:
                 return
         except (OSError, HTTPException) as error:
             progress.lose(position)
-            failures += 1
-            seconds = wait_before(file.path, error, failures)
-            progress.note(f"{file.path}: {reason(error)}; trying again in {seconds:g} s")
-            time.sleep(seconds)
+            patience.after(error)
 
 
 def write(target: int, data: memoryview, position: int) -> None:

