@@ -37,7 +37,7 @@ checkpoints: $(run)
 	@$(venv)/python -m replicate.checkpoints
 
 fetch: $(run)
-	@$(venv)/python -m replicate.checkpoints "$$CHECKPOINT"
+	@$(venv)/python -m replicate.checkpoints "$${COG_WEIGHTS:-$$CHECKPOINT}"
 
 image: $(run)
 	@$(venv)/python -m replicate.image "$(or $(named),rl)" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)

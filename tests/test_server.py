@@ -74,7 +74,7 @@ def test_a_checkpoint_that_does_not_exist_is_named_at_once() -> None:
     with command("Hi", checkpoint="no-such-thing") as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "checkpoint_unknown: CHECKPOINT='no-such-thing'" in err
+    assert "checkpoint_unknown: 'no-such-thing' is neither" in err
     assert "base, instruct, rl, rl-q4_k_m" in err
 
 
