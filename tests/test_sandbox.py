@@ -400,8 +400,9 @@ async def test_the_filter_denies_by_default_and_kills_other_architectures(machin
     assert fcntl is not None
     assert [verdict(kill, (pid, 9)) == seccomp.ALLOW for pid in (77, 78, 0, 2**32 - 1)] == [True, False, False, False]
     reads, empties, writes = os.O_RDONLY, os.O_RDONLY | os.O_TRUNC, os.O_WRONLY | os.O_TRUNC
-    opens = [verdict(openat, (0, 0, flags)) == seccomp.ALLOW for flags in (reads, empties, writes)]
-    assert opens == [True, False, True]
+    modeless = os.O_ACCMODE | os.O_TRUNC
+    opens = [verdict(openat, (0, 0, flags)) == seccomp.ALLOW for flags in (reads, empties, modeless, writes)]
+    assert opens == [True, False, False, True]
     assert [verdict(fcntl, (1, command)) == seccomp.ALLOW for command in (1, 4, 8, 10, 1024, 1030)] == [
         *(True, True, False, False, False, True)
     ]

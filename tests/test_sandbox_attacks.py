@@ -90,6 +90,7 @@ ATTACKS: dict[str, str] = {
     "read a file of the demo checkpoint": "open('WEIGHTS').read(1); print('ESCAPED')",
     "overwrite a file of the service's": "open('OUTSIDE/secret', 'w'); print('ESCAPED')",
     "empty a file by opening it to read": "os.open('OUTSIDE/secret', os.O_RDONLY | os.O_TRUNC); print('ESCAPED')",
+    "empty a file by opening it for nothing": "os.open('OUTSIDE/secret', os.O_ACCMODE | os.O_TRUNC); print('ESCAPED')",
     "empty a file by truncate": "os.truncate('OUTSIDE/secret', 0); print('ESCAPED')",
     "create a file beside the service's": "open('OUTSIDE/new', 'w'); print('ESCAPED')",
     "create a file in /tmp": "open('/tmp/escaped', 'w'); print('ESCAPED')",
