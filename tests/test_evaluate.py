@@ -209,6 +209,8 @@ def test_what_can_t_run_says_why(service: ExamService, tmp_path: Path) -> None:
         "Pass its file: --data FILE": ("sat",),
         "does not answer as this service does": ("gsm8k", "--data", file, "--url", "http://127.0.0.1:9"),
         "checkpoint_unknown: 'none'": ("gsm8k", "--data", file),
+        "Invalid port": ("gsm8k", "--data", file, "--url", "http://[::1"),
+        "Is a directory": ("gsm8k", "--data", file, "--url", service.url, "--out", tmp_path),
         "Several --url need --ray": ("gsm8k", "--data", file, "--url", service.url, "--url", service.url),
         "is not a whole number of 1 or more": ("gsm8k", "--limit", "0"),
         "name a benchmark, report, or --compare A B": (),

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 
+import httpx
+
 from replicate.checkpoints import CHECKPOINTS, find
 from replicate.equivalence import judge
 from replicate.errors import ServiceError
@@ -182,12 +184,13 @@ def main() -> int:
     if (options.what is None) == (options.compare is None):
         parser.error("name a benchmark, report, or --compare A B")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
     try:
         if options.compare:
             return _compare(options)
         return _report(options) if options.what == "report" else evaluate(options)
-    except (EvaluationError, ServerFailed, ServiceError) as error:
+    except (EvaluationError, ServerFailed, ServiceError, OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
