@@ -286,6 +286,9 @@ GREEDY: dict[str, tuple[str, str]] = {
         "import os\nfor n in range(100):\n    try: os.write(n, b'nonsense\\n' * 1000)\n    except OSError: pass",
         "ended",
     ),
+    "a flood of short answers": ("import os\nwhile True: os.write(4, b'x\\n' * 32768)", "ended"),
+    "an answer too deep to read": ("import os\nos.write(4, b'[' * 5000 + b'\\n')\nwhile True: pass", "ended"),
+    "an error that is no text": ("import os\nos.write(4, b'{\"error\": [[1]]}\\n')\nwhile True: pass", "ended"),
     "an answer that never ends": ("import os\nwhile True: os.write(4, b'x' * 60000)", "ended"),
     "fork bomb": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", "Timeout Error"),
     "thread bomb": (

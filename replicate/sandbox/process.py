@@ -23,6 +23,9 @@ def ended(why: str) -> str:
     return f"The program was ended: {why}. Its variables are gone."
 
 
+BROKEN = ended("it broke the line that programs come by")
+
+
 def timed_out(why: str) -> str:
     """It begins with the words of the published scripts."""
     return f"Timeout Error: the program {why}. Its variables are gone."
@@ -50,6 +53,7 @@ class Process:
         self._printed = bytearray()
         self._flooded = asyncio.Event()
         self._stopped = False
+        self._broken = False  # it wrote what is no answer where answers are written
         self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()  # None: there will be no more
         self._line = bytearray()
         self._readers: dict[int, Callable[[bytes], None]] = {}
@@ -88,6 +92,8 @@ class Process:
         self._stopped = True
         for descriptor in [each for each, take in self._readers.items() if take == self._prints]:
             self._read(descriptor, everything=True)
+        if self._flooded.is_set():  # by what came with the answer
+            return "", self._too_much(), True
         assert answer is not None
         error = answer.get("error")
         return self._printed.decode(errors="replace"), None if error is None else str(error), False
@@ -100,8 +106,8 @@ class Process:
         flooded = asyncio.ensure_future(self._flooded.wait())
         try:
             while not answer.done():
-                if flooded.done():
-                    return None, ended(f"it printed more than {self._limits.output_bytes >> 10} KiB")
+                if self._flooded.is_set():
+                    return None, self._too_much()
                 if fault := await asyncio.to_thread(self._overfull):
                     return None, fault
                 left = deadline - loop.time()
@@ -112,6 +118,9 @@ class Process:
         finally:
             answer.cancel()
             flooded.cancel()
+
+    def _too_much(self) -> str:
+        return ended(f"it printed more than {self._limits.output_bytes >> 10} KiB")
 
     def _overfull(self) -> str | None:
         count = size = 0
@@ -127,7 +136,9 @@ class Process:
         return None
 
     async def _why(self) -> str:
-        """Why it has ended by itself."""
+        """Why there is no answer; a process that has ended by itself says so by its status."""
+        if self._broken:
+            return BROKEN
         status = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REASON_SECONDS):
@@ -138,7 +149,7 @@ class Process:
             return ended("the kernel killed it (processor time or memory)")
         if status is not None and status < 0:
             return ended(f"{signal.Signals(-status).name} met it")
-        return ended("it left its process" if status is not None else "it broke the line that programs come by")
+        return ended("it left its process") if status is not None else BROKEN
 
     def signal(self, number: int) -> None:
         """Sent once the process has a number, if it is not gone by then."""
@@ -180,20 +191,28 @@ class Process:
             self._printed += data
 
     def _heard(self, data: bytes) -> None:
-        """A program can write here too: what is no line of JSON ends it."""
+        """A program can write here too: the first line that is no answer is the last that is read, and ends it."""
         self._line += data
         *lines, self._line = self._line.split(b"\n")
-        for line in lines:
-            try:
-                answer = json.loads(line)
-            except ValueError:
-                answer = None
-            self._answers.put_nowait(answer if isinstance(answer, dict) else None)
-        if len(self._line) > ANSWER_BYTES:
-            self._line.clear()
-            self._answers.put_nowait(None)
+        answers = [None] if len(self._line) > ANSWER_BYTES else map(_answer, lines)
+        for answer in answers:
+            self._answers.put_nowait(answer)
+            if answer is None:
+                self._broken = True
+                for descriptor in [each for each, take in self._readers.items() if take == self._heard]:
+                    self._close(descriptor)
+                return
 
     def _close(self, descriptor: int) -> None:
         if self._readers.pop(descriptor, None) is not None:
             asyncio.get_running_loop().remove_reader(descriptor)
             os.close(descriptor)
+
+
+def _answer(line: bytes | bytearray) -> dict[str, Any] | None:
+    """The object in a line, None where it is none of ours."""
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) and isinstance(answer.get("error"), str | None) else None
