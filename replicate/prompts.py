@@ -96,13 +96,18 @@ async def build(request: Request, style: PromptStyle, tokenizer: Tokenizer) -> P
             "no_chat_template", f"Mode {mode} needs a chat template and the checkpoint has none. Use raw."
         )
     await _refuse_control_tokens(request, tokenizer)
-    question = request.prompt.strip()
-    if mode == "cot" and "\\boxed" not in question:
-        question = (question + COT_SUFFIX[language(question)]).strip()
-    if mode == "tool" and not question.endswith(suffix := TOOL_SUFFIX[language(question)].strip()):
-        question = f"{question}\n{suffix}"
-    text = _render(template, request, question, tokenizer)
+    text = _render(template, request, asked(request.prompt, mode), tokenizer)
     return _prompt(mode, text, await tokenizer.encode(text, control=True), tokenizer)
+
+
+def asked(prompt: str, mode: str) -> str:
+    """The user's turn in `mode`: the prompt, and the published suffix where it does not carry it already."""
+    question = prompt.strip()
+    if mode == "cot" and "\\boxed" not in question:
+        return (question + COT_SUFFIX[language(question)]).strip()
+    if mode == "tool" and not question.endswith(suffix := TOOL_SUFFIX[language(question)].strip()):
+        return f"{question}\n{suffix}"
+    return question
 
 
 def language(question: str) -> Language:

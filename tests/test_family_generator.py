@@ -8,12 +8,11 @@ import sympy
 
 from replicate.answer import extract
 from replicate.equivalence.spelling import key
-from replicate.prompts import language
+from replicate.prompts import TOOL_SUFFIX, language
 from replicate.training.arithmetic import brief, operate
-from replicate.training.documents import TOOL_SUFFIX, conversation, document, statement
+from replicate.training.documents import conversation, document, statement
 from replicate.training.generator import KINDS, distinct, draw
-from replicate.training.interpreter import printed
-from replicate.training.problem import Problem, Wrong, check, equations, held_out, latex
+from replicate.training.problem import Problem, Wrong, check, equations, held_out, latex, printed
 
 COUNT = 10_000
 
@@ -123,24 +122,6 @@ def test_texts_for_the_base_model_and_for_conversations() -> None:
     assert talk.prompt.startswith("User: What is the sum")
     assert talk.prompt.endswith(TOOL_SUFFIX[asked.language] + "\n\nAssistant:")
     assert talk.completion.startswith(" ")
-
-
-@pytest.mark.parametrize(
-    "program",
-    [
-        "import os",
-        "from os import system\nprint(system('x'))",
-        "print(().__class__)",
-        "print(integrate('__import__(1)'))",
-        "print(9**9**9)",
-        "print(open('x'))",
-        "while True: pass",
-        "[print(1) for _ in (1,2)]",
-        "print(" + "1+" * 400 + "1)",
-    ],
-)
-def test_a_program_outside_the_field_does_not_run(program: str) -> None:
-    assert printed(program).startswith("error: ")
 
 
 def test_programs_of_the_field_run() -> None:

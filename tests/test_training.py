@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from sympy import Integer
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
@@ -19,12 +20,12 @@ from replicate.engines.llama_cpp import LlamaCppEngine
 from replicate.errors import ServiceError
 from replicate.prompts import PromptStyle
 from replicate.request import Request
-from replicate.training import grpo, loop, questions
+from replicate.training import evaluate, grpo, loop, questions
 from replicate.training.documents import conversation, document, prompt
-from replicate.training.evaluate import generate, majority, with_programs
 from replicate.training.finetune import WORKED, finetune
 from replicate.training.generator import distinct, draw
 from replicate.training.gguf_file import convert
+from replicate.training.held_out import generate
 from replicate.training.loop import rate, train
 from replicate.training.model import fresh, load, write
 from replicate.training.plot import draw as draw_picture
@@ -122,14 +123,20 @@ def test_grpo_trains_adapters_and_merges_them(asked: tuple[Path, Path], tmp_path
     assert changed == {name for name in before if "_proj." in name}
 
 
-def test_programs_run_for_real_in_tool_mode(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    """A toy that expects a wrong output of its program goes on with the right one."""
+async def test_a_checkpoint_is_measured_through_the_service(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A toy that knows one program and its output: right where that is the answer, and a miss of its kind where not."""
     asked = prompt("What is 2 + 3?", "tool", "en")
-    text = " A program.\n```python\nprint(2+3)\n```\n```output\n6\n```\nSo $\\boxed{6}$."
-    model = taught(asked, lambda _: text, tmp_path, tokenizer).eval()
-    assert generate(model, tokenizer, [asked]) == [text]
-    (made,) = with_programs(model, tokenizer, [asked])
-    assert made.startswith(" A program.\n```python\nprint(2+3)\n```\n```output\n5\n```\n")
+    text = " A program.\n```python\nprint(2+3)\n```\n```output\n5\n```\nSo $\\boxed{5}$."
+    model = taught(asked, lambda _: text, tmp_path, tokenizer)
+    write(model, tokenizer, tmp_path / "knows", template=True)
+    one = replace(draw(Random(1), held=True, kind="sum"), question="What is 2 + 3?", answer=Integer(5))
+    problems = [one, replace(one, answer=Integer(6))]
+    monkeypatch.setattr(evaluate, "distinct", lambda seed, count, held: problems)
+    result = await evaluate.evaluate(tmp_path / "knows", "tool", 2)
+    assert (result["checkpoint"], result["right"], result["count"]) == ("knows", 1, 2)
+    assert result["misses"] == {"sum": 1}
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(
@@ -188,7 +195,7 @@ async def test_training_reads_exactly_the_tokens_that_the_service_sends(family: 
             piece, read = piece_of(talk.prompt, talk.completion, tokenizer)
             assert tuple(piece[:read]) == sent
             assert tokenizer.encode(talk.completion, add_special_tokens=False).ids == piece[read:-1]
-        turn = [{"role": "user", "content": questions.asked(problem.question)}]
+        turn = [{"role": "user", "content": prompts.asked(problem.question, "cot")}]
         by_trl = turned.apply_chat_template([turn], add_generation_prompt=True, tokenize=True, return_dict=True)
         assert tuple(by_trl["input_ids"][0]) == sent
 
@@ -257,12 +264,6 @@ def test_questions_are_written_and_read_with_their_answers(tmp_path: Path) -> No
 )
 async def test_the_reward_is_the_service_s_own_check(text: str, wanted: str, right: bool) -> None:
     assert await is_correct(text, wanted) is right
-
-
-def test_the_majority_is_the_most_frequent_answer_and_the_earliest_of_equals() -> None:
-    assert majority(["1", "2", None, " 2"]) == "2"
-    assert majority(["3", "4"]) == "3"
-    assert majority([None, None]) is None
 
 
 def test_published_settings_are_grpo_s_default() -> None:

@@ -5,24 +5,22 @@ import contextlib
 import json
 import logging
 import os
-import re
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import OrderedDict
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from replicate.equivalence.spelling import key
+from replicate.equivalence.spelling import fraction, key
 
 SECONDS = 2.0  # wall time of one comparison, from when a worker takes it
 WORKERS = 2  # comparisons at once
 MAX_LENGTH = 2000  # characters of an answer that are read at all
 CACHED = 4096  # pairs remembered
 STARTING = 60.0  # seconds for a worker's imports, on a machine that is busy with something else
-PLAIN = re.compile(r"[-+]?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
+MAX_NUMBER = 60  # characters of a number that is compared here
 ROOT = Path(__file__).resolve().parents[2]
 
 log = logging.getLogger(__name__)
@@ -219,12 +217,12 @@ class Judge:
 
 
 def _obvious(a: str, b: str) -> bool | None:
-    """What needs no algebra: texts too long for it, equal texts, and plain numbers, which most answers are."""
+    """What needs no algebra: texts too long for it, equal texts, and numbers, which most answers are."""
     if max(len(a), len(b)) > MAX_LENGTH:
         return a.split() == b.split()
     left, right = key(a), key(b)
     if left == right:
         return True
-    if PLAIN.fullmatch(left) and PLAIN.fullmatch(right):
-        return Fraction(left) == Fraction(right)
+    if max(len(left), len(right)) <= MAX_NUMBER and None not in (numbers := (fraction(left), fraction(right))):
+        return numbers[0] == numbers[1]
     return None

@@ -9,18 +9,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from replicate.prompts import COT_SUFFIX, Language
+from replicate.prompts import COT_SUFFIX, TOOL_SUFFIX, Language
 from replicate.training.generator import draw
 from replicate.training.problem import Problem
 
 Mode = Literal["chat", "cot", "tool"]
 
-# evaluation/README.md of deepseek-ai/DeepSeek-Math at b8b0f8c, the suffixes of tool-integrated reasoning
-TOOL_SUFFIX: Mapping[Language, str] = {
-    "en": "\nPlease integrate natural language reasoning with programs to solve the problem above, "
-    "and put your final answer within \\boxed{}.",
-    "zh": "\n请结合自然语言和Python程序语言来解答问题，并把最终答案放置于\\boxed{}中。",
-}
 SUFFIX: Mapping[Mode, Mapping[Language, str]] = {"chat": {"en": "", "zh": ""}, "cot": COT_SUFFIX, "tool": TOOL_SUFFIX}
 HEADS: Mapping[Language, tuple[str, ...]] = {
     "en": ("", "Problem: ", "Question: ", "Exercise. "),

@@ -1,7 +1,7 @@
 """Accuracy of a family checkpoint on held-out problems: `python -m replicate.training.evaluate FOLDER`.
 
-Modes: cot (greedy), vote (majority of several samples at a temperature), tool (its programs run for real, then it goes
-on with what they printed), raw (the base model continues the problem as a document). Prints one line of JSON.
+The problems are asked through the service itself, on llama.cpp: its prompts, its votes, its sandbox, its check of the
+answer. Prints one line of JSON.
 """
 
 import argparse
@@ -9,135 +9,79 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-from tokenizers import Tokenizer
-from transformers import GenerationConfig, LlamaForCausalLM
+from tqdm import tqdm
 
-from replicate.answer import extract
-from replicate.equivalence.spelling import key
-from replicate.training.documents import HEADS, prompt
+from replicate.equivalence import judge
+from replicate.service import Service
+from replicate.settings import Settings
+from replicate.training.documents import HEADS
 from replicate.training.generator import distinct
-from replicate.training.interpreter import printed
-from replicate.training.model import load
+from replicate.training.gguf_file import convert
+from replicate.training.held_out import TOKENS
 from replicate.training.problem import Problem, latex
-from replicate.training.questions import asked as asked_as
-from replicate.training.reward import is_correct
-from replicate.training.vocabulary import BOS, EOS
 
 SEED = 20261122  # of the held-out problems, the same for every checkpoint
-TOKENS = 640  # the longest solution of the field has about 560
-BATCH = 128
-MARK = "```output"
+IN_FLIGHT = 16
+MODES: Mapping[str, Mapping[str, Any]] = {
+    "raw": {"mode": "raw"},  # the base model continues the problem as a document
+    "cot": {"mode": "cot"},
+    "vote": {"mode": "cot", "samples": 16, "temperature": 0.7},
+    "tool": {"mode": "tool"},
+}
 
 
-@torch.inference_mode()
-def generate(
-    model: LlamaForCausalLM, tokenizer: Tokenizer, texts: Sequence[str], *, temperature: float = 0.0, seed: int = 0
-) -> list[str]:
-    """The completion of each text, without BOS before it or EOS after it. Texts of one length share a batch."""
-    torch.manual_seed(seed)
-    bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
-    rows = [[bos, *tokenizer.encode(text, add_special_tokens=False).ids] for text in texts]
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
-    sampled: dict[str, Any] = {"do_sample": True, "temperature": temperature, "top_p": 0.95, "top_k": 0}
-    settings = GenerationConfig(
-        max_new_tokens=TOKENS,
-        pad_token_id=0,
-        eos_token_id=eos,
-        **(sampled if temperature else {"do_sample": False}),
-    )
-    completions = [""] * len(rows)
-    for start in range(0, len(order), BATCH):
-        places = order[start : start + BATCH]
-        longest = max(len(rows[place]) for place in places)
-        ids = torch.tensor([[0] * (longest - len(rows[place])) + rows[place] for place in places])
-        mask = torch.tensor([[0] * (longest - len(rows[place])) + [1] * len(rows[place]) for place in places])
-        ids, mask = ids.to(model.device), mask.to(model.device)
-        made = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)[:, longest:]
-        for place, row in zip(places, made.tolist(), strict=True):
-            kept = row[: row.index(eos)] if eos in row else row
-            completions[place] = tokenizer.decode(kept)
-    return completions
-
-
-def with_programs(model: LlamaForCausalLM, tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
-    """As the published tool evaluation: what the program really prints replaces what the model expects of it."""
-    halves = []
-    for text in generate(model, tokenizer, texts):
-        before, found, _ = text.partition(MARK)
-        program = before.partition("```python\n")[2].partition("\n```")[0]
-        halves.append(f"{before.rstrip()}\n{MARK}\n{printed(program)}\n```\n" if found and program else text)
-    rest = generate(model, tokenizer, [text + half for text, half in zip(texts, halves, strict=True)])
-    return [half + end for half, end in zip(halves, rest, strict=True)]
-
-
-def majority(answers: Sequence[str | None]) -> str | None:
-    """The most frequent answer, the earliest of equals."""
-    counts = Counter(key(answer) for answer in answers if answer)
-    best = counts.most_common(1)
-    return next(answer for answer in answers if answer and key(answer) == best[0][0]) if best else None
-
-
-def answers(
-    model: LlamaForCausalLM, tokenizer: Tokenizer, problems: Sequence[Problem], mode: str, samples: int = 16
-) -> list[str]:
-    """For each problem a text that states the checkpoint's answer, completions or the majority's box."""
-    if mode == "raw":
-        return generate(model, tokenizer, [f"{HEADS[one.language][1]}{one.question}\n" for one in problems])
-    asked = [prompt(one.question, "tool" if mode == "tool" else "cot", one.language) for one in problems]
-    if mode == "tool":
-        return with_programs(model, tokenizer, asked)
-    if mode == "cot":
-        return generate(model, tokenizer, asked)
-    repeated = [text for text in asked for _ in range(samples)]
-    found = [extract(text).text for text in generate(model, tokenizer, repeated, temperature=0.7, seed=SEED)]
-    votes = [majority(found[place : place + samples]) for place in range(0, len(found), samples)]
-    return [f"\\boxed{{{vote}}}" if vote else "" for vote in votes]
-
-
-def evaluate(folder: Path, mode: str, count: int, samples: int = 16) -> dict[str, Any]:
-    """Counts and accuracy on the first `count` held-out problems, with the misses by kind."""
-    model, tokenizer = load(folder)
-    model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+async def evaluate(folder: Path, mode: str, count: int) -> dict[str, Any]:
+    """Counts on the first `count` held-out problems, greedy but for the vote, with the misses by kind."""
     problems = distinct(SEED, count, held=True)
     start = time.monotonic()
-    texts = answers(model, tokenizer, problems, mode, samples)
-    right = asyncio.run(_judged(texts, [latex(one.answer) for one in problems]))
+    with TemporaryDirectory() as scratch:
+        file = Path(scratch) / f"{folder.name}.gguf"
+        convert(folder, file)
+        service = await Service.open(Settings(checkpoint=str(file), slots=IN_FLIGHT), print)
+        turns = asyncio.Semaphore(IN_FLIGHT)
+        bar = tqdm(total=count, desc=f"{folder.name} {mode}")
+
+        async def is_right(problem: Problem) -> bool:
+            async with turns:
+                right = await _is_right(service, problem, mode)
+                bar.update()
+                return right
+
+        try:
+            right = await asyncio.gather(*map(is_right, problems))
+        finally:
+            bar.close()
+            await service.engine.close()
+            await service.sandboxes.close()
+            await judge().close()
     misses = Counter(one.kind for one, good in zip(problems, right, strict=True) if not good)
-    result: dict[str, Any] = {"checkpoint": folder.name, "mode": mode, "right": sum(right), "count": count}
-    if mode == "vote":
-        result["samples"] = samples
-    return result | {"seconds": round(time.monotonic() - start, 1), "misses": dict(misses.most_common())}
+    seconds = round(time.monotonic() - start, 1)
+    counts = {"checkpoint": folder.name, "mode": mode, "right": sum(right), "count": count}
+    return counts | {"seconds": seconds, "misses": dict(misses.most_common())}
 
 
-def accuracy(model: Any, tokenizer: Any, rows: Sequence[Mapping[str, str]]) -> float:
-    """The share of questions that `model` answers right, greedy, asked through its tokenizer's chat template."""
-    asked = [[{"role": "user", "content": asked_as(row["question"])}] for row in rows]
-    texts = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-    training, model = model.training, model.eval()
-    made = generate(model, tokenizer.backend_tokenizer, [text.removeprefix(BOS) for text in texts])
-    model.train(training)
-    right = asyncio.run(_judged(made, [row["answer"] for row in rows]))
-    return sum(right) / len(right)
-
-
-async def _judged(texts: Sequence[str], wanted: Sequence[str]) -> list[bool]:
-    return [await is_correct(text, answer) for text, answer in zip(texts, wanted, strict=True)]
+async def _is_right(service: Service, problem: Problem, mode: str) -> bool:
+    question = f"{HEADS[problem.language][1]}{problem.question}\n" if mode == "raw" else problem.question
+    metrics: dict[str, Any] = {}
+    inputs = {"temperature": 0.0, "max_new_tokens": TOKENS, "expected_answer": latex(problem.answer)}
+    async for _ in service.complete({"prompt": question} | inputs | dict(MODES[mode]), metrics.__setitem__):
+        pass
+    return bool(metrics["correct"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--mode", choices=("cot", "vote", "tool", "raw"), default="cot")
+    parser.add_argument("--mode", choices=MODES, default="cot")
     parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--out", type=Path, help="a file of JSON lines that the result is added to")
     arguments = parser.parse_args()
-    line = json.dumps(evaluate(arguments.folder, arguments.mode, arguments.count, arguments.samples))
+    line = json.dumps(asyncio.run(evaluate(arguments.folder, arguments.mode, arguments.count)))
     print(line)
     if arguments.out:
         with arguments.out.open("a") as file:

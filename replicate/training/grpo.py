@@ -23,8 +23,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from replicate.checkpoints import fetch, find
-from replicate.training.evaluate import accuracy
-from replicate.training.questions import Row, asked, read
+from replicate.prompts import asked
+from replicate.training.held_out import accuracy
+from replicate.training.questions import Row, read
 from replicate.training.reward import correct
 
 
@@ -118,7 +119,7 @@ def _config(settings: Settings, run: Path, on_gpu: bool) -> GRPOConfig:
 def _dataset(questions: list[Row]) -> Dataset:
     return Dataset.from_list(
         [
-            {"prompt": [{"role": "user", "content": asked(row["question"])}], "answer": row["answer"]}
+            {"prompt": [{"role": "user", "content": asked(row["question"], "cot")}], "answer": row["answer"]}
             for row in questions
         ]
     )

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from replicate.errors import ServiceError
-from replicate.prompts import COT_SUFFIX, language
 from replicate.training.generator import distinct
 from replicate.training.problem import Problem, latex
 
@@ -41,12 +40,6 @@ def read(path: Path) -> list[Row]:
             ) from None
         rows.append({"question": row["question"], "answer": row["answer"]})
     return rows
-
-
-def asked(question: str) -> str:
-    """The user's turn as the service sends it in the mode cot."""
-    text = question.strip()
-    return text if "\\boxed" in text else (text + COT_SUFFIX[language(text)]).strip()
 
 
 def main() -> None:

@@ -1,16 +1,13 @@
 """The reward of reinforcement learning: 1 for an answer that the service itself calls correct, else 0.
 
 The answer is found by `replicate.answer` and compared by `replicate.equivalence`, so what is rewarded is exactly what
-the metric `correct` says. Two texts that differ and are both plain numbers are told apart without a worker process:
-the judge compares those as exact fractions too.
+the metric `correct` says.
 """
 
-from fractions import Fraction
 from typing import Any
 
 from replicate.answer import extract
 from replicate.equivalence import judge
-from replicate.equivalence.spelling import fraction, key
 
 Turns = list[dict[str, str]]
 
@@ -22,18 +19,7 @@ async def correct(completions: list[Turns | str], answer: list[str], **_: Any) -
 
 async def is_correct(text: str, wanted: str) -> bool:
     found = extract(text).text
-    if found is None:
-        return False
-    if key(found) == key(wanted):
-        return True
-    numbers = _number(found), _number(wanted)
-    if None not in numbers:
-        return numbers[0] == numbers[1]
-    return await judge().equivalent(found, wanted)
-
-
-def _number(text: str) -> Fraction | None:
-    return fraction(text) if len(text) < 40 else None
+    return found is not None and await judge().equivalent(found, wanted)
 
 
 def _text(completion: Turns | str) -> str:
