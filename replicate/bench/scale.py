@@ -1,0 +1,99 @@
+"""Requests a second, for each GPU and each dollar, from sizes alone.
+
+`python -m replicate.bench.scale` writes the tables of SCALE.md.
+
+A decode step reads all weights once and the KV cache of every running request; a prompt is read at the speed of the
+arithmetic. Both are lower bounds of time, so what comes out is what no engine can pass at the shares assumed here.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).with_name("SCALE.md")
+
+PARAMETERS = 6.91e9  # config.json of deepseek-math-7b: 30 layers of 4096, 102400 words
+WEIGHTS = 13.82e9  # bytes, bf16
+KV_TOKEN = 2 * 30 * 4096 * 2  # bytes: keys and values, 30 layers, 32 heads of 128, no grouped queries, bf16
+RESERVED = 1024  # max_new_tokens, the default: the gate keeps room for all of them
+SPARE = 0.1  # share of the memory that stays free: activations, graphs, fragments
+
+READ = 0.7  # share of the memory bandwidth that decoding reaches: gpt-fast's README, Llama-2-7B on an A100, one stream
+MULTIPLIED = 0.5  # share of the peak arithmetic that reading a prompt reaches: an assumption
+PROMPT = 85  # tokens, the mean of GSM8K's 1,319 test questions in mode cot, DeepSeekMath's tokenizer
+COMPLETION = 200  # tokens, an assumption: the data set's own worked solutions have about half of it
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A GPU by its datasheet; dollars by replicate.com/pricing, November 2026."""
+
+    name: str
+    memory: float  # bytes
+    bandwidth: float  # bytes a second
+    peak: float  # floating point operations a second, bf16, without sparsity
+    dollars: float  # an hour
+
+
+CARDS = (
+    Card("L40S", 48e9, 864e9, 362e12, 3.51),
+    Card("A100 80 GB", 80e9, 2039e9, 312e12, 5.04),
+    Card("H100", 80e9, 3350e9, 989e12, 5.49),
+)
+
+
+def room(card: Card) -> int:
+    """Requests whose prompt and reserved completion fit the memory beside the weights."""
+    return int((card.memory * (1 - SPARE) - WEIGHTS) // (KV_TOKEN * (PROMPT + RESERVED)))
+
+
+def step(card: Card, streams: int) -> float:
+    """Seconds of one decode step: one token of each of `streams` requests that are half way through."""
+    read = WEIGHTS + streams * KV_TOKEN * (PROMPT + COMPLETION / 2)
+    return max(read / (card.bandwidth * READ), streams * 2 * PARAMETERS / (card.peak * MULTIPLIED))
+
+
+def prefill(card: Card) -> float:
+    """Seconds in which the card reads one prompt; nothing else is decoded meanwhile."""
+    return PROMPT * 2 * PARAMETERS / (card.peak * MULTIPLIED)
+
+
+def rate(card: Card, streams: int) -> float:
+    """Requests a second with `streams` at work all the time."""
+    return streams / seconds(card, streams)
+
+
+def seconds(card: Card, streams: int) -> float:
+    """Of one request among `streams`: its steps, and in them the prompts of those that come and go beside it."""
+    return COMPLETION * step(card, streams) + streams * prefill(card)
+
+
+def tables() -> dict[str, str]:
+    head = "| GPU | streams | tokens/s of a stream | seconds a request | tokens/s | requests/s | dollars for 1,000 |"
+    rows = [head, "|---|---|---|---|---|---|---|"]
+    for card in CARDS:
+        for streams in sorted({1, 16, min(64, room(card)), room(card)}):
+            each = COMPLETION / seconds(card, streams)
+            per_second = rate(card, streams)
+            rows.append(
+                f"| {card.name} | {streams} | {each:.0f} | {seconds(card, streams):.1f} | {each * streams:,.0f} "
+                f"| {per_second:.2f} | {card.dollars / 3600 / per_second * 1000:.2f} |"
+            )
+    fits = ["| GPU | memory | bandwidth | bf16, dense | an hour | requests that fit |", "|---|---|---|---|---|---|"]
+    fits += [
+        f"| {card.name} | {card.memory / 1e9:.0f} GB | {card.bandwidth / 1e9:,.0f} GB/s "
+        f"| {card.peak / 1e12:.0f} TFLOPS | ${card.dollars:.2f} | {room(card)} |"
+        for card in CARDS
+    ]
+    return {"cards": "\n".join(fits), "rates": "\n".join(rows)}
+
+
+def filled(page: str) -> str:
+    """The page with its tables as they are now."""
+    for name, table in tables().items():
+        page = re.sub(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", rf"\g<1>{table}\g<2>", page, flags=re.DOTALL)
+    return page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
