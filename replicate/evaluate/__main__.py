@@ -51,7 +51,9 @@ def evaluate(options: argparse.Namespace) -> int:
         plan.require_inputs(served.inputs)
         settings = plan.settings(served)
         file = options.out or RESULTS / default_name(settings, options.limit)
-        with Results(file, settings, f"{source}{' and shots' * bool(shots)}") as results:
+        source += f", shots from {options.shots or 'train'}" if shots else ""
+        notes = {"source": source, "published": options.published}
+        with Results(file, settings, notes) as results:
             tokens, seconds = _answer(plan, urls, served, results, options)
             results.finish([question.id for question in questions])
     summary = summarise(settings, results.lines, options.grader, options.published)
@@ -178,8 +180,16 @@ def _compare(options: argparse.Namespace) -> int:
 def main() -> int:
     options = parse()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
+    ended = STOPPED
+
+    def end(number: int, _: object) -> None:
+        """Takes Ctrl-C's way, which asyncio goes in order: an exception from here would hit any task."""
+        nonlocal ended
+        ended = 128 + number
+        signal.raise_signal(signal.SIGINT)
+
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
-        signal.signal(ending, lambda number, _: sys.exit(128 + number))
+        signal.signal(ending, end)
     try:
         if options.compare:
             return _compare(options)
@@ -189,7 +199,7 @@ def main() -> int:
         return FAILED
     except KeyboardInterrupt:
         print("\nevaluate: stopped. The same command goes on from here.", file=sys.stderr)
-        return STOPPED
+        return ended
 
 
 if __name__ == "__main__":

@@ -24,10 +24,11 @@ Line = dict[str, Any]
 class Results:
     """Opens FILE to go on with it, or begins it: `with Results(file, settings) as results: results.add(line)`.
 
-    `source` says where the questions came from, for people: the same ones from another place are the same run.
+    `notes` go into a new file's header too, but are no settings: the same questions from another `source` are the same
+    run.
     """
 
-    def __init__(self, file: Path, settings: Line, source: str = "") -> None:
+    def __init__(self, file: Path, settings: Line, notes: Line | None = None) -> None:
         """Raises EvaluationError where the file is of other settings, no results file, or at work in another run."""
         file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
@@ -39,12 +40,12 @@ class Results:
             self._stream.close()
             raise EvaluationError(f"{file} is being written by another run. Wait for it, or use --out.") from error
         try:
-            self._begin(settings, source)
+            self._begin(settings, notes or {})
         except BaseException:
             self._stream.close()
             raise
 
-    def _begin(self, settings: Line, source: str) -> None:
+    def _begin(self, settings: Line, notes: Line) -> None:
         self._stream.seek(0)
         content = self._stream.read()
         whole = content.rfind(b"\n") + 1
@@ -53,9 +54,9 @@ class Results:
             raise EvaluationError(f"{self.file} is no results file. Name another with --out.")
         if header is None or not lines:  # nothing is lost
             self._stream.truncate(0)
-            self._write(settings | {"source": source})
+            self._write(settings | notes)
             return
-        if differences := _differences(header, settings, source):
+        if differences := _differences(header, settings, notes):
             raise EvaluationError(
                 f"{self.file} is of a run with other settings ({differences}). Repeat those, or name another file with "
                 "--out."
@@ -145,11 +146,13 @@ def parse(content: bytes, file: Path) -> tuple[Line | None, list[Line]]:
     return lines[0], lines[1:]
 
 
-def _differences(header: Line, settings: Line, source: str) -> str:
+def _differences(header: Line, settings: Line, notes: Line) -> str:
     names = [name for name in settings if header.get(name) != settings[name]]
     told = [f"{name} {header.get(name)!r}, now {settings[name]!r}" for name in names if name != "digest"]
     if "digest" in names:  # which says nothing to people
-        told.append(f"other questions or shots: they were from {header.get('source')}, and are now from {source}")
+        told.append(
+            f"other questions or shots: they were from {header.get('source')}, and are now from {notes.get('source')}"
+        )
     return "; ".join(told)
 
 

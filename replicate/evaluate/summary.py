@@ -81,6 +81,8 @@ class Summary:
             f"  interval   {self.low:.1%} to {self.high:.1%} (95 %, Wilson)",
             f"  graders    strict {self.strict_correct}, published {self.published_correct} right",
         ]
+        if self.shots:
+            rows.append(f"  shots      {self.shots}, whose texts are not the published ones")
         if self.passed is not None:
             rows.append(
                 f"  pass@{self.samples:<6} at least {self.passed / self.questions:.1%} (a vote ends once decided, "
@@ -107,8 +109,9 @@ class Summary:
 
 
 def summarise(settings: Line, lines: Sequence[Line], grader: Grader, figure_of: str | None = None) -> Summary:
-    """`lines` is not empty. `figure_of` None: the checkpoint itself, or the one that it is a quantisation of."""
-    figure_of = figure_of or _published(settings["checkpoint"])
+    """`lines` is not empty. `figure_of` None: the one the run was started for, else the checkpoint itself or the one
+    that it is a quantisation of."""
+    figure_of = figure_of or settings.get("published") or _published(settings["checkpoint"])
     correct = {name: sum(line[key] for line in lines) for name, key in KEY.items()}
     low, high = wilson(correct[grader], len(lines))
     voted = settings["samples"] > 1
