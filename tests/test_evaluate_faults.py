@@ -91,7 +91,8 @@ async def test_an_engine_s_fault_is_tried_again_and_not_for_ever(
 
 
 class Proxy:
-    """Passes connections on to a service; the first ones it drops, answers with 503, or cuts off amid the answer."""
+    """Passes connections on to a service; the first ones it drops, answers with 503, or cuts off amid
+    the answer, with HTTP's own end or without."""
 
     def __init__(self, url: str, ways: list[str]) -> None:
         self._port, self.ways = int(url.rpartition(":")[2]), ways
@@ -110,7 +111,8 @@ class Proxy:
                 while piece := await there.read(65536):
                     writer.write(piece)
                     await writer.drain()
-                    if way == "cut" and b"event: start" in piece:
+                    if way in ("cut", "end") and b"event: start" in piece:
+                        writer.write(b"0\r\n\r\n" if way == "end" else b"")
                         return
                     if piece.endswith(b"0\r\n\r\n"):
                         break
@@ -123,8 +125,8 @@ class Proxy:
 async def test_a_dropped_connection_a_503_and_a_cut_stream_are_tried_again(
     service: ExamService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "WAITS", (0.0,) * 3)
-    proxy = Proxy(service.url, ["drop", "503", "cut"])
+    monkeypatch.setattr(run, "WAITS", (0.0,) * 4)
+    proxy = Proxy(service.url, ["drop", "503", "cut", "end"])
     async with await asyncio.start_server(proxy.pass_on, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         found = await answered(url, gsm8k(tmp_path, 6))
