@@ -21,8 +21,8 @@ TEXT = {"mode", "system_prompt", "expected_answer"}  # inputs that are text even
 BAR = 32  # columns of the longest bar of a tally
 LABEL = 24  # columns of an answer beside its bar
 STATE_SECONDS = 5.0  # between two lines about a running vote where no terminal is
-PATIENT = 6 * 3600.0  # seconds that one prediction without a stream may take
-TIMEOUT = httpx.Timeout(10.0, read=600.0)  # seconds; the server sends a sign of life every 15 s
+TIMEOUT = httpx.Timeout(10.0, read=120.0, pool=None)  # seconds; the server sends a sign of life every 15 s
+STREAM = {"Accept": "text/event-stream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,11 @@ class Event:
 
 
 class PredictionRefused(Exception):
-    """The server answered with something other than a stream: a 4xx or 5xx status and its reason."""
+    """The server answered with something other than a stream: a 4xx or 5xx `status` and its reason."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        super().__init__(f"HTTP {status}: {reason}")
 
 
 def stream(
@@ -51,16 +55,16 @@ def stream(
     while True:
         with (
             http(timeout=TIMEOUT) as session,
-            session.stream(
-                "POST", f"{url}/predictions", json=body, headers={"Accept": "text/event-stream"}
-            ) as response,
+            session.stream("POST", f"{url}/predictions", json=body, headers=STREAM) as response,
         ):
             if response.status_code == httpx.codes.OK:
-                yield from _events(response)
+                events = Events()
+                for data in response.iter_bytes():
+                    yield from events.feed(data)
                 return
-            reason = f"HTTP {response.status_code}: {response.read().decode(errors='replace')}"
+            reason = response.read().decode(errors="replace")
         if response.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
-            raise PredictionRefused(reason)
+            raise PredictionRefused(response.status_code, reason)
         time.sleep(0.05)
 
 
@@ -68,15 +72,23 @@ async def predict(
     session: httpx.AsyncClient, url: str, inputs: dict[str, Any], patience: float = 600.0
 ) -> dict[str, Any]:
     """One prediction in one piece: status, output, metrics, error. Leaving early stops it. A 409 is tried again for
-    `patience` seconds, as in `stream`."""
+    `patience` seconds, as in `stream`.
+
+    It comes as a stream, whose signs of life tell a prediction that takes hours from a server that is gone.
+    """
     deadline = time.monotonic() + patience
     while True:
-        answer = await session.post(f"{url}/predictions", json={"input": inputs})
-        if answer.status_code == httpx.codes.OK:
-            prediction: dict[str, Any] = answer.json()
-            return prediction
-        if answer.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
-            raise PredictionRefused(f"HTTP {answer.status_code}: {answer.text}")
+        async with session.stream("POST", f"{url}/predictions", json={"input": inputs}, headers=STREAM) as response:
+            if response.status_code == httpx.codes.OK:
+                events = Events()
+                async for data in response.aiter_bytes():
+                    for event in events.feed(data):
+                        if event.kind in ("completed", "error"):
+                            return event.data
+                raise httpx.RemoteProtocolError("the stream ended before the prediction did")
+            reason = (await response.aread()).decode(errors="replace")
+        if response.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
+            raise PredictionRefused(response.status_code, reason)
         await asyncio.sleep(0.05)
 
 
@@ -91,10 +103,10 @@ def http(timeout: httpx.Timeout | float) -> httpx.Client:
     return httpx.Client(timeout=timeout, trust_env=False, verify=_tls())
 
 
-def patient(connections: int) -> httpx.AsyncClient:
-    """An asynchronous client for `connections` predictions at once, each of which may take hours in a long queue."""
+def crowd(connections: int) -> httpx.AsyncClient:
+    """An asynchronous client for `connections` predictions at once."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.AsyncClient(timeout=httpx.Timeout(10.0, read=PATIENT), trust_env=False, verify=_tls(), limits=limits)
+    return httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=_tls(), limits=limits)
 
 
 @cache
@@ -103,21 +115,20 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _events(response: httpx.Response) -> Iterator[Event]:
-    kind = ""
-    for line in _lines(response):
-        if line.startswith("event:"):
-            kind = line.removeprefix("event:").strip()
-        elif line.startswith("data:"):
-            yield Event(kind, json.loads(line.removeprefix("data:")), time.perf_counter())
+class Events:
+    """The events of a stream, which comes in pieces of any size. Lines end with a line feed alone: httpx's own
+    `iter_lines` also cuts at U+2028 inside a JSON string."""
 
+    def __init__(self) -> None:
+        self._kind, self._rest = "", b""
 
-def _lines(response: httpx.Response) -> Iterator[str]:
-    """Lines end with a line feed alone: httpx's own `iter_lines` also cuts at U+2028 inside a JSON string."""
-    rest = b""
-    for data in response.iter_bytes():
-        *lines, rest = (rest + data).split(b"\n")
-        yield from (line.decode() for line in lines)
+    def feed(self, data: bytes) -> Iterator[Event]:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in map(bytes.decode, lines):
+            if line.startswith("event:"):
+                self._kind = line.removeprefix("event:").strip()
+            elif line.startswith("data:"):
+                yield Event(self._kind, json.loads(line.removeprefix("data:")), time.perf_counter())
 
 
 def show(url: str, inputs: dict[str, Any]) -> int:

@@ -15,6 +15,8 @@ class Metrics:
 
     checkpoint: str
     engine: str
+    checkpoint_digest: str | None = None  # tells its files from others of the same name
+    slots: int | None = None  # most requests that the engine works on at once
     seed: int | None = None
     prompt_tokens: int = 0
     completions: list[Completion] = field(default_factory=list)  # all that were drawn
@@ -49,6 +51,8 @@ class Metrics:
             "seed": self.seed,
             "checkpoint": self.checkpoint,
             "engine": self.engine,
+            "checkpoint_digest": self.checkpoint_digest,
+            "slots": self.slots,
             "answer": self.answer,
             "answer_source": self.answer_source,
             "correct": self.correct,

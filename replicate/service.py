@@ -9,7 +9,7 @@ from typing import Any
 
 from replicate import prompts
 from replicate.answer import extract
-from replicate.checkpoints import Checkpoint, fetch, find
+from replicate.checkpoints import Checkpoint, digest, fetch, find
 from replicate.completion import Completion, complete, require_room
 from replicate.engines import open_engine
 from replicate.engines.protocol import Engine
@@ -33,8 +33,9 @@ WARM_UP = "What is 2 + 3?"
 class Service:
     """A checkpoint on its engine, ready to answer."""
 
-    def __init__(self, checkpoint: Checkpoint, engine: Engine, sandboxes: Sandboxes) -> None:
+    def __init__(self, checkpoint: Checkpoint, engine: Engine, sandboxes: Sandboxes, digest: str | None = None) -> None:
         self.checkpoint = checkpoint
+        self.digest = digest
         self.engine = engine
         self.sandboxes = sandboxes
 
@@ -56,7 +57,8 @@ class Service:
         engine = open_engine(path, checkpoint.context, settings)
         await engine.start()
         step(f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
-        service = cls(checkpoint, engine, Sandboxes(settings.tool_processes))
+        files = await asyncio.to_thread(digest, path)
+        service = cls(checkpoint, engine, Sandboxes(settings.tool_processes), files)
         await service._warm_up()
         step("warmed up")
         await service.sandboxes.start()
@@ -69,7 +71,7 @@ class Service:
 
         Any fault leaves as a ServiceError, with its traceback in the log.
         """
-        metrics = Metrics(self.checkpoint.name, self.engine.name)
+        metrics = Metrics(self.checkpoint.name, self.engine.name, self.digest, self.engine.gate.slots)
         try:
             request = Request.checked(**inputs)
             metrics.seed = request.sampling.seed

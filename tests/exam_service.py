@@ -26,14 +26,15 @@ class ExamService:
 
 
 @contextmanager
-def exam_service(folder: Path, exam: Exam, **environment: str) -> Iterator[ExamService]:
+def exam_service(folder: Path, exam: Exam, without: str = "", **environment: str) -> Iterator[ExamService]:
+    """`without` is a text that is taken out of the Predictor's source."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "exam.json").write_text(json.dumps(exam))
     notes = folder / "asked.jsonl"
     notes.touch()
     variables = {"EXAM": str(folder / "exam.json"), "ASKED": str(notes)} | environment
     predictor = folder / "exam.py"
-    predictor.write_text((Path(__file__).parent / "predictors/exam.py").read_text())
+    predictor.write_text((Path(__file__).parent / "predictors/exam.py").read_text().replace(without, ""))
     with LocalServer(reference="exam.py:Predictor", folder=folder, environment=variables) as server:
         yield ExamService(server.url, notes)
 
@@ -61,12 +62,16 @@ def lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()[1:]]
 
 
-def gsm8k(folder: Path, count: int) -> Path:
-    """`count` questions in GSM8K's form, whose answers are 0, 1, 2, ..."""
-    file = folder / f"gsm8k-{count}.jsonl"
-    rows = [{"question": f"What is number {n} of all?", "answer": str(n), "cot": "Count."} for n in range(count)]
+def write(file: Path, *rows: Mapping[str, Any]) -> Path:
+    """A file of JSON lines."""
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
+
+
+def gsm8k(folder: Path, count: int) -> Path:
+    """`count` questions in GSM8K's form, whose answers are 0, 1, 2, ..."""
+    rows = [{"question": f"What is number {n} of all?", "answer": str(n), "cot": "Count."} for n in range(count)]
+    return write(folder / f"gsm8k-{count}.jsonl", *rows)
 
 
 def perfect(count: int) -> dict[str, str]:

@@ -1,16 +1,19 @@
 """Checkpoints by name, by path and by address; what COG_WEIGHTS means; the demo's package."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from replicate.checkpoints import CHECKPOINTS, Address, Checkpoint, Hub, Local, Wheel, fetch, find, store
+from replicate.checkpoints import CHECKPOINTS, Address, Checkpoint, Hub, Local, Wheel, digest, fetch, find, store
 from replicate.checkpoints.__main__ import table
 from replicate.checkpoints.progress import Progress
 from replicate.checkpoints.remote import RemoteFile
 from replicate.engines import open_engine
 from replicate.errors import ServiceError
-from replicate.server import LocalServer
+from replicate.server import ROOT, LocalServer
 from replicate.settings import Settings
 
 NAMES = [
@@ -34,6 +37,39 @@ def test_a_path_is_a_checkpoint(tmp_path: Path) -> None:
     found = find(str(folder))
     assert (found.name, found.source) == ("mine", Local(folder))
     assert fetch(found) == folder
+
+
+def test_a_digest_tells_files_of_one_name_and_size_apart_wherever_they_lie(tmp_path: Path) -> None:
+    content = bytearray(10 << 20)
+    for name, change in (("a", None), ("b", None), ("c", 0), ("d", 5 << 20), ("e", len(content) - 1)):
+        folder = tmp_path / name / "same"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        changed = bytearray(content)
+        if change is not None:  # a part as large as a matrix of a small model
+            start = min(max(0, change - (1 << 17)), len(changed) - (1 << 18))
+            changed[start : start + (1 << 18)] = b"1" * (1 << 18)
+        (folder / "model.safetensors").write_bytes(changed)
+    digests = [digest(tmp_path / name / "same") for name in "abcde"]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 4
+    (tmp_path / "b/same/config.json").write_text("[]")
+    assert digest(tmp_path / "b/same") not in digests
+    (tmp_path / "b/same/source.json").write_text("{}")  # notes about a download
+    (tmp_path / "a/same/source.json").write_text("{}")
+    assert digest(tmp_path / "a/same") == digests[0]
+    gguf = tmp_path / "a/same/model.safetensors"
+    assert digest(gguf) == digest(gguf.rename(tmp_path / "other.gguf")) != digest(tmp_path / "c/same/model.safetensors")
+
+
+def test_the_folder_of_weights_may_be_another_one(tmp_path: Path) -> None:
+    program = "from replicate.checkpoints import store; print(store.WEIGHTS)"
+    for folder, place in (("", ROOT / "weights"), (str(tmp_path), tmp_path), ("other", ROOT / "other")):
+        environment = os.environ | {"WEIGHTS_FOLDER": folder}
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == str(place)
 
 
 def test_a_folder_with_one_gguf_file_is_a_checkpoint_and_a_config_beside_it_changes_nothing(tmp_path: Path) -> None:

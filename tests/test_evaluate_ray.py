@@ -1,5 +1,6 @@
 """The Ray Data job answers as a single run does. It needs ray, an extra of about 500 MB with what it brings along."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from replicate.checkpoints import digest
 from replicate.server import ROOT
 from tests.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
 from tests.test_evaluate_resume import timeless
@@ -43,12 +45,17 @@ def test_two_workers_over_two_services_write_what_one_run_writes_killed_or_not(t
     assert min(share) >= COUNT // 10, f"one service did all the work: {share}"
 
 
-def test_workers_start_services_of_their_own_and_leave_none_behind(demo: Path, tmp_path: Path) -> None:
+def test_workers_own_services_load_the_driver_s_weights_and_none_is_left_behind(demo: Path, tmp_path: Path) -> None:
+    """Where a worker would download them again, it fails: there is no package registry."""
     before = servers()
     job = ("gsm8k", "--data", gsm8k(tmp_path, 2), "--ray", 1, "--max-new-tokens", 4, "--out", tmp_path / "out.jsonl")
-    environment = os.environ | {"CHECKPOINT": "demo", "SLOTS": "2"}
+    environment = os.environ | {"CHECKPOINT": "none", "COG_WEIGHTS": "demo", "SLOTS": "2"}
+    environment |= {"PIP_INDEX_URL": "http://127.0.0.1:9", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}
     done = subprocess.run(command(*job), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stderr  # four tokens are no answer
+    assert done.returncode == 3, done.stderr  # nothing was published for it
+    header = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
+    found = (header["checkpoint"], header["checkpoint_digest"], header["engine"])
+    assert found == ("demo", digest(demo), "llama_cpp")  # as in a single run's
     assert [line["tokens"] for line in lines(tmp_path / "out.jsonl")] == [4, 4]
     assert set(servers()) <= set(before)
 
@@ -67,11 +74,11 @@ def test_services_of_two_kinds_are_refused(tmp_path: Path) -> None:
         job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--url", b.url, "--ray", 2)
         status, _, said = evaluate(*job, "--out", tmp_path / "out.jsonl")
     assert status == 2
-    assert f"{b.url} serves instruct on scripted, {a.url} rl on scripted" in said
+    assert f"{b.url} serves instruct (d1) on scripted, {a.url} rl (d1) on scripted" in said
 
 
 def test_a_service_that_fails_ends_the_job_with_its_reason(tmp_path: Path) -> None:
-    with exam_service(tmp_path / "a", {"What": "2"}) as a:
+    with exam_service(tmp_path / "a", {"What": "2"}, without=', "tool"') as a:
         job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--ray", 2, "--mode", "tool")
         status, _, said = evaluate(*job, "--out", tmp_path / "out.jsonl")
     assert status == 2

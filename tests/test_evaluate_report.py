@@ -1,6 +1,5 @@
 """Two runs side by side, and a folder of runs against the published figures."""
 
-import json
 import subprocess
 import sys
 from math import comb
@@ -12,28 +11,29 @@ import pytest
 from replicate.evaluate import compare, report
 from replicate.evaluate.benchmark import EvaluationError
 from replicate.evaluate.results import Results
-from replicate.evaluate.summary import summarise
 from replicate.server import ROOT
 from tests.exam_service import command, evaluate
 
 HEADER: dict[str, Any] = {
-    "evaluate": 1,
+    "evaluate": 2,
     "benchmark": "gsm8k",
     "mode": "cot",
     "shots": 0,
     "samples": 1,
     "max_new_tokens": 1024,
+    "max_tool_rounds": None,
     "seed": 0,
     "questions": 20,
     "digest": "d",
     "checkpoint": "rl",
+    "checkpoint_digest": "c",
     "engine": "llama_cpp",
 }
 
 
 def run(file: Path, right: str, **header: Any) -> Path:
     """A results file whose questions are right (1) or wrong (0); the published grader finds one more right."""
-    with Results(file, HEADER | header) as results:
+    with Results(file, HEADER | {"questions": len(right)} | header) as results:
         lenient = right.replace("0", "1", 1)
         for place, (strict, published) in enumerate(zip(right, lenient, strict=True)):
             line = {"id": f"q{place}", "expected": str(place), "correct": strict == "1", "tokens": 10}
@@ -43,15 +43,22 @@ def run(file: Path, right: str, **header: Any) -> Path:
 
 def test_gains_and_losses_are_named_and_weighed(tmp_path: Path) -> None:
     a = run(tmp_path / "a.jsonl", "1111100000")
-    b = run(tmp_path / "b.jsonl", "0111111110", engine="transformers")
+    b = run(tmp_path / "b.jsonl", "0111111110", engine="transformers", digest="e", checkpoint_digest="f")
     found = compare.compare(a, b, "strict")
     assert (found["gains"], found["losses"]) == (["q5", "q6", "q7", "q8"], ["q0"])
     assert found["accuracy"] == [0.5, 0.8]
     assert found["p"] == pytest.approx(2 * (1 + 5) / 32)
-    assert found["settings"] == {"engine": ["llama_cpp", "transformers"]}
+    apart = {"engine": ["llama_cpp", "transformers"], "digest": ["d", "e"], "checkpoint_digest": ["c", "f"]}
+    assert found["settings"] == apart
     said = compare.text(found, a, b)
     assert "gained 4: q5, q6, q7, q8" in said
     assert "chance alone could do that" in said
+    assert "they differ in engine: llama_cpp / transformers" in said
+    assert "they differ in digest of questions, shots and answers: d / e" in said
+    assert "they differ in checkpoint_digest: c / f" in said
+    assert "left out" not in said
+    longer = run(tmp_path / "c.jsonl", "01111111101")
+    assert "left out, in one of them alone: 0 / 1" in compare.text(compare.compare(a, longer, "strict"), a, longer)
     assert compare.compare(a, b, "published")["accuracy"] == [0.6, 0.9]
 
 
@@ -88,13 +95,21 @@ def test_the_command_compares_and_ends_with_a_json_line(tmp_path: Path) -> None:
 def test_a_folder_of_runs_becomes_a_table_and_a_picture(tmp_path: Path) -> None:
     run(tmp_path / "a.jsonl", "1" * 9 + "0")
     run(tmp_path / "b.jsonl", "10" * 5, checkpoint="demo", benchmark="mgsm_zh")
+    run(tmp_path / "f.jsonl", "0" * 5, checkpoint="mine", benchmark="mgsm_zh", published="rl")
     run(tmp_path / "c.jsonl", "1" * 4, checkpoint="base", benchmark="sat", shots=4)
-    run(tmp_path / "empty.jsonl", "")
-    found = report.summaries(tmp_path, "strict")
+    run(tmp_path / "d.jsonl", "1" * 4, checkpoint="base", benchmark="sat", shots=2)
+    run(tmp_path / "e.jsonl", "1" * 4, mode="tool", max_new_tokens=2048, max_tool_rounds=1, questions=9)
+    found, left_out = report.summaries(tmp_path, "strict")
+    assert left_out == []
     assert report.table(found).splitlines()[2:] == [
         "| gsm8k | cot | rl | llama_cpp | 10 | 90.0% | 59.6% to 98.2% | 100.0% | 88.2% (rl) | yes |",
-        "| mgsm_zh | cot | demo | llama_cpp | 10 | 50.0% | 23.7% to 76.3% | 60.0% | 79.6% (rl) | no |",
+        "| gsm8k | tool | rl | llama_cpp | 4 of 9 | 100.0% | 51.0% to 100.0% | 100.0% | 86.7% (rl) | "
+        "unfinished, 4 of 9 questions are answered |",
+        "| mgsm_zh | cot | demo | llama_cpp | 10 | 50.0% | 23.7% to 76.3% | 60.0% | none |  |",
+        "| mgsm_zh | cot | mine | llama_cpp | 5 | 0.0% | 0.0% to 43.4% | 20.0% | 79.6% (rl) | no |",
         "| sat | cot 4-shot | base | llama_cpp | 4 | 100.0% | 51.0% to 100.0% | 100.0% | 84.4% (base) | yes |",
+        "| sat | cot 2-shot | base | llama_cpp | 4 | 100.0% | 51.0% to 100.0% | 100.0% | 84.4% (base) | "
+        "shots 2, published 4 |",
     ]
     pytest.importorskip("matplotlib", reason="matplotlib is not installed here: see requirements-evaluate.txt")
     status, _, said = evaluate("report", tmp_path)
@@ -103,21 +118,31 @@ def test_a_folder_of_runs_becomes_a_table_and_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_files_that_are_no_run_are_named_and_left_out(tmp_path: Path) -> None:
+    run(tmp_path / "a.jsonl", "1" * 9 + "0")
+    run(tmp_path / "empty.jsonl", "")
+    foreign = {"array": "[1]\n", "broken": "{\n", "empty-file": "", "old": '{"evaluate": 1}\n', "text": '{"a": 1}\n'}
+    for name, content in foreign.items():
+        (tmp_path / f"{name}.jsonl").write_text(content)
+    found, left_out = report.summaries(tmp_path, "strict")
+    assert len(found) == 1
+    assert [sentence.split(".jsonl")[0].rpartition("/")[2] for sentence in left_out] == [
+        "array",
+        "broken",
+        "empty-file",
+        "empty",
+        "old",
+        "text",
+    ]
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed here: see requirements-evaluate.txt")
+    status, _, said = evaluate("report", tmp_path)
+    assert status == 0, said
+    assert f"left out: {tmp_path / 'text.jsonl'} is no results file" in said
+
+
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="holds no results"):
         report.summaries(tmp_path, "strict")
-
-
-def test_the_figure_is_the_checkpoint_s_own_or_the_one_asked_for() -> None:
-    line = {"correct": True, "published_correct": True, "finish_reason": "length", "error": None, "tokens": 1}
-    for checkpoint, asked, of, figure in [
-        ("instruct", None, "instruct", 1093 / 1319),
-        ("rl-Q4_K_M.gguf", None, "rl", 1164 / 1319),
-        ("rl-Q4_K_M.gguf", "base", "base", 847 / 1319),
-    ]:
-        found = summarise(HEADER | {"checkpoint": checkpoint}, [line], "strict", asked)
-        assert (found.figure_of, found.figure) == (of, figure)
-        assert found.unfinished == 1
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
@@ -128,12 +153,5 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
 
 def test_help_says_what_each_exit_status_means() -> None:
     done = subprocess.run(command("--help"), cwd=ROOT, capture_output=True, text=True, check=True)
-    for words in ("the published figure lies inside", "lies above the interval", "nothing was published"):
+    for words in ("the published figure lies inside", "lies above the interval", "no published figure to compare"):
         assert words in done.stdout
-
-
-def test_the_last_line_is_json_for_machines() -> None:
-    line = {"correct": True, "published_correct": True, "finish_reason": "stop", "error": None, "tokens": 3}
-    record = summarise(HEADER, [line], "strict").record()
-    assert json.loads(json.dumps(record))["reached"] is True
-    assert set(record) >= {"benchmark", "accuracy", "low", "high", "figure", "inside", "reached", "tokens"}

@@ -18,7 +18,7 @@ from tests.exam_service import command, evaluate, exam_service, gsm8k, lines, pe
 
 KILLS = 20
 COUNT = 120
-SETTINGS = {"evaluate": 1, "benchmark": "gsm8k", "samples": 1}
+SETTINGS = {"evaluate": 2, "benchmark": "gsm8k", "samples": 1}
 
 
 def timeless(file: Path) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path: Path, stop: signal.Si
         process.send_signal(stop)
         _, said = process.communicate(timeout=60)
         assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[stop]
-        assert stop != signal.SIGINT or b"The same command goes on from here" in said
+        assert b"The same command goes on from here" in said
         assert b"Traceback" not in said
         assert 2 <= len(lines(out)) < 60
 
@@ -111,6 +111,50 @@ def test_a_run_with_other_settings_is_refused_with_the_difference(tmp_path: Path
     assert file.read_bytes() == before
 
 
+def test_a_header_alone_blocks_no_corrected_command(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    for content in ("", '{"evaluate": 2}\n', '{"evaluate": 2, "samp', '{"eva', '{"evaluate": 2}\n{"id": "a'):
+        file.write_text(content)
+        with Results(file, SETTINGS) as results:
+            results.add({"id": "a"})
+        assert load(file) == (SETTINGS, [{"id": "a"}])
+
+
+def test_the_same_questions_from_another_place_are_the_same_run(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    with Results(file, SETTINGS, {"source": "here"}) as results:
+        results.add({"id": "a"})
+    with Results(file, SETTINGS, {"source": "there"}) as results:
+        assert results.answered == {"a"}
+
+
+def test_other_files_of_one_checkpoint_name_are_another_run(tmp_path: Path) -> None:
+    arguments = ("gsm8k", "--data", gsm8k(tmp_path, 3), "--out", tmp_path / "out.jsonl")
+    with exam_service(tmp_path / "a", perfect(3), DIGEST="d1") as service:
+        assert evaluate(*arguments, "--url", service.url)[0] == 0
+    with exam_service(tmp_path / "b", perfect(3), DIGEST="d2") as service:
+        status, _, said = evaluate(*arguments, "--url", service.url)
+    assert (status, "checkpoint_digest 'd1', now 'd2'" in said) == (2, True), said
+
+
+def test_a_question_that_is_missing_or_there_twice_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    with Results(file, SETTINGS) as results:
+        for id in "ab":
+            results.add({"id": id})
+        for ids in ("abc", "a"):
+            with pytest.raises(EvaluationError, match="not whole: 1 questions are missing, there twice or not of"):
+                results.finish(ids)
+        results.add({"id": "b"})
+        with pytest.raises(EvaluationError, match="not whole: 1 .* b among them"):
+            results.finish("ab")
+    with pytest.raises(EvaluationError, match="line 4 is the second one of b"):
+        load(file)
+    file.write_text(file.read_text().replace('{"id": "b"}\n', "{}\n", 1))
+    with pytest.raises(EvaluationError, match="line 3 is of no question"):
+        load(file)
+
+
 def test_other_questions_or_limits_are_other_settings(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with exam_service(tmp_path / "exam", perfect(5)) as service:
@@ -123,7 +167,7 @@ def test_other_questions_or_limits_are_other_settings(tmp_path: Path) -> None:
         other.write_text(other.read_text().replace("number 2", "number 4"))
         status, _, said = evaluate(*arguments, "--data", other)
         assert status == 2
-        assert "digest " in said
+        assert f"other questions or shots: they were from {tmp_path / 'gsm8k-3.jsonl'}, and are now from" in said
 
 
 def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from replicate.checkpoints import digest
 from replicate.client import Event, PredictionRefused, cancel, stream
 from replicate.server import LocalServer
 
@@ -26,13 +28,14 @@ def text(events: list[Event]) -> str:
     return "".join(event.data["chunk"] for event in events if event.kind == "output")
 
 
-def test_a_prediction_streams_and_reports_itself(server: LocalServer) -> None:
+def test_a_prediction_streams_and_reports_itself(server: LocalServer, demo: Path) -> None:
     events = predict(server, seed=3, **TALK)
     final = events[-1].data
     assert final["status"] == "succeeded"
     assert "".join(final["output"]) == text(events) != ""
     metrics = final["metrics"]
     assert (metrics["checkpoint"], metrics["engine"], metrics["seed"]) == ("demo", "llama_cpp", 3)
+    assert (metrics["checkpoint_digest"], metrics["slots"]) == (digest(demo), 16)
     assert metrics["finish_reason"] in ("stop", "length")
     assert 0 < metrics["completion_tokens"] <= 40
     assert metrics["prompt_tokens"] > 20

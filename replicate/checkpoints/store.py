@@ -6,6 +6,7 @@ renamed at the end. One process at a time does it, under `weights/<name>.lock`.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from replicate.checkpoints.remote import RemoteFile, gigabytes
 from replicate.checkpoints.table import ARCHIVES, Address, Checkpoint, Hub, Local, Wheel
 from replicate.errors import ServiceError
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+WEIGHTS = Path(os.environ.get("WEIGHTS_FOLDER") or Path(__file__).resolve().parents[2] / "weights").resolve()
 SOURCES: dict[type, ModuleType] = {Hub: hub, Address: web, Wheel: wheel}  # each with listing, there and carry
 SPARE = 64 << 20  # bytes that stay free on the disk
 STILL_WAITING = 30.0  # seconds between two lines that say so

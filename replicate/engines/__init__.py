@@ -13,7 +13,7 @@ def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
 
     Raises ServiceError.
     """
-    module, name = _kind(path)
+    module, name = kind(path)
     try:
         engine = getattr(importlib.import_module(f"replicate.engines.{module}"), name)
     except ModuleNotFoundError as error:
@@ -27,7 +27,8 @@ def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
     return opened
 
 
-def _kind(path: Path) -> tuple[str, str]:
+def kind(path: Path) -> tuple[str, str]:
+    """The engine's name, which is its module's, and its class. Raises ServiceError."""
     if path.is_file() and path.suffix == ".gguf":
         return "llama_cpp", "LlamaCppEngine"
     if (path / "config.json").is_file():

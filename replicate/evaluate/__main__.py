@@ -3,87 +3,58 @@
 import argparse
 import asyncio
 import json
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from replicate.checkpoints import CHECKPOINTS, find
+from replicate.checkpoints import CHECKPOINTS
 from replicate.equivalence import judge
 from replicate.errors import ServiceError
 from replicate.evaluate import compare, data, ray_job, report, run
 from replicate.evaluate.benchmark import EvaluationError, Question
 from replicate.evaluate.benchmarks import BENCHMARKS
-from replicate.evaluate.plan import MAX_NEW_TOKENS, Plan
+from replicate.evaluate.options import parse
+from replicate.evaluate.plan import MAX_NEW_TOKENS, MAX_TOOL_ROUNDS, Plan, Served
 from replicate.evaluate.progress import Progress
 from replicate.evaluate.results import Results
-from replicate.evaluate.summary import KEY, PUBLISHED, default_file, summarise
+from replicate.evaluate.summary import KEY, summarise
 from replicate.server import LocalServer, ServerFailed
 
 REACHED, NOT_REACHED, FAILED, NO_FIGURE, STOPPED = 0, 1, 2, 3, 130
-EPILOG = """exit status:
-  0    the published figure lies inside the 95 % Wilson interval of the accuracy, or below the accuracy
-  1    the published figure lies above the interval
-  2    the run could not start or go on, and why; what was answered is kept
-  3    the run is complete, but nothing was published for this benchmark, checkpoint, mode and number of samples
-  130  stopped by Ctrl-C; the same command goes on where it stopped
-"""
-
-
-def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m replicate.evaluate",
-        description="Whether a served checkpoint reaches its published score.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("what", nargs="?", choices=[*BENCHMARKS, "report"], help="a benchmark, or report")
-    parser.add_argument("folder", nargs="?", type=Path, help="report: of results files (default: results)")
-    add = parser.add_argument
-    add("--url", action="append", help="a running service; without one, CHECKPOINT is served on this machine")
-    add("--limit", type=_positive, help="only the first N questions")
-    add("--data", type=Path, metavar="FILE", help="the questions as JSON lines; without it they come from the hub")
-    add("--mode", choices=["cot", "tool"], default="cot", help="how the question is put (default: cot)")
-    add("--shots", metavar="FILE", help="base checkpoints: worked questions as JSON lines, or train (their default)")
-    add("--shot-count", type=_positive, metavar="K", help="how many shots (default: as published)")
-    add("--samples", type=_positive, default=1, metavar="K", help="majority of K completions (default: 1, greedy)")
-    add("--max-new-tokens", type=_positive, default=MAX_NEW_TOKENS, metavar="N", help="default: 1024, as published")
-    add("--seed", type=int, default=0, help="of a vote's first completion")
-    add("--grader", choices=list(KEY), default="strict", help="which count decides; both are reported")
-    add("--published", choices=PUBLISHED, help="whose published figure (default: the checkpoint's own, else rl)")
-    add("--out", type=Path, metavar="FILE", help="the results file (default: results/BENCHMARK-MODE-CHECKPOINT.jsonl)")
-    add("--concurrency", type=_positive, default=run.IN_FLIGHT, metavar="N", help="questions in flight (default: 32)")
-    add("--ray", type=_positive, metavar="N", help="N Ray workers, each with a service of its own or at the --urls")
-    add("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two results files, question by question")
-    add("--picture", type=Path, metavar="FILE", help="report: where the picture goes (default: FOLDER/report.png)")
-    return parser
+RESULTS = Path("results")
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Runs or goes on with a benchmark; prints its summary and, last, one JSON line."""
     benchmark = BENCHMARKS[options.what]
-    questions = tuple(data.questions(benchmark, options.data, options.limit))
+    kept = (options.out.parent if options.out else RESULTS) / "questions"
+    questions, source = data.questions(benchmark, options.data, options.limit, kept)
     with _services(options) as urls:
-        if urls:
-            checkpoint, engine, inputs = _identified(urls)
-        else:
-            checkpoint, engine, inputs = find(os.environ.get("CHECKPOINT") or "rl").name, "ray", set[str]()
-        shots: tuple[Question, ...] = ()
-        if options.shots or (checkpoint in CHECKPOINTS and CHECKPOINTS[checkpoint].style.base):
-            file = None if options.shots in (None, "train") else Path(options.shots)
-            shots = data.shots(benchmark, file, options.shot_count)
-        plan = Plan(benchmark, options.mode, questions, shots, options.samples, options.max_new_tokens, options.seed)
-        if urls:
-            plan.require_inputs(inputs)
-        settings = plan.settings(checkpoint, engine)
-        with Results(options.out or default_file(settings), settings) as results:
-            tokens, seconds = _answer(plan, urls, results, options)
+        served = _identified(urls) if urls else ray_job.own_service(_say)
+        shots = _shots(options, served, kept)
+        plan = Plan(
+            benchmark,
+            options.mode,
+            tuple(questions),
+            shots,
+            options.samples,
+            options.max_new_tokens,
+            options.max_tool_rounds,
+            options.seed,
+        )
+        plan.require_inputs(served.inputs)
+        settings = plan.settings(served)
+        file = options.out or RESULTS / default_name(settings, options.limit)
+        source += f", shots from {options.shots or 'train'}" if shots else ""
+        notes = {"source": source, "published": options.published}
+        with Results(file, settings, notes) as results:
+            tokens, seconds = _answer(plan, urls, served, results, options)
             results.finish([question.id for question in questions])
     summary = summarise(settings, results.lines, options.grader, options.published)
     rate = round(tokens / seconds, 1) if tokens else None
@@ -91,27 +62,58 @@ def evaluate(options: argparse.Namespace) -> int:
     print(f"  speed      {rate or 'nothing generated in this call'}{' tokens a second' * bool(rate)}")
     print(f"  results    {results.file}")
     print(json.dumps(summary.record() | {"tokens_per_second": rate, "results": str(results.file)}), flush=True)
+    if sum(summary.refused.values()) == summary.questions:
+        raise EvaluationError("Every question was refused by the service, so nothing was measured.")
     return {True: REACHED, False: NOT_REACHED, None: NO_FIGURE}[summary.reached]
 
 
-def _identified(urls: list[str]) -> tuple[str, str, set[str]]:
-    """Checkpoint, engine and inputs of the services, which must be of one kind. Raises EvaluationError."""
+def default_name(settings: dict[str, Any], limit: int | None) -> str:
+    """`gsm8k-cot-first200-rl.jsonl`: a repeated command finds its file, another one its own."""
+    mode = settings["mode"]
+    names = [settings["benchmark"], mode]
+    names += [f"{settings['shots']}shot"] if settings["shots"] else []
+    names += [f"maj{settings['samples']}"] if settings["samples"] > 1 else []
+    names += [f"seed{settings['seed']}"] if settings["seed"] else []
+    names += [f"first{limit}"] if limit else []
+    names += [f"{settings['max_new_tokens']}tokens"] if settings["max_new_tokens"] != MAX_NEW_TOKENS[mode] else []
+    names += [f"{settings['max_tool_rounds']}rounds"] if settings["max_tool_rounds"] != MAX_TOOL_ROUNDS[mode] else []
+    names += [settings["checkpoint"]]
+    names += [(settings["checkpoint_digest"] or "")[:8]] if settings["checkpoint"] not in CHECKPOINTS else []
+    return "-".join(filter(None, names)) + ".jsonl"
+
+
+def _identified(urls: list[str]) -> Served:
+    """What the services are, which must be of one kind. Raises EvaluationError."""
     found = [asyncio.run(run.identify(url)) for url in urls]
     for url, each in zip(urls, found, strict=True):
-        if each != found[0]:
-            raise EvaluationError(
-                f"{url} serves {each[0]} on {each[1]}, {urls[0]} {found[0][0]} on {found[0][1]}. One run asks one kind."
-            )
+        if str(each) != str(found[0]) or each.inputs != found[0].inputs:
+            raise EvaluationError(f"{url} serves {each}, {urls[0]} {found[0]}. One run asks one kind.")
     return found[0]
 
 
-def _answer(plan: Plan, urls: list[str], results: Results, options: argparse.Namespace) -> tuple[int, float]:
+def _shots(options: argparse.Namespace, served: Served, kept: Path) -> tuple[Question, ...]:
+    """None for a checkpoint that is asked in words. Raises EvaluationError."""
+    base = served.checkpoint in CHECKPOINTS and CHECKPOINTS[served.checkpoint].style.base
+    if options.mode == "tool" and base:
+        raise EvaluationError(f"{served.checkpoint} is a base checkpoint, which has no tool mode here. Use --mode cot.")
+    if not options.shots and not base:
+        if options.shot_count:
+            raise EvaluationError("--shot-count needs --shots FILE: this is no base checkpoint of the table.")
+        return ()
+    file = None if options.shots in (None, "train") else Path(options.shots)
+    return data.shots(BENCHMARKS[options.what], file, options.shot_count, kept)
+
+
+def _answer(
+    plan: Plan, urls: list[str], served: Served, results: Results, options: argparse.Namespace
+) -> tuple[int, float]:
     """Answers what has no line yet; the tokens and seconds that took."""
     answered = results.answered
     left = [question for question in plan.questions if question.id not in answered]
     right = sum(line[KEY[options.grader]] for line in results.lines)
     progress = Progress(plan.benchmark.title, len(plan.questions), len(answered), right)
     before, started = sum(line["tokens"] for line in results.lines), time.monotonic()
+    in_flight = options.concurrency or run.in_flight(served)
 
     def keep(line: run.Line) -> None:
         results.add(line)
@@ -119,10 +121,10 @@ def _answer(plan: Plan, urls: list[str], results: Results, options: argparse.Nam
 
     try:
         if left and options.ray:
-            for line in ray_job.answers(plan, left, urls, options.ray, options.concurrency):
+            for line in ray_job.answers(plan, left, urls, served, options.ray, in_flight):
                 keep(line)
         elif left:
-            asyncio.run(_answer_here(plan, left, urls[0], options.concurrency, keep))
+            asyncio.run(_answer_here(plan, left, urls[0], in_flight, keep))
     finally:
         progress.close()
     return sum(line["tokens"] for line in results.lines) - before, time.monotonic() - started
@@ -143,20 +145,24 @@ async def _answer_here(
 def _services(options: argparse.Namespace) -> Iterator[list[str]]:
     """Addresses of the services to ask; one started here where none is named, none where Ray's workers start theirs."""
     if options.url:
-        if len(options.url) > 1 and not options.ray:
-            raise EvaluationError("Several --url need --ray N, which asks them side by side.")
         yield [url.rstrip("/") for url in options.url]
     elif options.ray:
         yield []
     else:
-        with LocalServer(say=lambda line: print(line, file=sys.stderr, flush=True)) as server:
+        with LocalServer(say=_say) as server:
             yield [server.url]
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _report(options: argparse.Namespace) -> int:
-    folder = options.folder or Path("results")
-    found = report.summaries(folder, options.grader)
+    folder = options.folder or RESULTS
+    found, left_out = report.summaries(folder, options.grader)
     print(report.table(found))
+    for reason in left_out:
+        _say(f"left out: {reason}")
     picture = options.picture or folder / "report.png"
     report.picture(found, picture)
     print(f"\nThe picture: {picture}")
@@ -171,21 +177,19 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
-    return value
-
-
 def main() -> int:
-    parser = arguments()
-    options = parser.parse_args()
-    if (options.what is None) == (options.compare is None):
-        parser.error("name a benchmark, report, or --compare A B")
+    options = parse()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
+    ended = STOPPED
+
+    def end(number: int, _: object) -> None:
+        """Takes Ctrl-C's way, which asyncio goes in order: an exception from here would hit any task."""
+        nonlocal ended
+        ended = 128 + number
+        signal.raise_signal(signal.SIGINT)
+
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
-        signal.signal(ending, lambda number, _: sys.exit(128 + number))
+        signal.signal(ending, end)
     try:
         if options.compare:
             return _compare(options)
@@ -195,7 +199,7 @@ def main() -> int:
         return FAILED
     except KeyboardInterrupt:
         print("\nevaluate: stopped. The same command goes on from here.", file=sys.stderr)
-        return STOPPED
+        return ended
 
 
 if __name__ == "__main__":

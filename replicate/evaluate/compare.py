@@ -8,6 +8,8 @@ from replicate.evaluate.benchmark import EvaluationError
 from replicate.evaluate.results import load
 from replicate.evaluate.summary import KEY, Grader
 
+MEANING = {"digest": "digest of questions, shots and answers", "source": "where the questions came from"}
+
 
 def compare(first: Path, second: Path, grader: Grader) -> dict[str, Any]:
     """Counts and ids over the questions that both runs answered. Raises EvaluationError where these are none."""
@@ -35,7 +37,8 @@ def compare(first: Path, second: Path, grader: Grader) -> dict[str, Any]:
         "gains": gains,
         "losses": losses,
         "p": mcnemar(len(gains), len(losses)),
-        "settings": {name: [a.get(name), b.get(name)] for name in a if a.get(name) != b.get(name)},
+        "settings": {name: [a.get(name), b.get(name)] for name in {**a, **b} if a.get(name) != b.get(name)},
+        "alone": [len(a_lines) - len(pairs), len(b_lines) - len(pairs)],
     }
 
 
@@ -50,11 +53,13 @@ def mcnemar(gains: int, losses: int) -> float:
 def text(found: dict[str, Any], first: Path, second: Path) -> str:
     """For people."""
     before, after = found["accuracy"]
+    settings, (alone, too) = found["settings"], found["alone"]
     rows = [
         f"{found['benchmark']}, {found['questions']} questions in both, {found['grader']} grader",
         f"  {first}: {before:.1%}",
         f"  {second}: {after:.1%}",
-        *(f"  {name}: {one} / {other}" for name, (one, other) in found["settings"].items() if name != "digest"),
+        *(f"  they differ in {MEANING.get(name, name)}: {one} / {other}" for name, (one, other) in settings.items()),
+        *([f"  left out, in one of them alone: {alone} / {too}"] if alone or too else []),
         f"  gained {len(found['gains'])}{_some(found['gains'])}",
         f"  lost   {len(found['losses'])}{_some(found['losses'])}",
         f"  McNemar's p {found['p']:.4f}: "

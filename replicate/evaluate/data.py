@@ -1,11 +1,14 @@
 """A benchmark's questions: from a file of JSON lines, or from a data set on the hub by the hub's own HTTP API.
 
+What came from the hub is kept as a file of JSON lines, so that a run that goes on needs no network.
+
 The API is the dataset viewer's `GET /rows?dataset&config&split&offset&length`, which answers with at most 100
 rows, each `{"row": {...}, "truncated_cells": [...]}`, and `num_rows_total`.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,20 +19,23 @@ VIEWER = "https://datasets-server.huggingface.co"
 PAGE = 100  # rows; the most that the viewer gives at once
 
 
-def questions(benchmark: Benchmark, file: Path | None, limit: int | None) -> list[Question]:
-    """The first `limit` questions, or all. Raises EvaluationError."""
+def questions(benchmark: Benchmark, file: Path | None, limit: int | None, kept: Path) -> tuple[list[Question], str]:
+    """The first `limit` questions, or all, and where they came from; `kept` is the folder for what the hub gives.
+
+    Raises EvaluationError.
+    """
     if file is None and benchmark.hub is None:
         raise EvaluationError(
             f"{benchmark.name} is not on the hub in the published form. Pass its file: --data FILE (JSON lines)."
         )
-    found = _read(benchmark, file, benchmark.hub, benchmark.hub.split if benchmark.hub else "", limit)
+    found, source = _read(benchmark, file, benchmark.hub.split if benchmark.hub else "", limit, kept)
     if len({question.id for question in found}) < len(found):
-        raise EvaluationError(f"{file} holds several questions of one id. Give each its own, or none.")
-    return found
+        raise EvaluationError(f"{source} holds several questions of one id. Give each its own, or none.")
+    return found, source
 
 
-def shots(benchmark: Benchmark, file: Path | None, count: int | None) -> tuple[Question, ...]:
-    """The first worked questions of the training split, or of a file. Raises EvaluationError."""
+def shots(benchmark: Benchmark, file: Path | None, count: int | None, kept: Path) -> tuple[Question, ...]:
+    """The first worked questions of the training split, or of a file. Raises EvaluationError. See `questions`."""
     if file is None and (benchmark.hub is None or benchmark.hub.train is None):
         raise EvaluationError(
             f"{benchmark.name} has no training split with worked solutions. Pass some: --shots FILE (JSON lines as in "
@@ -37,23 +43,24 @@ def shots(benchmark: Benchmark, file: Path | None, count: int | None) -> tuple[Q
         )
     wanted = benchmark.shots.count if count is None else count
     split = (benchmark.hub.train if benchmark.hub else None) or ""
-    found = _read(benchmark, file, benchmark.hub, split, wanted)
+    found, source = _read(benchmark, file, split, wanted, kept)
     if len(found) < wanted:
-        raise EvaluationError(f"{file or 'The training split'} has {len(found)} questions, {wanted} shots need more.")
+        raise EvaluationError(f"{source} has {len(found)} questions, {wanted} shots need more.")
     if bare := [shot.id for shot in found if not shot.solution]:
-        raise EvaluationError(f'{file or "The training split"}: {bare[0]} has no "solution", which a shot needs.')
+        raise EvaluationError(f'{source}: {bare[0]} has no "solution", which a shot needs.')
     return tuple(found)
 
 
-def _read(benchmark: Benchmark, file: Path | None, hub: Hub | None, split: str, limit: int | None) -> list[Question]:
-    rows: Iterable[Row]
-    if file is not None:
-        rows, source = _lines(file), str(file)
-    else:
-        assert hub is not None
-        rows, source = hub_rows(hub, split, limit), f"{hub.name} ({split})"
+def _read(
+    benchmark: Benchmark, file: Path | None, split: str, limit: int | None, kept: Path
+) -> tuple[list[Question], str]:
+    source = str(file)
+    if file is None:
+        assert benchmark.hub is not None
+        source = f"{benchmark.hub.name} ({split})"
+        file = _from_hub(benchmark.hub, split, limit, kept)
     found: list[Question] = []
-    for place, row in enumerate(rows):
+    for place, row in enumerate(_lines(file)):
         if limit is not None and place == limit:
             break
         try:
@@ -65,7 +72,20 @@ def _read(benchmark: Benchmark, file: Path | None, hub: Hub | None, split: str, 
             ) from error
     if not found:
         raise EvaluationError(f"{source} holds no question.")
-    return found
+    return found, source
+
+
+def _from_hub(hub: Hub, split: str, limit: int | None, kept: Path) -> Path:
+    """The file that holds a split's rows, fetched where it is not there yet: whole or not at all."""
+    name = f"{hub.name.replace('/', '--')}-{hub.config}-{split}" + (f"-first{limit}" if limit else "")
+    file = kept / f"{name}.jsonl"
+    if not file.exists():
+        rows = list(hub_rows(hub, split, limit))
+        kept.mkdir(parents=True, exist_ok=True)
+        part = kept / f"{name}.{os.getpid()}.part"
+        part.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        part.replace(file)
+    return file
 
 
 def _lines(file: Path) -> Iterator[Row]:

@@ -8,28 +8,58 @@ import json
 import logging
 import math
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+from replicate import engines, schema
+from replicate.checkpoints import Checkpoint, Local, digest, fetch, find, store
 from replicate.evaluate import run
 from replicate.evaluate.benchmark import EvaluationError, Question
-from replicate.evaluate.plan import Plan
-from replicate.server import LocalServer
+from replicate.evaluate.plan import Plan, Served
+from replicate.server import ROOT, LocalServer
+from replicate.settings import Settings
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ROUNDS = 4  # times its questions in flight in one batch: a worker that is done early takes the next
+SETTINGS = ("SLOTS", "CONTEXT", "THREADS", "TOOL_PROCESSES", "DTYPE", "DEVICE_MAP")
+
+
+def own_service(say: Callable[[str], None]) -> Served:
+    """What the workers' own services will be. Fetches the checkpoint, once for all of them. Raises ServiceError."""
+    settings, checkpoint = _asked_for()
+    path = fetch(checkpoint, say)
+    document = schema.openapi((ROOT / schema.REFERENCE.partition(":")[0]).read_text())
+    inputs = frozenset(document["components"]["schemas"]["Input"]["properties"])
+    return Served(checkpoint.name, digest(path), engines.kind(path)[0], settings.slots, inputs)
+
+
+def _asked_for() -> tuple[Settings, Checkpoint]:
+    """As a server on this machine takes it, which runs in the repository's folder."""
+    settings = Settings.read(weights=os.environ.get("COG_WEIGHTS"))
+    with chdir(ROOT):
+        return settings, find(settings.checkpoint)
+
+
+def _environment() -> dict[str, str]:
+    """A worker's variables: its service loads the driver's checkpoint from the driver's folder of weights."""
+    settings, checkpoint = _asked_for()
+    name = str(checkpoint.source.path) if isinstance(checkpoint.source, Local) else settings.checkpoint
+    own = {variable: os.environ[variable] for variable in SETTINGS if os.environ.get(variable)}
+    return own | {"CHECKPOINT": name, "COG_WEIGHTS": name, "WEIGHTS_FOLDER": str(store.WEIGHTS)}
 
 
 class Worker:
-    """Answers batches with one service: the next of `urls`, or one it starts."""
+    """Answers batches with one service: the next of `urls`, or one it starts, which must be what the driver expects."""
 
-    def __init__(self, plan: Plan, urls: Sequence[str], turns: Any, in_flight: int) -> None:
+    def __init__(self, plan: Plan, urls: Sequence[str], served: Served, turns: Any, in_flight: int) -> None:
         import ray
 
-        self._plan, self._in_flight = plan, in_flight
+        self._plan, self._served, self._in_flight = plan, served, in_flight
         self._questions = {question.id: question for question in plan.questions}
         self._server: LocalServer | None = None
+        self._own = not urls
         if urls:
             self._url = urls[ray.get(turns.next.remote()) % len(urls)]
         else:
@@ -37,6 +67,10 @@ class Worker:
             self._url = self._server.url
 
     async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, list[str]]]:
+        if self._own:
+            self._own, found = False, await run.identify(self._url)
+            if str(found) != str(self._served):
+                raise EvaluationError(f"A worker's service has {found}, the run is of {self._served}.")
         questions = [self._questions[id] for id in batch["id"]]
         async for line in run.answers(self._plan, questions, self._url, self._in_flight):
             yield {"line": [json.dumps(line)]}
@@ -58,7 +92,7 @@ class Turns:
 
 
 def answers(
-    plan: Plan, questions: Sequence[Question], urls: Sequence[str], workers: int, in_flight: int
+    plan: Plan, questions: Sequence[Question], urls: Sequence[str], served: Served, workers: int, in_flight: int
 ) -> Iterator[run.Line]:
     """One line a question, as they come. Raises EvaluationError when Ray is not installed or a worker fails."""
     try:
@@ -67,9 +101,8 @@ def answers(
         raise EvaluationError(
             "--ray needs the package ray. Install it: .venv/bin/python -m pip install -r requirements-evaluate.txt"
         ) from error
-    checkpoint = {"CHECKPOINT": os.environ["CHECKPOINT"]} if os.environ.get("CHECKPOINT") else {}
     ray.init(
-        runtime_env={"py_modules": [str(PACKAGE)], "env_vars": checkpoint},
+        runtime_env={"py_modules": [str(PACKAGE)], "env_vars": {} if urls else _environment()},
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",
@@ -89,10 +122,14 @@ def answers(
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=0.1,
             num_gpus=1 if own_gpu else 0,
-            fn_constructor_args=(plan, tuple(urls), turns, in_flight),
+            fn_constructor_args=(plan, tuple(urls), served, turns, in_flight),
         )
+        seen = set[str]()  # Ray repeats a batch whose worker died
         for row in answered.iter_rows():
-            yield json.loads(row["line"])
+            line = json.loads(row["line"])
+            if line["id"] not in seen:
+                seen.add(line["id"])
+                yield line
     except ray.exceptions.RayError as error:
         raise EvaluationError(f"A Ray worker failed: {error}") from error
     finally:

@@ -7,13 +7,25 @@ from replicate.evaluate.results import load
 from replicate.evaluate.summary import Grader, Summary, summarise
 
 
-def summaries(folder: Path, grader: Grader) -> list[Summary]:
-    """Of every run in the folder that has answers, by benchmark. Raises EvaluationError where there is none."""
-    runs = [load(file) for file in sorted(folder.glob("*.jsonl"))]
-    found = [summarise(settings, lines, grader) for settings, lines in runs if lines]
+def summaries(folder: Path, grader: Grader) -> tuple[list[Summary], list[str]]:
+    """Of every run in the folder that has answers, by benchmark, and a sentence on each file that has none.
+
+    Raises EvaluationError where there is no run.
+    """
+    found, left_out = [], []
+    for file in sorted(folder.glob("*.jsonl")):
+        try:
+            settings, lines = load(file)
+        except EvaluationError as error:
+            left_out.append(str(error))
+            continue
+        if lines:
+            found.append(summarise(settings, lines, grader))
+        else:
+            left_out.append(f"{file} has no answer yet.")
     if not found:
-        raise EvaluationError(f"{folder} holds no results (*.jsonl).")
-    return sorted(found, key=lambda each: (each.benchmark, each.mode, each.samples, each.checkpoint))
+        raise EvaluationError(" ".join([f"{folder} holds no results (*.jsonl).", *left_out]))
+    return sorted(found, key=lambda each: (each.benchmark, each.mode, each.samples, each.checkpoint)), left_out
 
 
 def table(found: list[Summary]) -> str:
@@ -26,9 +38,10 @@ def table(found: list[Summary]) -> str:
     for each in found:
         other = each.published_correct if each.grader == "strict" else each.strict_correct
         figure = "none" if each.figure is None else f"{each.figure:.1%} ({each.figure_of})"
-        reached = {None: "", True: "yes", False: "no"}[each.reached]
+        reached = {None: "; ".join(each.differences), True: "yes", False: "no"}[each.reached]
+        questions = f"{each.questions}" if each.questions == each.asked else f"{each.questions} of {each.asked}"
         rows.append(
-            f"| {each.benchmark} | {_mode(each)} | {each.checkpoint} | {each.engine} | {each.questions} | "
+            f"| {each.benchmark} | {_mode(each)} | {each.checkpoint} | {each.engine} | {questions} | "
             f"{each.accuracy:.1%} | {each.low:.1%} to {each.high:.1%} | {other / each.questions:.1%} | {figure} | "
             f"{reached} |"
         )
@@ -36,7 +49,7 @@ def table(found: list[Summary]) -> str:
 
 
 def picture(found: list[Summary], file: Path) -> None:
-    """One line a run: its accuracy with the interval, and a bar where the published figure is."""
+    """One line a run: its accuracy with the interval, and a bar where the published figure is, if it is comparable."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
@@ -53,7 +66,7 @@ def picture(found: list[Summary], file: Path) -> None:
         [100 * (each.high - each.accuracy) for each in found],
     ]
     axes.errorbar(accuracy, places, xerr=reach, fmt="o", capsize=4, label="measured, 95 % interval")
-    known = [(100 * each.figure, place) for place, each in enumerate(found) if each.figure is not None]
+    known = [(100 * each.figure, place) for place, each in enumerate(found) if each.figure and each.comparable]
     if known:
         figures, rows = zip(*known, strict=True)
         axes.scatter(figures, rows, marker="|", s=300, color="C3", label="published")

@@ -7,6 +7,7 @@ question is lost or asked twice. When all are answered, the lines are put into t
 import fcntl
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +15,20 @@ from typing import Any
 
 from replicate.evaluate.benchmark import EvaluationError
 
+FORMAT = 2  # of the file
+MARK = b'{"evaluate": '  # what a header begins with
+
 Line = dict[str, Any]
 
 
 class Results:
-    """Opens FILE to go on with it, or begins it: `with Results(file, settings) as results: results.add(line)`."""
+    """Opens FILE to go on with it, or begins it: `with Results(file, settings) as results: results.add(line)`.
 
-    def __init__(self, file: Path, settings: Line) -> None:
+    `notes` go into a new file's header too, but are no settings: the same questions from another `source` are the same
+    run.
+    """
+
+    def __init__(self, file: Path, settings: Line, notes: Line | None = None) -> None:
         """Raises EvaluationError where the file is of other settings, no results file, or at work in another run."""
         file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
@@ -32,28 +40,28 @@ class Results:
             self._stream.close()
             raise EvaluationError(f"{file} is being written by another run. Wait for it, or use --out.") from error
         try:
-            self._begin(settings)
+            self._begin(settings, notes or {})
         except BaseException:
             self._stream.close()
             raise
 
-    def _begin(self, settings: Line) -> None:
+    def _begin(self, settings: Line, notes: Line) -> None:
         self._stream.seek(0)
         content = self._stream.read()
         whole = content.rfind(b"\n") + 1
         header, lines = parse(content[:whole], self.file)
-        if header is None and content and not _is_torn_header(content, settings):
+        if header is None and (whole or content[: len(MARK)] != MARK[: len(content)]):
             raise EvaluationError(f"{self.file} is no results file. Name another with --out.")
-        self._stream.truncate(whole)
-        if header is None:
-            self._write(settings)
-        elif header != settings:
-            other = sorted(name for name in header | settings if header.get(name) != settings.get(name))
-            differences = ", ".join(f"{name} {header.get(name)!r}, now {settings.get(name)!r}" for name in other)
+        if header is None or not lines:  # nothing is lost
+            self._stream.truncate(0)
+            self._write(settings | notes)
+            return
+        if differences := _differences(header, settings, notes):
             raise EvaluationError(
                 f"{self.file} is of a run with other settings ({differences}). Repeat those, or name another file with "
                 "--out."
             )
+        self._stream.truncate(whole)
         self.lines = lines
 
     @property
@@ -67,8 +75,15 @@ class Results:
         self.lines.append(line)
 
     def finish(self, ids: Sequence[str]) -> None:
-        """Puts the lines into the order of `ids`, whole or not at all."""
+        """Puts the lines into the order of `ids`, whole or not at all. Raises EvaluationError unless each is there
+        exactly once."""
         order = {id: place for place, id in enumerate(ids)}
+        counts = Counter(line["id"] for line in self.lines)
+        if wrong := [id for id in {*order, *counts} if counts[id] != (id in order)]:
+            raise EvaluationError(
+                f"{self.file} is not whole: {len(wrong)} questions are missing, there twice or not of this run, "
+                f"{min(wrong)} among them."
+            )
         self.lines.sort(key=lambda line: order[line["id"]])
         self._stream.seek(0)
         header = self._stream.readline()
@@ -107,7 +122,8 @@ def load(file: Path) -> tuple[Line, list[Line]]:
 
 
 def parse(content: bytes, file: Path) -> tuple[Line | None, list[Line]]:
-    """The header, None where there is none, and the lines after it. Raises EvaluationError for a damaged line."""
+    """The header, None where there is none, and the lines after it. Raises EvaluationError for a damaged line, for a
+    second one of one question, and for a file of another format."""
     lines: list[Line] = []
     for number, text in enumerate(content.split(b"\n")[:-1], 1):
         try:
@@ -116,15 +132,32 @@ def parse(content: bytes, file: Path) -> tuple[Line | None, list[Line]]:
             raise EvaluationError(f"{file}, line {number} is no JSON ({error}). Without it, it is repeated.") from error
     if not lines or not all(isinstance(line, dict) for line in lines) or "evaluate" not in lines[0]:
         return None, []
-    answered: dict[str, Line] = {}
-    for line in lines[1:]:
-        answered.setdefault(line["id"], line)
-    return lines[0], list(answered.values())
+    if lines[0]["evaluate"] != FORMAT:
+        raise EvaluationError(f"{file} has format {lines[0]['evaluate']}, this is for {FORMAT}. Use another --out.")
+    found = set[str]()
+    for number, line in enumerate(lines[1:], 2):
+        if (id := line.get("id")) is None or id in found:
+            raise EvaluationError(
+                f"{file}, line {number} is "
+                + ("of no question" if id is None else f"the second one of {id}")
+                + ". Remove it to go on."
+            )
+        found.add(id)
+    return lines[0], lines[1:]
 
 
-def _is_torn_header(content: bytes, settings: Line) -> bool:
-    return b"\n" not in content and _dump(settings).startswith(content)
+def _differences(header: Line, settings: Line, notes: Line) -> str:
+    names = [name for name in settings if header.get(name) != settings[name]]
+    told = [f"{name} {header.get(name)!r}, now {settings[name]!r}" for name in names if name != "digest"]
+    if "digest" in names:  # which says nothing to people
+        told.append(
+            f"other questions or shots: they were from {header.get('source')}, and are now from {notes.get('source')}"
+        )
+    return "; ".join(told)
 
 
 def _dump(line: Line) -> bytes:
-    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+    try:
+        return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # half a UTF-16 pair, in a question that was refused for it
+        return json.dumps(line).encode() + b"\n"

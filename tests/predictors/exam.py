@@ -1,11 +1,14 @@
 """A Predictor for the tests of `replicate.evaluate`: the whole service, with an engine that knows answers by heart.
 
-EXAM names a JSON file: question to completion, or to a list of completions by seed. ASKED is the file where each
-question is noted, PAUSE the seconds before each answer.
+EXAM names a JSON file: question to completion, or to a list of completions by seed; the question that stands last in
+the prompt counts, and a program's output may be one. ASKED is the file where each question is noted, PAUSE the seconds
+before each answer, FAULTS how often the engine fails at each question before it answers, SLOTS how many it works on at
+once, DIGEST what is said of the checkpoint's files.
 """
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 
 from replicate import cog_stream
 from replicate.checkpoints import Checkpoint, Local
+from replicate.errors import ServiceError
 from replicate.prompts import DEEPSEEK_TEMPLATE, PromptStyle
 from replicate.sampling import Sampling
 from replicate.sandbox.pool import Sandboxes
@@ -26,21 +30,24 @@ class Predictor(BasePredictor):
     async def setup(self) -> None:
         self.exam = json.loads(Path(os.environ["EXAM"]).read_text())
         self.asked = Path(os.environ["ASKED"])
+        self.faults = Counter[str]()
         style = PromptStyle(chat_template=DEEPSEEK_TEMPLATE)
         checkpoint = Checkpoint(os.environ.get("NAME", "rl"), Local(Path()), "none", style=style)
-        self.service = Service(checkpoint, ScriptedEngine(self.answer, context=100_000, slots=16), Sandboxes())
+        engine = ScriptedEngine(self.answer, context=100_000, slots=int(os.environ.get("SLOTS", "16")))
+        self.service = Service(checkpoint, engine, Sandboxes(), os.environ.get("DIGEST", "d1"))
 
     @streaming
     @concurrent(max=64)
     async def predict(
         self,
         prompt: str = Input(description="The question."),
-        mode: str = Input(description="How it is put.", default="auto", choices=["auto", "chat", "cot", "raw"]),
+        mode: str = Input(description="How it is put.", default="auto", choices=["auto", "chat", "cot", "raw", "tool"]),
         max_new_tokens: int = Input(description="Tokens.", default=1024),
         temperature: float | None = Input(description="Randomness.", default=None),
         stop: list[str] = Input(description="Stop strings.", default=[]),
         seed: int | None = Input(description="Seed.", default=None),
         samples: int = Input(description="Votes.", default=1),
+        max_tool_rounds: int = Input(description="Programs.", default=4),
     ) -> ConcatenateIterator[str]:
         inputs = {name: value for name, value in locals().items() if name != "self"}
         return cog_stream.live(self.service.complete(inputs, self.record_metric))
@@ -53,6 +60,9 @@ class Predictor(BasePredictor):
             return ["?"]
         with self.asked.open("a") as asked:
             asked.write(json.dumps({"question": known, "seed": sampling.seed, "prompt": text}) + "\n")
+        self.faults[known] += 1
+        if self.faults[known] <= int(os.environ.get("FAULTS", "0")):
+            return [ServiceError("engine_failed", "The engine dropped it.")]
         said = self.exam[known]
         words = (said[sampling.seed % len(said)] if isinstance(said, list) else said).split(" ")
         pause = float(os.environ.get("PAUSE", "0"))
