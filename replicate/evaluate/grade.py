@@ -7,6 +7,7 @@ from replicate.answer import extract
 from replicate.equivalence import equivalent
 from replicate.evaluate.benchmark import Benchmark, Question
 from replicate.evaluate.published_equality import pieces
+from replicate.fences import prose
 
 _LETTER = re.compile(r"\(?([A-Ga-g])\)?(?=$|[\s.:：、．,，)])")
 _CHOICE = re.compile(r"(?:answer is|答案(?:是|为)|选)\s*[:：]?\s*[$*]*\s*\\?(?:boxed\{|text\{)?\(?([A-G])(?![A-Za-z])")
@@ -39,7 +40,7 @@ def stated(benchmark: Benchmark, text: str) -> str | None:
     """The answer as the service finds it; a choice that is no letter there (a boxed value) is taken from a phrase."""
     answer = extract(text).text
     if benchmark.judging == "choice" and not (answer and _LETTER.match(answer)):
-        letters = _CHOICE.findall(text)
+        letters = _CHOICE.findall(prose(text))
         return letters[-1] if letters else answer
     return answer
 
