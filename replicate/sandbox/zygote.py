@@ -96,16 +96,26 @@ class Zygote:
         return missing
 
     def _fork(self, number: int, folder: Path, descriptors: list[int]) -> None:
-        if threads := len(list(Path("/proc/self/task").iterdir())) - 1:
-            raise RuntimeError(f"an import started {threads} threads: a fork would not be safe")
-        pid = os.fork()
-        if not pid:
-            _become(folder, descriptors, self._paths, self._limits, self._uid)
+        """A fault is told where the sandbox itself would tell it."""
+        pid: int | None = None
+        try:
+            if threads := len(os.listdir("/proc/self/task")) - 1:
+                raise OSError(f"an import started {threads} threads: a fork would not be safe")
+            pid = os.fork()
+            if not pid:
+                _become(folder, descriptors, self._paths, self._limits, self._uid)
+            pidfd = os.pidfd_open(pid)
+            self._children[pidfd] = pid
+            self._selector.register(pidfd, selectors.EVENT_READ)
+        except OSError as error:
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            for results in descriptors[1:2]:
+                _tell_fault(results, error)
+            pid = None
         for descriptor in descriptors:
             os.close(descriptor)
-        pidfd = os.pidfd_open(pid)
-        self._children[pidfd] = pid
-        self._selector.register(pidfd, selectors.EVENT_READ)
         self._say({"id": number, "pid": pid})
 
     def _reap(self, pidfd: int) -> None:
@@ -132,12 +142,16 @@ def _become(
         try:
             confine(folder, *paths, limits, uid)
         except OSError as error:
-            os.write(program.RESULTS, json.dumps({"fault": str(error)}).encode() + b"\n")
+            _tell_fault(program.RESULTS, error)
         else:
             program.serve()
             status = 0
     finally:
         os._exit(status)
+
+
+def _tell_fault(descriptor: int, error: OSError) -> None:
+    os.write(descriptor, json.dumps({"fault": str(error), "errno": error.errno}).encode() + b"\n")
 
 
 def main() -> None:
