@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -184,18 +185,38 @@ async def test_a_fork_that_fails_is_told_and_the_next_program_runs(
 async def test_a_start_that_had_too_few_descriptors_is_tried_again() -> None:
     sandboxes = Sandboxes(1)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    before = descriptors()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    taken: list[int] = []
     try:
-        for more in range(1, 5):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + more, hard))
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        for _ in range(6):  # each time there is room for one more
+            before = open_now()
             with pytest.raises(ServiceError, match="sandbox_failed"):
                 await sandboxes.require()
-            assert await settled(before) <= before
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            async with asyncio.timeout(10):
+                while open_now() != before:  # noqa: ASYNC110  # they have no event
+                    await asyncio.sleep(0.01)
+            os.close(taken.pop())
+        while taken:
+            os.close(taken.pop())
         await sandboxes.require()
     finally:
+        for descriptor in taken:
+            os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         await sandboxes.close()
+
+
+def open_now() -> int:
+    """How many are open, without opening one."""
+    found = 0
+    for number in range(256):
+        with suppress(OSError):
+            os.fstat(number)
+            found += 1
+    return found
 
 
 WITHOUT_CAPABILITIES = r"""

@@ -252,6 +252,19 @@ async def test_every_round_reads_all_that_came_before_as_text(sandboxes: Sandbox
     assert len(set(seeds)) == 3
 
 
+@pytest.mark.parametrize("last", [("b", 0.2, "c"), ()])
+async def test_the_time_of_programs_does_not_count_in_the_rate_of_tokens(
+    sandboxes: Sandboxes, last: tuple[Step, ...]
+) -> None:
+    """Also where no token follows the program. The model takes 0.2 s for each, the program a second."""
+    rounds: list[Sequence[Step]] = [["a", 0.2, "```python\nimport time; time.sleep(1)\n", 0.2, "```"], last]
+    _, metrics = await run(service(sandboxes, rounds))
+    tokens = metrics["completion_tokens"]
+    assert tokens == 3 + len(last[::2])
+    assert metrics["tool_seconds"] > 1
+    assert (tokens - 1) / metrics["tokens_per_second"] < 1  # seconds
+
+
 async def test_text_and_outputs_are_streamed_in_order_as_they_come(sandboxes: Sandboxes) -> None:
     rounds = [["a", "b", "```python\nprint(1)\n", "```"], ["c", "d"]]
     pieces, _ = await run(service(sandboxes, rounds))

@@ -9,10 +9,8 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
-ESCAPED = (
-    HERE.parent / "tools-escaped",
-    Path(tempfile.gettempdir(), "tools-escaped"),
-)  # files that it must not be able to make
+# Files that it must not be able to make.
+ESCAPED = (HERE.parent / "tools-escaped", Path(tempfile.gettempdir(), "tools-escaped"))
 # Each attempt is a statement that must raise. %(...)s are filled in by `program`.
 ATTEMPTS: dict[str, str] = {
     "read a file of the service": "open(%(file)r).read()",
