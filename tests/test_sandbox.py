@@ -236,6 +236,19 @@ async def test_a_dead_zygote_ends_its_programs_and_is_replaced() -> None:
         await sandboxes.close()
 
 
+async def test_a_program_that_computes_for_long_gets_only_what_nobody_else_wants(sandboxes: Sandboxes) -> None:
+    async with sandboxes.open(seed=0) as sandbox:
+        pid = int((await sandbox.run("import os; print(os.getpid())")).printed)
+        before = os.sched_getscheduler(pid)
+        await sandbox.run("import time\nend = time.process_time() + 0.05\nwhile time.process_time() < end: pass")
+        assert os.sched_getscheduler(pid) == before
+        running = asyncio.create_task(sandbox.run("while True: pass"))
+        async with asyncio.timeout(20):
+            while os.sched_getscheduler(pid) != os.SCHED_IDLE:  # noqa: ASYNC110  # a process has no event
+                await asyncio.sleep(0.01)
+        running.cancel()
+
+
 async def test_closing_leaves_no_process_and_no_file() -> None:
     mine = psutil.Process()
     before = set(mine.children(recursive=True))

@@ -241,6 +241,40 @@ asyncio.run(main())
 """
 
 
+AS_IN_A_CONTAINER = """
+import ctypes, os, signal, struct
+from replicate.sandbox.confine import CAPABILITY_VERSION_3, NOBODY, capabilities
+from replicate.sandbox.limits import DEMOTE
+from replicate.sandbox.zygote import Zygote
+pid = os.fork()
+if not pid:
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    signal.pause()
+left = capabilities() & ~(1 << 23)  # CAP_SYS_NICE
+sets = struct.pack("=6I", left & 0xFFFFFFFF, left & 0xFFFFFFFF, 0, left >> 32, left >> 32, 0)
+assert ctypes.CDLL(None).capset(struct.pack("=Ii", CAPABILITY_VERSION_3, 0), sets) == 0
+while os.stat(f"/proc/{pid}").st_uid == 0:
+    pass
+zygote = Zygote.__new__(Zygote)
+zygote._uid = NOBODY
+try:
+    os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    print("root needs nobody's name")
+except PermissionError:
+    zygote._signal(pid, DEMOTE)
+    print(os.sched_getscheduler(pid) == os.SCHED_IDLE, os.geteuid(), hex(capabilities() ^ left))
+os.kill(pid, signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user's processes")
+async def test_root_without_the_right_to_schedule_others_demotes_a_program_as_the_program_s_own_user() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", AS_IN_A_CONTAINER, stdout=asyncio.subprocess.PIPE, cwd=nursery.ROOT
+    )
+    assert (await process.communicate())[0].decode() == "True 0 0x0\n"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to lose")
 async def test_root_without_any_capability_isolates_programs_as_root_without_any_capability() -> None:
     """As in a container run with --cap-drop ALL."""

@@ -24,7 +24,12 @@ PROBING = 20.0  # seconds for the probe, and for the kill that ends it
 
 
 class Sandboxes:
-    """At most `processes` programs run at once, predictions in turn; as many confined processes wait, imports done."""
+    """At most `processes` programs run at once, predictions in turn; as many confined processes wait, imports done.
+
+    A completion that waits for its turn keeps its place in the engine. With S places there, that is for at most
+    S x wall limit / `processes`: each of the others runs one program before it. Samples of one vote may have to wait
+    for each other one at a time while other predictions come: S x wall limit.
+    """
 
     def __init__(self, processes: int | None = None, limits: Limits | None = None) -> None:
         """`processes` None takes as many as there are cores, and at least two."""

@@ -8,12 +8,13 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replicate.sandbox.limits import Limits
+from replicate.sandbox.limits import DEMOTE, Limits
 
 TICK = 0.1  # seconds between two looks at a program's folder
 ANSWER_BYTES = 1 << 17  # of the line that says how a program ended; longer ones are not from us
@@ -62,6 +63,7 @@ class Process:
         self._printed = bytearray()
         self._flooded = asyncio.Event()
         self._stopped = False
+        self._demoted = False
         self._broken = False  # it wrote what is no answer where answers are written
         self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()  # None: there will be no more
         self._line = bytearray()
@@ -141,6 +143,7 @@ class Process:
                     return None, fault
                 if answer.done():
                     return answer.result(), None
+                self._demote()
                 left = deadline - loop.time()
                 if left <= 0:
                     return None, timed_out(f"ran for more than {self._limits.wall_seconds:g} s")
@@ -148,6 +151,14 @@ class Process:
         finally:
             answer.cancel()
             flooded.cancel()
+
+    def _demote(self) -> None:
+        """Whoever computes for long stands back for good: at its first priority it would stall the engine's threads."""
+        with contextlib.suppress(OSError, asyncio.InvalidStateError):  # it has ended, or has no number yet
+            clock = ~self.pid.result() << 3 | 2  # of a process's time; as libc's clock_getcpuclockid counts it
+            if not self._demoted and time.clock_gettime(clock) > self._limits.prompt_seconds:
+                self.signal(DEMOTE)
+                self._demoted = True
 
     def _too_much(self) -> str:
         return ended(f"it printed more than {self._limits.output_bytes >> 10} KiB")

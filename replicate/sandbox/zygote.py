@@ -21,7 +21,7 @@ from typing import Any
 
 from replicate.sandbox import program
 from replicate.sandbox.confine import confine, python_paths
-from replicate.sandbox.limits import PACKET_BYTES, Limits
+from replicate.sandbox.limits import DEMOTE, PACKET_BYTES, Limits
 
 CLEAR = 16  # a descriptor beyond those that a sandbox gets
 # Imported before any program: what programs ask for, and modules whose shared libraries lie where none may look.
@@ -70,8 +70,7 @@ class Zygote:
                 elif "folder" in message:
                     self._fork(message["id"], Path(message["folder"]), descriptors)
                 elif (pid := message["pid"]) in self._children.values():  # not reaped, so the number is still its own
-                    with suppress(PermissionError):  # then the probe sees that it lives on
-                        os.kill(pid, message["signal"])
+                    self._signal(pid, message["signal"])
 
     def end(self) -> None:
         for pid in self._children.values():
@@ -117,6 +116,17 @@ class Zygote:
         for descriptor in descriptors:
             os.close(descriptor)
         self._say({"id": number, "pid": pid})
+
+    def _signal(self, pid: int, number: int) -> None:
+        if number != DEMOTE:
+            with suppress(PermissionError):  # then the probe sees that it lives on
+                os.kill(pid, number)
+            return
+        os.seteuid(os.getuid() if self._uid is None else self._uid)  # root lacks CAP_SYS_NICE in a container
+        try:
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+        finally:
+            os.seteuid(os.getuid())
 
     def _reap(self, pidfd: int) -> None:
         self._selector.unregister(pidfd)
