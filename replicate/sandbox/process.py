@@ -119,10 +119,6 @@ class Process:
             return "", fault, True
         self.signal(signal.SIGSTOP)  # nothing of it runs on between two programs
         self._stopped = True
-        for descriptor in [each for each, take in self._readers.items() if take == self._prints]:
-            self._read(descriptor)  # what was in the pipe when the answer came, no more
-        if self._flooded.is_set():  # by what came with the answer
-            return "", self._too_much(), True
         assert answer is not None
         error = answer.get("error")
         if error is not None:
@@ -137,10 +133,11 @@ class Process:
         flooded = asyncio.ensure_future(self._flooded.wait())
         try:
             while True:
-                if self._flooded.is_set():
-                    return None, self._too_much()
                 if fault := await asyncio.to_thread(self._overfull):
                     return None, fault
+                # What was printed before the answer lay in its pipe before, and one look at the pipes has read both.
+                if self._flooded.is_set():
+                    return None, ended(f"it printed more than {self._limits.output_bytes >> 10} KiB")
                 if answer.done():
                     return answer.result(), None
                 self._demote()
@@ -159,9 +156,6 @@ class Process:
             if not self._demoted and time.clock_gettime(clock) > self._limits.prompt_seconds:
                 self.signal(DEMOTE)
                 self._demoted = True
-
-    def _too_much(self) -> str:
-        return ended(f"it printed more than {self._limits.output_bytes >> 10} KiB")
 
     def _overfull(self) -> str | None:
         count = size = 0
