@@ -195,7 +195,7 @@ GRADED: list[tuple[str, str, bool, bool, bool, str]] = [
         False,
         False,
         True,
-        "a program's words are nobody's answer here",
+        "a program's words",
     ),
     ("gaokao_mathcloze", r"\boxed{5; 10}", False, True, True, "blanks in order"),
     ("gaokao_mathcloze", r"first \boxed{7}, then \boxed{5; 10}", False, True, True, "the last answers count"),
