@@ -353,19 +353,25 @@ async def test_machine_code_runs_and_calls_of_other_kinds_end_the_process(
 
 
 async def test_output_that_comes_with_the_answer_counts() -> None:
-    """Both are in their pipes when we look; the answer is read first."""
-    program = "import os\nos.write(1, b'x' * 60000)\nos.write(4, b'{\"error\": null}\\n')\nos.kill(os.getpid(), 19)"
+    """Both are in their pipes before we look at either."""
+    program = (
+        "import os, time\nopen('here', 'w').close()\ntime.sleep(0.3)\nos.write(1, b'x' * 60000)\n"
+        "os.write(4, b'{\"error\": null}\\n')\nos.kill(os.getpid(), 19)"
+    )
     pool = Sandboxes(1, Limits(output_bytes=50_000))
     try:
         async with pool.open(seed=0) as sandbox:
-            assert (await sandbox.run("print('x' * 40000)")).error is None
-            for _ in range(3):
-                running = asyncio.create_task(sandbox.run(program))
-                await asyncio.sleep(0.05)
-                time.sleep(0.2)  # noqa: ASYNC251  # meanwhile it does both
-                outcome = await running
-                assert outcome.error is not None
-                assert "printed more than" in outcome.error
+            pid = int((await sandbox.run("print('x' * 40000); import os; print(os.getpid())")).printed.split()[1])
+            assert sandbox._process is not None
+            here = sandbox._process.folder / "here"
+            running = asyncio.create_task(sandbox.run(program))
+            while not here.exists():  # noqa: ASYNC110  # a file has no event
+                await asyncio.sleep(0.01)
+            while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+                time.sleep(0.01)  # noqa: ASYNC251  # so that the loop sees nothing of it
+            outcome = await running
+            assert outcome.error is not None
+            assert "printed more than" in outcome.error
     finally:
         await pool.close()
 

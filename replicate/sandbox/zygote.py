@@ -118,15 +118,16 @@ class Zygote:
         self._say({"id": number, "pid": pid})
 
     def _signal(self, pid: int, number: int) -> None:
-        if number != DEMOTE:
-            with suppress(PermissionError):  # then the probe sees that it lives on
+        with suppress(PermissionError):  # of a kill: then the probe sees that it lives on
+            if number != DEMOTE:
                 os.kill(pid, number)
-            return
-        os.seteuid(os.getuid() if self._uid is None else self._uid)  # root lacks CAP_SYS_NICE in a container
-        try:
-            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
-        finally:
-            os.seteuid(os.getuid())
+                return
+            # In a container root lacks CAP_SYS_NICE, but who a process runs as may always slow it down.
+            os.seteuid(os.getuid() if self._uid is None else self._uid)
+            try:
+                os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+            finally:
+                os.seteuid(os.getuid())
 
     def _reap(self, pidfd: int) -> None:
         self._selector.unregister(pidfd)
