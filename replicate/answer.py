@@ -7,6 +7,9 @@ Covers: nested and escaped braces, `\fbox`, `\boxed 5`, English and Chinese phra
 `\text{}`, bold stars, a full stop), which are taken off.
 Does not cover: whether the answer is right, or equal to another one (see `equivalence`).
 
+Only the model's own prose states an answer: what a program says, in its source or its output, is none. The published
+scripts fall back on the last output where there is no box and no phrase; here such a completion has no answer.
+
 Fails closed: a box that was never closed holds no answer, for half an answer is often another answer (`\boxed{1` of
 `\boxed{12}`). Claims before it count only if they are complete themselves. Time is linear in the text's length.
 """
@@ -14,6 +17,8 @@ Fails closed: a box that was never closed holds no answer, for half an answer is
 import re
 from dataclasses import dataclass
 from typing import Literal
+
+from replicate.fences import prose
 
 MAX_PHRASE = 500  # characters after "The answer is": what is longer is an explanation
 LAYERS = 8  # clothes taken off an answer at most, so that a tower of `\text{\text{` costs no more
@@ -52,6 +57,7 @@ class Answer:
 
 def extract(text: str) -> Answer:
     """The last complete box, else the last complete claim, else nothing."""
+    text = prose(text)
     boxes, opened = _boxes(text)
     for box in reversed(boxes):
         if answer := tidy(text[box]):

@@ -39,8 +39,9 @@ class Metrics:
     def report(self) -> dict[str, Any]:
         """The metrics by name; one that has no value (no token came, no error was met) is left out.
 
-        `time_to_first_token` includes the wait for a slot. `tokens_per_second` is the rate after the first token. In a
-        vote both, and `completion_tokens`, are of all its completions together.
+        `time_to_first_token` includes the wait for a slot. `tokens_per_second` is the rate after the first token,
+        the time of programs not counted. In a vote both, and `completion_tokens`, are of all its completions together,
+        and the time of programs counts, for others generate meanwhile.
         """
         tokens = sum(completion.tokens for completion in self.completions)
         values = {
@@ -63,8 +64,9 @@ class Metrics:
         last = max((each.last_token for each in self.completions if each.last_token), default=None)
         if first is not None and last is not None:
             values["time_to_first_token"] = round(first - self._arrived, 4)
-            if last > first:
-                values["tokens_per_second"] = round((tokens - 1) / (last - first), 2)
+            seconds = self.completions[0].seconds if len(self.completions) == 1 else last - first
+            if seconds > 0:
+                values["tokens_per_second"] = round((tokens - 1) / seconds, 2)
         return {name: value for name, value in values.items() if value is not None}
 
     def _worked(self) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import count
+from textwrap import dedent
 
 from replicate.completion import STALL_SECONDS, Completion, generate
 from replicate.engines.protocol import Engine
+from replicate.fences import CLOSING, FENCE, OPENING, OUTPUT
 from replicate.prompts import Prompt
 from replicate.request import MAX_SEED
 from replicate.sampling import Sampling
@@ -21,8 +23,6 @@ from replicate.sandbox.pool import Sandboxes
 from replicate.sandbox.process import Outcome
 from replicate.stop_strings import StopStrings
 
-OPENING, FENCE = "```python", "```"
-OUTPUT_STOP = "```output"  # the model may not make outputs up
 KEPT = 50  # characters that are kept at each end of a longer output, as published
 SEED_STEP = 0x9E3779B1  # odd, and far from the seeds of a vote's other samples
 
@@ -72,7 +72,7 @@ async def solve(
             completion.tool_rounds += 1
             completion.tool_seconds += outcome.seconds
             completion.tool_errors += outcome.error is not None
-            output = f"\n```output\n{shown(outcome)}\n```\n"
+            output = f"\n{OUTPUT}\n{shown(outcome)}\n{FENCE}\n"
             completion.text += output
             yield output
             # The text is tokenised anew, as the published scripts do: what the model reads then never depends on how
@@ -99,16 +99,16 @@ def _cut(text: str) -> str:
 class ProgramWatch:
     """Lets text through up to the end of the first program in it, or to a stop string that comes before.
 
-    A program is what stands between "```python" and the next "```", if it is not blank. As with `StopStrings` the
-    result depends on the whole text alone, never on its chunks.
+    A program is what stands in a block that `fences` calls one, if it is not blank. As with `StopStrings` the result
+    depends on the whole text alone, never on its chunks.
     """
 
     def __init__(self, strings: tuple[str, ...]) -> None:
         self.program: str | None = None
-        self._stops = StopStrings((*strings, OUTPUT_STOP))
+        self._stops = StopStrings((*strings, OUTPUT))  # the model may not make outputs up
         self._text = ""
         self._start: int | None = None  # of the open block
-        self._searched = 0  # characters that no opening or closing begins in
+        self._searched = 0  # the line that is looked through next
 
     @property
     def hit(self) -> str | None:
@@ -133,16 +133,14 @@ class ProgramWatch:
 
     def _closed(self) -> tuple[int, str] | tuple[None, None]:
         """Where the first program's block ends, and the program."""
-        while True:
-            mark = OPENING if self._start is None else FENCE
-            found = self._text.find(mark, self._searched)
-            if found < 0:
-                self._searched = max(self._searched, len(self._text) - len(mark) + 1)
-                return None, None
-            self._searched = found + len(mark)
+        while fence := (OPENING if self._start is None else CLOSING).search(self._text, self._searched):
+            self._searched = fence.end()
             if self._start is None:
-                self._start = self._searched
-            elif program := self._text[self._start : found].strip():
-                return self._searched, program
-            else:
-                self._start = None
+                self._start = fence.end()
+                continue
+            program = dedent(self._text[self._start : fence.start()])
+            if program.strip():
+                return fence.end(), program
+            self._start = None
+        self._searched = max(self._searched, self._text.rfind("\n") + 1)
+        return None, None

@@ -1,11 +1,14 @@
-"""What the sandbox costs: `python -m tests.bench_sandbox` prints two tables, the last line is JSON.
+"""What the sandbox costs: `python -m tests.bench_sandbox` prints three tables, the last line is JSON.
 
 1. A one-line program, from asking for a sandbox to its output: with the warm pool, forked when asked for, and as a
    fresh interpreter with its imports.
-2. The gaps between the chunks of a stream of the demo checkpoint, with 8 hostile programs at work and without, in turns
-   within one run. Only the ratio means something on a shared machine.
+2. The gaps between the chunks of a stream of the demo checkpoint, with 8 hostile programs at work and without, in
+   windows that take turns: what counts is the median of the windows' ratios, for other work on the machine comes and
+   goes. `--gaps 0.25 inf 0` measures that alone, once for each value of `Limits.prompt_seconds`.
+3. A program of 0.3 s of processor time, alone and beside 16 streams, for the same values.
 """
 
+import argparse
 import asyncio
 import json
 import subprocess
@@ -37,7 +40,8 @@ HOSTILE = [
     "import numpy\nwhile True: numpy.ones((500, 500)) @ numpy.ones((500, 500))",
     "import time\nwhile True: time.sleep(0.0001)",
 ]
-RUNS, PHASES, TOKENS = 30, 6, 150
+BENIGN = "import time\nfrom sympy import *\nx = symbols('x')\nwhile time.process_time() < 0.3: integrate(x * exp(x), x)"
+RUNS, ROUNDS, TOKENS, STREAMS = 30, 8, 150, 16
 
 
 async def latency(sandboxes: Sandboxes, pause: float) -> float:
@@ -93,36 +97,83 @@ async def hostile(sandboxes: Sandboxes, program: str) -> None:
             await sandbox.run(program)
 
 
-async def main() -> None:
-    sandboxes = Sandboxes(limits=Limits(wall_seconds=5.0))
-    await sandboxes.require()
-    await asyncio.sleep(2)
-    found = {"warm": await latency(sandboxes, 0.3), "forked": await forked(sandboxes), "fresh": fresh()}
-    print("a one-line program, median of", RUNS)
-    for name, milliseconds in found.items():
-        print(f"  {name:8}{milliseconds:10.1f} ms")
-    engine = open_engine(fetch(CHECKPOINTS["demo"]), 512, Settings(slots=2))
-    await engine.start()
+def p99(gaps: list[float]) -> float:
+    return quantiles(gaps, n=100)[98]
+
+
+async def stalls(engine: Engine, pools: dict[str, Sandboxes]) -> dict[str, float]:
+    """The ratios of gaps with hostile programs to those of the quiet window of the same round."""
     ids = await engine.tokenizer.encode("Once upon a time", control=False)
     await gaps(engine, ids)
-    quiet, attacked = [], []
-    for _ in range(PHASES):
-        quiet += await gaps(engine, ids)
-        attackers = [asyncio.create_task(hostile(sandboxes, program)) for program in HOSTILE]
-        await asyncio.sleep(1)
-        attacked += await gaps(engine, ids)
-        for attacker in attackers:
-            attacker.cancel()
-        await asyncio.gather(*attackers, return_exceptions=True)
-        await asyncio.sleep(1)
-    print(f"gaps between {len(quiet)} chunks, ms       median      p99      max")
-    for name, each in (("quiet", quiet), ("8 hostile programs", attacked)):
-        p99 = quantiles(each, n=100)[98]
-        found |= {f"{name} median": median(each), f"{name} p99": p99}
-        print(f"  {name:28}{median(each):12.1f}{p99:9.1f}{max(each):9.1f}")
-    found["p99 ratio"] = found["8 hostile programs p99"] / found["quiet p99"]
-    print(f"  p99 ratio {found['p99 ratio']:.2f}")
-    await sandboxes.close()
+    windows: dict[str, list[list[float]]] = {"quiet": [], **{name: [] for name in pools}}
+    for number in range(ROUNDS):
+        names = list(windows)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            programs = HOSTILE if name != "quiet" else []
+            attackers = [asyncio.create_task(hostile(pools[name], program)) for program in programs]
+            await asyncio.sleep(0.5)
+            windows[name].append(await gaps(engine, ids))
+            for attacker in attackers:
+                attacker.cancel()
+            await asyncio.gather(*attackers, return_exceptions=True)
+            await asyncio.sleep(0.3)
+    print(f"gaps of {ROUNDS} windows of {TOKENS} chunks, ms   median   p99   max   ratio of p99 to quiet, median")
+    found: dict[str, float] = {}
+    for name, each in windows.items():
+        every = [gap for window in each for gap in window]
+        ratio = median(p99(attacked) / p99(quiet) for attacked, quiet in zip(each, windows["quiet"], strict=True))
+        found |= {f"{name} median": median(every), f"{name} p99": p99(every), f"{name} p99 ratio": ratio}
+        print(f"  {name:36}{median(every):8.1f}{p99(every):8.1f}{max(every):8.1f}{ratio:8.2f}", flush=True)
+    return found
+
+
+async def benign(engine: Engine, pools: dict[str, Sandboxes]) -> dict[str, float]:
+    """Seconds that the benign program takes."""
+    ids = await engine.tokenizer.encode("Once upon a time", control=False)
+
+    async def stream() -> None:
+        while True:
+            await gaps(engine, ids)
+
+    found: dict[str, float] = {}
+    for beside in (0, STREAMS):
+        streams = [asyncio.create_task(stream()) for _ in range(beside)]
+        await asyncio.sleep(2)
+        took: dict[str, list[float]] = {name: [] for name in pools}
+        for name in [*pools] * 3:
+            async with pools[name].open(seed=0) as sandbox:
+                took[name].append((await sandbox.run(BENIGN)).seconds)
+        for each in streams:
+            each.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+        for name, seconds in took.items():
+            found[f"{name} benign beside {beside}"] = median(seconds)
+            print(f"  {name}: 0.3 s of work take {median(seconds):.2f} s beside {beside} streams", flush=True)
+    return found
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--gaps", nargs="*", type=float, help="values of prompt_seconds; leaves the first table out")
+    values = parser.parse_args().gaps
+    names = {f"8 hostile, {value:g} s": value for value in values or [Limits().prompt_seconds]}
+    pools = {name: Sandboxes(limits=Limits(wall_seconds=5.0, prompt_seconds=value)) for name, value in names.items()}
+    for pool in pools.values():
+        await pool.require()
+    await asyncio.sleep(2)
+    found: dict[str, float] = {}
+    if values is None:
+        pool = next(iter(pools.values()))
+        found |= {"warm": await latency(pool, 0.3), "forked": await forked(pool), "fresh": fresh()}
+        print("a one-line program, median of", RUNS)
+        for name, milliseconds in found.items():
+            print(f"  {name:8}{milliseconds:10.1f} ms")
+    engine = open_engine(fetch(CHECKPOINTS["demo"]), 512, Settings(slots=STREAMS))
+    await engine.start()
+    found |= await stalls(engine, pools)
+    found |= await benign(engine, pools)
+    for pool in pools.values():
+        await pool.close()
     await engine.close()
     print(json.dumps({name: round(value, 2) for name, value in found.items()}))
 

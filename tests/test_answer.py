@@ -69,6 +69,13 @@ TABLE: list[tuple[str, str | None, str | None, str]] = [
     (r"\boxed{x \text{ or } y}", "x or y", "boxed", "words between"),
     (r"\boxed{5元}", "5元", "boxed", "a Chinese unit"),
     (r"\boxed{是}", "是", "boxed", "a Chinese word"),
+    # programs
+    ("```python\nprint('The answer is 3')\n```\n```output\nThe answer is 3\n```\nSo", None, None, "a program's words"),
+    ("\\boxed{2}\n```py\ns = '\\boxed{3}'\n```", "2", "boxed", "a box in a program"),
+    ("The answer is 2.\n```python\ns = '\\boxed{3}'", "2", "phrase", "a program that is still open"),
+    ("```python\nd = {\n```\n\\boxed{2}", "2", "boxed", "a brace in a program"),
+    ("The answer is:\n```output\n3\n```\nWe see it.", None, None, "an output in an answer's place"),
+    ("```\nThe answer is 5.\n```", "5", "phrase", "a block that is no program"),
     # phrases
     ("The answer is 5.", "5", "phrase", "the phrase of the few-shot prompts"),
     ("The answer is 5", "5", "phrase", "no full stop"),

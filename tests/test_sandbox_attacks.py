@@ -8,6 +8,7 @@ import asyncio
 import os
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -108,6 +109,12 @@ ATTACKS: dict[str, str] = {
     "make a device": "os.mknod('memory', 0o020666, os.makedev(1, 1)); open('memory'); print('ESCAPED')",
     "make a named pipe": "os.mkfifo('OUTSIDE/pipe'); print('ESCAPED')",
     "make a folder": "os.mkdir('deep'); print('ESCAPED')",
+    "make a file without a name": "os.open('.', os.O_TMPFILE | os.O_RDWR); print('ESCAPED')",
+    "make a file without a name to empty": "os.open('.', os.O_TMPFILE | os.O_WRONLY | os.O_TRUNC); print('ESCAPED')",
+    "write a file that is deleted": "f = open('own', 'wb'); os.unlink('own'); print('ESCAPED')",
+    "write a file that is replaced": (
+        "f = open('own', 'wb'); open('other', 'wb').close(); os.replace('other', 'own'); print('ESCAPED')"
+    ),
     "delete its own interpreter": "os.unlink(sys.executable); print('ESCAPED')",
     "overwrite its own library": "open(os.__file__, 'a'); print('ESCAPED')",
     "plant a module in a package": "open(os.path.dirname(os.__file__) + '/planted.py', 'w'); print('ESCAPED')",
@@ -207,6 +214,26 @@ ATTACKS: dict[str, str] = {
         "    except OSError:\n        pass\nprint('ESCAPED' if left else 'none')"
     ),
 }
+# What follows runs as machine code, for libc offers no such calls.
+MACHINE_CODE = """
+import mmap
+def machine_code(code):
+    page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(bytes.fromhex(code))
+    return ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
+"""
+X86_ATTACKS = {
+    # mov eax, ...; syscall or int 0x80; ret. Each would give a process number.
+    "a call by machine code": ("b827000000 0f05 c3", "print('it runs', machine_code(CODE) == os.getpid())"),
+    "an x32 call by machine code": ("b827000040 0f05 c3", "machine_code(CODE); print('ESCAPED')"),
+    "an x32 socket by machine code": (
+        "bf02000000 be01000000 31d2 b829000040 0f05 c3",
+        "print('ESCAPED' if machine_code(CODE) >= 0 else 'no')",
+    ),
+    "a 32-bit call by machine code": ("b814000000 cd80 c3", "machine_code(CODE); print('ESCAPED')"),
+}
+if os.uname().machine == "x86_64":
+    ATTACKS |= {name: MACHINE_CODE + call.replace("CODE", repr(code)) for name, (code, call) in X86_ATTACKS.items()}
 NUMBERS = {
     "x86_64": {"openat": 257, "socket": 41, "clone": 56, "tgkill": 234, "process_vm_readv": 310, "bpf": 321}
     | {"userfaultfd": 323, "perf_event_open": 298, "keyctl": 250},
@@ -309,6 +336,63 @@ async def test_a_greedy_program_ends_within_its_limits_and_the_model_is_told(san
         assert not outcome.killed or len(outcome.error) <= 100  # no cut falls into it
         after = await sandbox.run("print(1 + 1)")
     assert after.printed == "2\n"
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="it is x86-64 machine code")
+async def test_machine_code_runs_and_calls_of_other_kinds_end_the_process(
+    sandboxes: Sandboxes, outside: Path, port: int
+) -> None:
+    """Else the attacks by machine code would prove nothing."""
+    told = []
+    for name in X86_ATTACKS:
+        async with sandboxes.open(seed=0) as sandbox:
+            outcome = await sandbox.run(aimed(ATTACKS[name], outside, port))
+        told.append(outcome.error or outcome.printed)
+    assert told[0] == "it runs True\n"
+    assert all("SIGSYS" in each or "SIGSEGV" in each for each in told[1:]), told  # the latter without 32-bit calls
+
+
+async def test_output_that_comes_with_the_answer_counts() -> None:
+    """Both are in their pipes before we look at either."""
+    program = (
+        "import os, time\nopen('here', 'w').close()\ntime.sleep(0.3)\nos.write(1, b'x' * 60000)\n"
+        "os.write(4, b'{\"error\": null}\\n')\nos.kill(os.getpid(), 19)"
+    )
+    pool = Sandboxes(1, Limits(output_bytes=50_000))
+    try:
+        async with pool.open(seed=0) as sandbox:
+            pid = int((await sandbox.run("print('x' * 40000); import os; print(os.getpid())")).printed.split()[1])
+            assert sandbox._process is not None
+            here = sandbox._process.folder / "here"
+            running = asyncio.create_task(sandbox.run(program))
+            while not here.exists():  # noqa: ASYNC110  # a file has no event
+                await asyncio.sleep(0.01)
+            while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+                time.sleep(0.01)  # noqa: ASYNC251  # so that the loop sees nothing of it
+            outcome = await running
+            assert outcome.error is not None
+            assert "printed more than" in outcome.error
+    finally:
+        await pool.close()
+
+
+async def test_who_prints_on_after_the_answer_is_not_listened_to_for_ever(sandboxes: Sandboxes) -> None:
+    """One byte at a time, so that a reader who wants everything would never see the end."""
+    program = "import os\nos.write(4, b'{\"error\": null}\\n')\nwhile True: os.write(1, b'x')"
+    async with asyncio.timeout(5), sandboxes.open(seed=0) as sandbox:
+        outcome = await sandbox.run(program)
+    assert outcome.error is None
+    assert len(outcome.printed) <= 1 << 16  # what a pipe holds
+
+
+async def test_what_is_no_text_in_an_error_or_output_becomes_text(sandboxes: Sandboxes) -> None:
+    async with sandboxes.open(seed=0) as sandbox:
+        error = await sandbox.run("raise ValueError('\\ud800 half')")
+        printed = await sandbox.run("print('\\ud800 half')")
+        bytes_ = await sandbox.run("import os; os.write(1, b'\\xed\\xa0\\x80 half')")
+    assert error.error == "ValueError: \\ud800 half"
+    for text in (printed.printed, bytes_.printed):
+        assert text.encode().decode().strip().endswith(" half")
 
 
 async def test_an_ended_program_leaves_no_process_and_no_file(sandboxes: Sandboxes) -> None:

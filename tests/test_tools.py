@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from replicate.checkpoints import Checkpoint, Local
 from replicate.equivalence import judge
@@ -141,6 +144,33 @@ TRANSCRIPTS = {
     ),
     "a block that is never closed": Transcript(("```python\nprint(1)\n",), "```python\nprint(1)\n"),
     "a block of another language": Transcript(("```latex\nx\n```\n5",), "```latex\nx\n```\n5"),
+    "a block that is indented as a whole": Transcript(
+        ("1. So\n   ```python\n   if True:\n       print(1)\n   ```", "."),
+        "1. So\n   ```python\n   if True:\n       print(1)\n   ```\n```output\n1\n```\n.",
+        programs=1,
+    ),
+    "a block whose first line alone is indented": Transcript(
+        ("```python\n  print(1)\nprint(2)\n```", "."),
+        "```python\n  print(1)\nprint(2)\n```\n```output\n"
+        "Runtime errors: {}\n```\n.".format(
+            shown(Outcome("", "  File \"<string>\", line 1\n    print(1)\nIndentationError: unexpected indent", 0.0))
+            .removeprefix("Runtime errors: ")
+        ),
+        programs=1,
+        errors=1,
+    ),
+    "a block of Python by its short name": Transcript(
+        ("```py\nprint(1)\n```", "."), "```py\nprint(1)\n```\n```output\n1\n```\n.", programs=1
+    ),
+    "a block of Python by its full name": Transcript(
+        ("See: ```Python3 \nprint(1)\n```", "."), "See: ```Python3 \nprint(1)\n```\n```output\n1\n```\n.", programs=1
+    ),
+    "a block that only begins like Python": Transcript(("```pycon\n>>> 1\n```\n5",), "```pycon\n>>> 1\n```\n5"),
+    "a fence in a string of the program": Transcript(
+        ("```python\nprint('```' + '``'[:1])  # ```\n```", "."),
+        "```python\nprint('```' + '``'[:1])  # ```\n```\n```output\n````\n```\n.",
+        programs=1,
+    ),
     "an empty block": Transcript(
         ("```python\n\n```\n```python\nprint(1)\n```", ""),
         "```python\n\n```\n```python\nprint(1)\n```\n```output\n1\n```\n",
@@ -220,6 +250,19 @@ async def test_every_round_reads_all_that_came_before_as_text(sandboxes: Sandbox
     assert metrics["prompt_tokens"] == len(first) + 1
     assert seeds[0] == 5  # a completion without a program is the one that this seed always gave
     assert len(set(seeds)) == 3
+
+
+@pytest.mark.parametrize("last", [("b", 0.2, "c"), ()])
+async def test_the_time_of_programs_does_not_count_in_the_rate_of_tokens(
+    sandboxes: Sandboxes, last: tuple[Step, ...]
+) -> None:
+    """Also where no token follows the program. The model takes 0.2 s for each, the program a second."""
+    rounds: list[Sequence[Step]] = [["a", 0.2, "```python\nimport time; time.sleep(1)\n", 0.2, "```"], last]
+    _, metrics = await run(service(sandboxes, rounds))
+    tokens = metrics["completion_tokens"]
+    assert tokens == 3 + len(last[::2])
+    assert metrics["tool_seconds"] > 1
+    assert (tokens - 1) / metrics["tokens_per_second"] < 1  # seconds
 
 
 async def test_text_and_outputs_are_streamed_in_order_as_they_come(sandboxes: Sandboxes) -> None:
@@ -383,6 +426,46 @@ async def test_the_suffixes_are_the_published_ones() -> None:
 async def test_an_error_is_cut_as_an_output_is() -> None:
     error = "  in f\n" * 20 + "ValueError: no"
     assert shown(Outcome("lost", error, 0.1)) == f"Runtime errors: {error.strip()[:50]}...{error[-50:]}"
+
+
+PIECES = ["```", "python", "py", "\n", "```python\n", "\n```", " ", "x = 1", "output", "`", "    "]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=30), st.lists(st.integers(1, 9), min_size=1))
+async def test_what_a_watch_finds_depends_on_the_whole_text_alone(pieces: list[str], sizes: list[int]) -> None:
+    text, whole = "".join(pieces), ProgramWatch(("= 1\n`",))
+    at_once = whole.feed(text) + whole.flush()
+    chunked, let_through, at = ProgramWatch(("= 1\n`",)), "", 0
+    for size in cycle(sizes):
+        let_through += chunked.feed(text[at : at + size])
+        at += size
+        if at >= len(text):
+            break
+    assert (let_through + chunked.flush(), chunked.hit, chunked.program) == (at_once, whole.hit, whole.program)
+
+
+SILENT = {
+    "a box in a program": "```python\nprint('\\boxed{3}')\n",
+    "a claim in a program": "```python\nprint('The answer is 3')\n",
+    "a box in an output": "```python\nprint('\\\\boxed' + '{3}')\n",
+    "a claim in an output": "```python\nprint('The answer', 'is 3')\n",
+}
+
+
+@pytest.mark.parametrize("name", SILENT)
+async def test_the_answer_comes_from_the_model_s_own_words_never_from_a_program(
+    sandboxes: Sandboxes, name: str
+) -> None:
+    program = SILENT[name]
+    for round_, rest, answer in (
+        (program, "I see.", None),
+        (program + "```", "I see.", None),
+        (program + "```", "\\boxed{4}", "4"),
+    ):
+        _, metrics = await run(service(sandboxes, [[round_], [rest]]))
+        assert metrics.get("answer") == answer
+    _, metrics = await run(service(sandboxes, [["The answer is 5.\n" + program + "```"], ["Hm."]]), samples=2)
+    assert [vote["answer"] for vote in metrics["votes"]] == ["5"]
 
 
 async def test_a_watch_lets_no_part_of_a_stop_through() -> None:

@@ -17,6 +17,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 SIGKILL = 9
 CAPABILITY_VERSION_3 = 0x20080522
 NOBODY = 65534  # who root becomes
+CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID = (1 << bit for bit in (0, 1, 5, 6, 7))  # capabilities, as in capability.h
 NICE = 10  # how much programs stand back for the engine
 PACKAGE_FOLDERS = {"site-packages", "dist-packages"}
 
@@ -81,11 +82,18 @@ def python_paths() -> tuple[list[Path], list[Path]]:
 
 
 def whom(paths: Iterable[str]) -> int | None:
-    """The user that root gives way to, None where this is not root or where Python's own files are for root alone."""
-    if os.geteuid():
+    """The user that root gives way to, None where there is none: this is not root, or it lacks the capabilities to
+    become another user and to reach what that one does, or Python's own files are for root alone."""
+    if os.geteuid() or any(not capabilities() & each for each in (CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID)):
         return None
     folders = {each for path in paths if path for each in (Path(path).resolve(), *Path(path).resolve().parents)}
     return NOBODY if all(each.stat().st_mode & 0o001 for each in folders if each.is_dir()) else None
+
+
+def capabilities() -> int:
+    """Those in effect, as bits."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
 
 
 def interpreter_paths() -> list[str]:

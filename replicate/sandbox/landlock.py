@@ -12,9 +12,10 @@ from pathlib import Path
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same numbers on x86-64 and aarch64
 VERSION_FLAG, PATH_BENEATH = 1, 1
-WRITE_FILE, READ_FILE, READ_DIR, REMOVE_FILE, MAKE_REG, TRUNCATE = (1 << bit for bit in (1, 2, 3, 5, 8, 14))
+WRITE_FILE, READ_FILE, READ_DIR, MAKE_REG, TRUNCATE = (1 << bit for bit in (1, 2, 3, 8, 14))
 READ = READ_FILE | READ_DIR
-OWN_FOLDER = READ | WRITE_FILE | REMOVE_FILE | MAKE_REG | TRUNCATE  # no folders, links or devices in it
+# No folders, links or devices in it; and no removing, so that every file stays where its size is seen.
+OWN_FOLDER = READ | WRITE_FILE | MAKE_REG | TRUNCATE
 ON_A_FILE = WRITE_FILE | READ_FILE | TRUNCATE
 FS_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many rights on files each version knows
 NET_RIGHTS = 0b11  # TCP bind and connect, from version 4 on

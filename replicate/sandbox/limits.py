@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+DEMOTE = 0  # in the place of a signal's number
 PACKET_BYTES = 1 << 16  # of the longest packet between the service and the zygote
 
 
@@ -11,6 +12,7 @@ class Limits:
 
     wall_seconds: float = 20.0  # of one program, watched; the published scripts allow 10 s on a machine of their own
     cpu_seconds: int = 30  # of all programs of a prediction
+    prompt_seconds: float = 0.25  # of those; from then on it gets what nobody else wants, watched
     memory_bytes: int = 1 << 30  # address space; Python with numpy, scipy and sympy takes a third of it
     file_bytes: int = 4 << 20  # of one file
     folder_bytes: int = 32 << 20  # of all files together, watched

@@ -39,11 +39,11 @@ class Nursery:
             asyncio.get_running_loop().create_future()
         )  # which package is missing
         self.alive = False
-        self._folder = Path(tempfile.mkdtemp(prefix="tools-"))  # the zygote removes it in the end
-        self._folder.chmod(0o711)  # each process opens its own folder in it, as whoever it is
         self._zygote: asyncio.subprocess.Process | None = None
         self._control, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
+        self._folder = Path(tempfile.mkdtemp(prefix="tools-"))  # the zygote removes it in the end
+        self._folder.chmod(0o711)  # each process opens its own folder in it, as whoever it is
         self._numbers = 0
         self._starting: dict[int, Process] = {}
         self._processes: dict[int, Process] = {}  # by pid
@@ -77,26 +77,21 @@ class Nursery:
             return await asyncio.shield(self.imported)
 
     async def make(self) -> Process:
-        """A process that is confined already. Raises OSError where it can't be, TimeoutError, ServiceError."""
-        folder = Path(tempfile.mkdtemp(dir=self._folder))
-        if self.uid is not None:
-            os.chown(folder, self.uid, self.uid)
-        process = Process(folder, self._tell, self.limits)
-        (commands_in, commands), (results, results_out), (printed, printed_out) = (os.pipe() for _ in range(3))
+        """A process that is confined already. Raises as `Process.ready` does, and TimeoutError, ServiceError."""
+        process = Process(Path(tempfile.mkdtemp(dir=self._folder)), self._tell, self.limits)
         self._numbers = number = self._numbers + 1
         try:
-            await process.connect(commands, results, printed)
+            if self.uid is not None:
+                os.chown(process.folder, self.uid, self.uid)
+            theirs = process.connect()
             try:
-                self._send({"id": number, "folder": str(folder)}, (commands_in, results_out, printed_out))
+                self._send({"id": number, "folder": str(process.folder)}, theirs)
                 self._starting[number] = process
             finally:
-                for descriptor in (commands_in, results_out, printed_out):  # or the process's end would not be seen
+                for descriptor in theirs:  # or the process's end would not be seen
                     os.close(descriptor)
             async with asyncio.timeout(STARTING):
-                fault = await process.ready()
-                if fault is not None:
-                    raise OSError(fault)
-                await process.pid
+                await process.ready()
         except BaseException:
             process.kill()
             raise
@@ -123,8 +118,11 @@ class Nursery:
         socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
 
     def _tell(self, pid: int, number: int) -> None:
-        if self.alive:
-            self._send({"pid": pid, "signal": number})
+        try:
+            if self.alive:
+                self._send({"pid": pid, "signal": number})
+        except OSError:  # it is gone, or deaf: then it and all that it started end now
+            self._lose()
 
     def _hear(self) -> None:
         try:
@@ -134,29 +132,35 @@ class Nursery:
         except OSError:
             packet = b""
         if not packet:
-            log.error("the process that starts sandboxes has ended; the next program starts another")
-            self._hang_up()
-            asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(self._folder, ignore_errors=True))
+            self._lose()
             return
         message = json.loads(packet)
         if "imported" in message:
             self.imported.set_result(message["missing"])
         elif "id" in message:
-            process = self._starting.pop(message["id"])
-            self._processes[message["pid"]] = process
-            process.pid.set_result(message["pid"])
+            process, pid = self._starting.pop(message["id"]), message["pid"]
+            if pid is None:
+                process.pid.cancel()
+                return
+            self._processes[pid] = process
+            process.pid.set_result(pid)
         else:
             self._processes.pop(message["exit"]).exited.set_result(message["status"])
 
+    def _lose(self) -> None:
+        log.error("the process that starts sandboxes has ended; the next program starts another")
+        self._hang_up()
+        asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(self._folder, ignore_errors=True))
+
     def _hang_up(self) -> None:
         """The zygote ends by itself when its socket closes, and its children and their folders with it."""
-        if not self.alive:
-            return
+        if self.alive:
+            asyncio.get_running_loop().remove_reader(self._control)
         self.alive = False
-        asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
         if not self.imported.done():
             self.imported.set_exception(ServiceError("sandbox_failed", "The sandboxes' imports failed: see the log."))
             self.imported.exception()  # heard, also where nobody waits
         for process in [*self._processes.values(), *self._starting.values()]:
-            process.exited.set_result(None)
+            if not process.exited.done():
+                process.exited.set_result(None)

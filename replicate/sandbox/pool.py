@@ -9,14 +9,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from replicate.engines.gate import Gate
 from replicate.errors import ServiceError
 from replicate.sandbox import landlock, probe
 from replicate.sandbox.limits import Limits
 from replicate.sandbox.nursery import STARTING, Nursery
-from replicate.sandbox.process import Outcome, Process
+from replicate.sandbox.process import NotIsolatedError, Outcome, Process
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,12 @@ PROBING = 20.0  # seconds for the probe, and for the kill that ends it
 
 
 class Sandboxes:
-    """At most `processes` programs run at once, predictions in turn; as many confined processes wait, imports done."""
+    """At most `processes` programs run at once, predictions in turn; as many confined processes wait, imports done.
+
+    A completion that waits for its turn keeps its place in the engine. With S places there, that is for at most
+    S x wall limit / `processes`: each of the others runs one program before it. Samples of one vote may have to wait
+    for each other one at a time while other predictions come: S x wall limit.
+    """
 
     def __init__(self, processes: int | None = None, limits: Limits | None = None) -> None:
         """`processes` None takes as many as there are cores, and at least two."""
@@ -32,17 +37,16 @@ class Sandboxes:
         self.limits = limits or Limits()
         self.gate = Gate(processes, processes)
         self.offers = ""  # what the kernel offers, for people
-        self._fault: ServiceError | None = None
+        self._refusal: ServiceError | None = None  # for good
         self._nursery: Nursery | None = None
         self._warm: deque[Process] = deque()
-        self._starting = asyncio.Lock()
-        self._chores: set[asyncio.Task[None]] = set()
+        self._starting: asyncio.Task[Nursery] | None = None
+        self._filling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Tries the isolation, and starts the imports behind it. Never raises: `require` says what is missing."""
-        async with self._starting:
-            if self._fault is None and (self._nursery is None or not self._nursery.alive):
-                await self._start()
+        with suppress(ServiceError):
+            await self._ready()
 
     async def require(self) -> None:
         """Raises ServiceError: `sandbox_unavailable` where isolation can't be had, `package_missing`."""
@@ -50,9 +54,7 @@ class Sandboxes:
         try:
             missing = await nursery.imported_in_time()
         except TimeoutError as error:
-            raise ServiceError(
-                "sandbox_failed", f"The packages for programs were not imported within {STARTING:g} s. Try again."
-            ) from error
+            raise _failed(TimeoutError(f"packages were not imported within {STARTING:g} s")) from error
         if missing is not None:
             raise ServiceError(
                 "package_missing",
@@ -76,92 +78,119 @@ class Sandboxes:
         nursery = await self._ready()
         try:
             await nursery.imported_in_time()
-            process = self._warm.popleft() if self._warm else await nursery.make()
-        except (OSError, TimeoutError) as error:
-            raise ServiceError("sandbox_failed", "No sandbox could be started. Send the prediction again.") from error
-        self._chore(nursery)
+            while self._warm:
+                process = self._warm.popleft()
+                if process.alive:
+                    break
+                process.kill()  # its folder is left
+            else:
+                process = await nursery.make()
+        except OSError as error:
+            raise _failed(error) from error
+        self._fill(nursery)
         return process
 
     async def close(self) -> None:
         """Ends every sandbox, busy or not."""
-        for chore in (chores := list(self._chores)):
-            chore.cancel()
-        await asyncio.gather(*chores, return_exceptions=True)
+        for task in (tasks := [each for each in (self._starting, self._filling) if each is not None]):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         nursery, self._nursery = self._nursery, None
         self._warm.clear()
         if nursery is not None:
             await nursery.end()
 
     async def _ready(self) -> Nursery:
-        await self.start()
-        if self._fault is not None:
-            raise self._fault
-        assert self._nursery is not None
-        return self._nursery
+        if self._refusal is not None:
+            raise self._refusal
+        if self._nursery is not None and self._nursery.alive:
+            return self._nursery
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(self._start())
+        return await asyncio.shield(self._starting)  # others wait for it, too
 
-    async def _start(self) -> None:
+    async def _start(self) -> Nursery:
         self._warm.clear()  # they died with their zygote
-        self._nursery = None
-        nursery = None
         try:
-            if not sys.platform.startswith("linux"):
-                raise OSError(f"{platform.system()} has no Landlock and no seccomp")
-            version = landlock.version()
-            nursery = Nursery(self.limits)
-            await nursery.start()
-            await _try(nursery)
-        except Exception as error:
-            reason = f"{error}" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            self._fault = ServiceError(
+            version = _landlock()
+            nursery = await _tried(self.limits)
+        except NotIsolatedError as error:
+            self.offers = f"none, so mode tool is refused: {error}"
+            self._refusal = ServiceError(
                 "sandbox_unavailable",
-                f"Programs can't be isolated on this machine ({reason}), so mode tool is refused. It needs Linux 5.13 "
+                f"Programs can't be isolated on this machine ({error}), so mode tool is refused. It needs Linux 5.13 "
                 "or later on x86-64 or ARM64, with Landlock and seccomp.",
             )
-            self.offers = f"none, so mode tool is refused: {reason}"
-            log.warning("%s", self._fault)
-            if nursery is not None:
-                await nursery.end()
-            return
+            log.warning("%s", self._refusal)
+            raise self._refusal from error
+        except Exception as error:
+            self.offers = f"not tried yet, for the attempt failed ({type(error).__name__}: {error})"
+            log.warning("sandboxes could not be started; the next program tries again", exc_info=error)
+            raise _failed(error) from error
         self.offers = f"Landlock {version} and seccomp; programs run {_user(nursery.uid)}"
         self._nursery = nursery
         nursery.start_imports()
-        for _ in range(self.gate.slots):
-            self._chore(nursery)
+        self._fill(nursery)
+        return nursery
 
-    def _chore(self, nursery: Nursery) -> None:
-        """One more warm process, behind whatever goes on."""
-        task = asyncio.create_task(self._refill(nursery))
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+    def _fill(self, nursery: Nursery) -> None:
+        """Makes warm processes until there are enough, behind whatever goes on."""
+        if self._filling is None or self._filling.done():
+            self._filling = asyncio.create_task(self._refill(nursery))
 
     async def _refill(self, nursery: Nursery) -> None:
         try:
             await nursery.imported_in_time()
-            if len(self._warm) < self.gate.slots and nursery is self._nursery:
+            while len(self._warm) < self.gate.slots:
                 self._warm.append(await nursery.make())
-        except (OSError, TimeoutError, ServiceError) as error:
+        except (OSError, ServiceError) as error:
             log.error("no sandbox could be made ahead: %s: %s", type(error).__name__, error)
 
 
-async def _try(nursery: Nursery) -> None:
-    """Runs the probe in a sandbox of its own. Raises OSError if it gets out, fails or can't be killed."""
-    async with asyncio.timeout(STARTING + PROBING):
-        process = await nursery.make()
-        try:
-            printed, error, _ = await process.run(probe.program(os.getpid()), None)
-        finally:
-            process.kill()
-        if error is not None:
-            raise OSError(f"the probe failed: {error}")
-        if escaped := json.loads(printed):
-            raise OSError(f"a program could {', '.join(escaped)}")
-        await process.exited
+def _landlock() -> int:
+    """Landlock's version. Raises NotIsolatedError."""
+    if not sys.platform.startswith("linux"):
+        raise NotIsolatedError(f"{platform.system()} has no Landlock and no seccomp")
+    try:
+        return landlock.version()
+    except OSError as error:
+        raise NotIsolatedError(f"{error}") from error
+
+
+async def _tried(limits: Limits) -> Nursery:
+    """A nursery whose processes the probe does not get out of. Raises OSError, NotIsolatedError, ServiceError."""
+    nursery = Nursery(limits)
+    try:
+        await nursery.start()
+        async with asyncio.timeout(STARTING + PROBING):
+            process = await nursery.make()
+            try:
+                printed, error, killed = await process.run(probe.program(os.getpid()), None)
+            finally:
+                process.kill()
+                for file in probe.ESCAPED:
+                    file.unlink(missing_ok=True)
+            if error is not None:
+                raise (OSError if killed else NotIsolatedError)(f"the probe failed: {error}")
+            if escaped := json.loads(printed):
+                raise NotIsolatedError(f"a program could {', '.join(escaped)}")
+            await process.exited
+    except BaseException:
+        await nursery.end()
+        raise
+    return nursery
+
+
+def _failed(error: Exception) -> ServiceError:
+    return ServiceError("sandbox_failed", f"No sandbox could be started ({error}). Send the prediction again.")
 
 
 def _user(uid: int | None) -> str:
     if uid is not None:
         return f"as user {uid}"
-    return "as this user" if os.geteuid() else "as root without capabilities: Python's files are for root alone"
+    if os.geteuid():
+        return "as this user"
+    return "as root without capabilities: it may become nobody else, or Python's files are for root alone"
 
 
 class Sandbox:
@@ -180,7 +209,8 @@ class Sandbox:
         """
         async with self._sandboxes.gate.enter(1, self._owner):
             seed = None
-            if self._process is None:
+            if self._process is None or not self._process.alive:  # short of memory, the kernel may have ended it
+                self.close()
                 self._process, seed = await self._sandboxes.take(), self._seed
             started = time.perf_counter()
             killed = True

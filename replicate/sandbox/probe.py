@@ -8,12 +8,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+HERE = Path(__file__).resolve()
+# Files that it must not be able to make.
+ESCAPED = (HERE.parent / "tools-escaped", Path(tempfile.gettempdir(), "tools-escaped"))
 # Each attempt is a statement that must raise. %(...)s are filled in by `program`.
 ATTEMPTS: dict[str, str] = {
     "read a file of the service": "open(%(file)r).read()",
     "list the service's folder": "os.listdir(%(folder)r)",
-    "write beside the service": "open(%(folder)r + '/escaped', 'w'); os.remove(%(folder)r + '/escaped')",
-    "write to the temporary folder of all": "open(%(shared)r + '/escaped', 'w'); os.remove(%(shared)r + '/escaped')",
+    "write beside the service": "open(%(beside)r, 'w')",
+    "write to the temporary folder of all": "open(%(shared)r, 'w')",
     "read the processes": "os.listdir('/proc')",
     "open a TCP socket": "socket.socket()",
     "open a Unix socket": "socket.socket(socket.AF_UNIX)",
@@ -43,11 +46,11 @@ print(json.dumps(escaped))
 
 def program(parent: int) -> str:
     """The program; it prints the names of the attempts that succeeded as JSON."""
-    here = Path(__file__).resolve()
     facts = {
-        "file": str(here),
-        "folder": str(here.parent),
-        "shared": tempfile.gettempdir(),
+        "file": str(HERE),
+        "folder": str(HERE.parent),
+        "beside": str(ESCAPED[0]),
+        "shared": str(ESCAPED[1]),
         "python": sys.executable,
         "parent": parent,
     }

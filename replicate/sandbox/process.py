@@ -2,19 +2,23 @@
 
 import asyncio
 import contextlib
+import errno
+import io
 import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replicate.sandbox.limits import Limits
+from replicate.sandbox.limits import DEMOTE, Limits
 
 TICK = 0.1  # seconds between two looks at a program's folder
 ANSWER_BYTES = 1 << 17  # of the line that says how a program ended; longer ones are not from us
+PIPE_BYTES = 1 << 20  # no pipe here holds more (16 pages of at most 64 KiB), so one reading empties it
 REASON_SECONDS = 2.0  # to hear from the kernel why a process has ended
 
 
@@ -23,12 +27,18 @@ def ended(why: str) -> str:
     return f"The program was ended: {why}. Its variables are gone."
 
 
+# What a machine may lack now and have a moment later; any other refusal by the kernel is for good.
+PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EINTR}
 BROKEN = ended("it broke the line that programs come by")
 
 
 def timed_out(why: str) -> str:
     """It begins with the words of the published scripts."""
     return f"Timeout Error: the program {why}. Its variables are gone."
+
+
+class NotIsolatedError(OSError):
+    """This machine can't isolate a program, and will not if it is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +63,46 @@ class Process:
         self._printed = bytearray()
         self._flooded = asyncio.Event()
         self._stopped = False
+        self._demoted = False
         self._broken = False  # it wrote what is no answer where answers are written
         self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()  # None: there will be no more
         self._line = bytearray()
         self._readers: dict[int, Callable[[bytes], None]] = {}
+        self._pipe: io.FileIO | None = None  # that programs are written to, by way of `_commands`
         self._commands: asyncio.WriteTransport | None = None
 
-    async def connect(self, commands: int, results: int, printed: int) -> None:
-        """Takes over our ends of its three pipes."""
-        loop = asyncio.get_running_loop()
+    def connect(self) -> tuple[int, int, int]:
+        """Opens its three pipes and returns its ends of them, which are the caller's to close. Raises OSError."""
+        with contextlib.ExitStack() as opened:
+            pipes = []
+            for _ in range(3):
+                pipes.append(os.pipe())
+                for descriptor in pipes[-1]:
+                    opened.callback(os.close, descriptor)
+            opened.pop_all()
+        (commands_in, commands), (results, results_out), (printed, printed_out) = pipes
+        self._pipe = os.fdopen(commands, "wb", 0)
         self._readers = {results: self._heard, printed: self._prints}
         for descriptor in self._readers:
             os.set_blocking(descriptor, False)
-            loop.add_reader(descriptor, self._read, descriptor)
-        self._commands, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(commands, "wb", 0))
+            asyncio.get_running_loop().add_reader(descriptor, self._read, descriptor)
+        return commands_in, results_out, printed_out
 
-    async def ready(self) -> str | None:
-        """Waits until it is confined; why it could not be, or None."""
+    async def ready(self) -> None:
+        """Waits until it is confined. Raises OSError where it could not be, NotIsolatedError where it can't be."""
+        loop = asyncio.get_running_loop()
+        self._commands, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, self._pipe)
         answer = await self._answers.get()
         if answer is None:
-            return f"the process could not be confined. {await self._why()}"
-        return None if answer.get("ready") is True else str(answer.get("fault", answer))
+            raise OSError(f"the process could not be confined. {await self._why()}")
+        if answer.get("ready") is not True:
+            raise (OSError if answer.get("errno") in PASSING else NotIsolatedError)(str(answer.get("fault", answer)))
+        await self.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still take a program, as far as we have heard."""
+        return not self.exited.done() and self._heard in self._readers.values()
 
     async def run(self, code: str, seed: int | None) -> tuple[str, str | None, bool]:
         """Runs a program: what it printed, what went wrong, and whether that was its end. See `Sandbox.run`."""
@@ -90,13 +119,11 @@ class Process:
             return "", fault, True
         self.signal(signal.SIGSTOP)  # nothing of it runs on between two programs
         self._stopped = True
-        for descriptor in [each for each, take in self._readers.items() if take == self._prints]:
-            self._read(descriptor, everything=True)
-        if self._flooded.is_set():  # by what came with the answer
-            return "", self._too_much(), True
         assert answer is not None
         error = answer.get("error")
-        return self._printed.decode(errors="replace"), None if error is None else str(error), False
+        if error is not None:
+            error = error.encode(errors="backslashreplace").decode()  # half a UTF-16 pair is no text
+        return self._printed.decode(errors="replace"), error, False
 
     async def _ended(self) -> tuple[dict[str, Any] | None, str | None]:
         """The process's own answer, None if it died, or the limit that it went over."""
@@ -105,22 +132,30 @@ class Process:
         answer = asyncio.ensure_future(self._answers.get())
         flooded = asyncio.ensure_future(self._flooded.wait())
         try:
-            while not answer.done():
-                if self._flooded.is_set():
-                    return None, self._too_much()
+            while True:
                 if fault := await asyncio.to_thread(self._overfull):
                     return None, fault
+                # What was printed before the answer lay in its pipe before, and one look at the pipes has read both.
+                if self._flooded.is_set():
+                    return None, ended(f"it printed more than {self._limits.output_bytes >> 10} KiB")
+                if answer.done():
+                    return answer.result(), None
+                self._demote()
                 left = deadline - loop.time()
                 if left <= 0:
                     return None, timed_out(f"ran for more than {self._limits.wall_seconds:g} s")
                 await asyncio.wait({answer, flooded}, timeout=min(TICK, left), return_when=asyncio.FIRST_COMPLETED)
-            return answer.result(), None
         finally:
             answer.cancel()
             flooded.cancel()
 
-    def _too_much(self) -> str:
-        return ended(f"it printed more than {self._limits.output_bytes >> 10} KiB")
+    def _demote(self) -> None:
+        """Whoever computes for long stands back for good: at its first priority it would stall the engine's threads."""
+        with contextlib.suppress(OSError, asyncio.InvalidStateError):  # it has ended, or has no number yet
+            clock = ~self.pid.result() << 3 | 2  # of a process's time; as libc's clock_getcpuclockid counts it
+            if not self._demoted and time.clock_gettime(clock) > self._limits.prompt_seconds:
+                self.signal(DEMOTE)
+                self._demoted = True
 
     def _overfull(self) -> str | None:
         count = size = 0
@@ -166,23 +201,22 @@ class Process:
             self._close(descriptor)
         if self._commands is not None and not self._commands.is_closing():
             self._commands.abort()
+        elif self._commands is None and self._pipe is not None:
+            self._pipe.close()
         loop.run_in_executor(None, lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
-    def _read(self, descriptor: int, everything: bool = False) -> None:
-        while True:
-            try:
-                data = os.read(descriptor, 1 << 16)
-            except BlockingIOError:
-                return
-            if not data:
-                take = self._readers[descriptor]
-                self._close(descriptor)
-                if take == self._heard:
-                    self._answers.put_nowait(None)
-                return
-            self._readers[descriptor](data)
-            if not everything:
-                return
+    def _read(self, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, PIPE_BYTES)
+        except BlockingIOError:
+            return
+        take = self._readers[descriptor]
+        if data:
+            take(data)
+            return
+        self._close(descriptor)
+        if take == self._heard:
+            self._answers.put_nowait(None)
 
     def _prints(self, data: bytes) -> None:
         if len(self._printed) + len(data) > self._limits.output_bytes:

@@ -68,8 +68,12 @@ def _report(error: BaseException) -> str:
 def _sow(seed: int) -> None:
     """The same seed draws the same random numbers in the same program."""
     random.seed(seed)
+    if "sympy.core.random" in sys.modules:
+        sys.modules["sympy.core.random"].seed(seed)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(seed % 2**32)
+        # where a generator that is made without a seed, such as default_rng(), takes its entropy from
+        sys.modules["numpy.random.bit_generator"].__dict__["randbits"] = random.Random(seed).getrandbits
 
 
 def _say(message: dict[str, Any]) -> None:

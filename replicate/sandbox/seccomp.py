@@ -17,6 +17,7 @@ KILL_PROCESS, ALLOW, DENY = 0x80000000, 0x7FFF0000, 0x00050000 | errno.EPERM
 LOAD, AND, EQUAL, AT_LEAST, RETURN = 0x20, 0x54, 0x15, 0x35, 0x06  # BPF: ld abs, and k, jeq k, jge k, ret k
 NUMBER_AT, ARCH_AT, ARGUMENTS_AT = 0, 4, 16  # offsets in struct seccomp_data
 X32 = 0x40000000  # on x86-64 a number from here on is an x32 call
+TMPFILE = 0o20000000  # __O_TMPFILE, on both; O_TMPFILE has O_DIRECTORY in it too
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 COLUMN = {"x86_64": 0, "aarch64": 1}
 
@@ -56,11 +57,6 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
     "ftruncate": (77, 46),
     "fsync": (74, 82),
     "fdatasync": (75, 83),
-    "unlink": (87, None),
-    "unlinkat": (263, 35),
-    "rename": (82, None),
-    "renameat": (264, 38),
-    "renameat2": (316, 276),
     # memory
     "mmap": (9, 222),
     "munmap": (11, 215),
@@ -114,11 +110,12 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
 
 def _opening(flags: int) -> tuple[Check, ...]:
     """O_TRUNC goes with plain writing alone. Opened for reading, or in the mode 3 that neither reads nor writes, a file
-    would be emptied past Landlock, which knows of truncation only from its third version on."""
+    would be emptied past Landlock, which knows of truncation only from its third version on. A file without a name
+    would grow where nobody sees it."""
     return (
-        Check(flags, os.O_TRUNC, 0),
-        Check(flags, os.O_ACCMODE, os.O_WRONLY),
-        Check(flags, os.O_ACCMODE, os.O_RDWR),
+        Check(flags, TMPFILE | os.O_TRUNC, 0),
+        Check(flags, TMPFILE | os.O_ACCMODE, os.O_WRONLY),
+        Check(flags, TMPFILE | os.O_ACCMODE, os.O_RDWR),
     )
 
 

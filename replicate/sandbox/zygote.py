@@ -21,7 +21,7 @@ from typing import Any
 
 from replicate.sandbox import program
 from replicate.sandbox.confine import confine, python_paths
-from replicate.sandbox.limits import PACKET_BYTES, Limits
+from replicate.sandbox.limits import DEMOTE, PACKET_BYTES, Limits
 
 CLEAR = 16  # a descriptor beyond those that a sandbox gets
 # Imported before any program: what programs ask for, and modules whose shared libraries lie where none may look.
@@ -70,8 +70,7 @@ class Zygote:
                 elif "folder" in message:
                     self._fork(message["id"], Path(message["folder"]), descriptors)
                 elif (pid := message["pid"]) in self._children.values():  # not reaped, so the number is still its own
-                    with suppress(PermissionError):  # then the probe sees that it lives on
-                        os.kill(pid, message["signal"])
+                    self._signal(pid, message["signal"])
 
     def end(self) -> None:
         for pid in self._children.values():
@@ -96,17 +95,39 @@ class Zygote:
         return missing
 
     def _fork(self, number: int, folder: Path, descriptors: list[int]) -> None:
-        if threads := len(list(Path("/proc/self/task").iterdir())) - 1:
-            raise RuntimeError(f"an import started {threads} threads: a fork would not be safe")
-        pid = os.fork()
-        if not pid:
-            _become(folder, descriptors, self._paths, self._limits, self._uid)
+        """A fault is told where the sandbox itself would tell it."""
+        pid: int | None = None
+        try:
+            if threads := len(os.listdir("/proc/self/task")) - 1:
+                raise OSError(f"an import started {threads} threads: a fork would not be safe")
+            pid = os.fork()
+            if not pid:
+                _become(folder, descriptors, self._paths, self._limits, self._uid)
+            pidfd = os.pidfd_open(pid)
+            self._children[pidfd] = pid
+            self._selector.register(pidfd, selectors.EVENT_READ)
+        except OSError as error:
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            for results in descriptors[1:2]:
+                _tell_fault(results, error)
+            pid = None
         for descriptor in descriptors:
             os.close(descriptor)
-        pidfd = os.pidfd_open(pid)
-        self._children[pidfd] = pid
-        self._selector.register(pidfd, selectors.EVENT_READ)
         self._say({"id": number, "pid": pid})
+
+    def _signal(self, pid: int, number: int) -> None:
+        with suppress(PermissionError):  # of a kill: then the probe sees that it lives on
+            if number != DEMOTE:
+                os.kill(pid, number)
+                return
+            # In a container root lacks CAP_SYS_NICE, but who a process runs as may always slow it down.
+            os.seteuid(os.getuid() if self._uid is None else self._uid)
+            try:
+                os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+            finally:
+                os.seteuid(os.getuid())
 
     def _reap(self, pidfd: int) -> None:
         self._selector.unregister(pidfd)
@@ -132,12 +153,16 @@ def _become(
         try:
             confine(folder, *paths, limits, uid)
         except OSError as error:
-            os.write(program.RESULTS, json.dumps({"fault": str(error)}).encode() + b"\n")
+            _tell_fault(program.RESULTS, error)
         else:
             program.serve()
             status = 0
     finally:
         os._exit(status)
+
+
+def _tell_fault(descriptor: int, error: OSError) -> None:
+    os.write(descriptor, json.dumps({"fault": str(error), "errno": error.errno}).encode() + b"\n")
 
 
 def main() -> None:
