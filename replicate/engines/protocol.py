@@ -1,4 +1,4 @@
-"""What the service asks of an engine. Two implementations stand beside this file."""
+"""What the service asks of an engine. Three implementations stand beside this file."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
