@@ -112,10 +112,10 @@ class CompletionsServer:
                             return
                         if event.data:
                             yield _parsed(event.data)
+        except SSEError as error:  # which counts as an httpx.HTTPError
+            raise malformed(str(error)) from error
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
-        except SSEError as error:
-            raise malformed(str(error)) from error
 
     async def close(self) -> None:
         await self._http.aclose()

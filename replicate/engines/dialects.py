@@ -127,9 +127,8 @@ class Chunks:
         if reason:
             if reason not in ("stop", "length"):
                 raise ServiceError("engine_failed", f"The engine's server ended it with {reason!r}. Send it again.")
-            # vLLM shows the bytes of an unfinished character so, and lists the end-of-sequence token's probability.
-            self._finish, self._text = reason, text.rstrip("\ufffd")
-            self._logprobs = logprobs[:-1] if reason == "stop" else logprobs
+            self._finish, self._logprobs = reason, logprobs
+            self._text = text.rstrip("\ufffd")  # so vLLM shows the bytes of an unfinished character
         return None if self._finish else Delta(text, self.tokens, logprobs=logprobs)
 
     def last(self) -> Delta | None:

@@ -1,8 +1,8 @@
 """What stands at ENGINE_URL, asked once at the start: its model, its kind, its vocabulary and its context.
 
 A prompt goes as token ids, so that it is the published one to the token. A server that takes text alone is refused,
-since it would tokenise anew. Ollama is one: it wraps a template of its own around the text, adds a BOS, cuts what is too
-long, and has no top_k (ollama/ollama at fb307609: `FromCompleteRequest` in openai/openai.go, `GenerateHandler` in
+since it would tokenise anew. Ollama is one: it wraps a template of its own around the text, adds a BOS, cuts what is
+too long, and has no top_k (ollama/ollama at fb307609: `FromCompleteRequest` in openai/openai.go, `GenerateHandler` in
 server/routes.go, `completionPromptForRequest` in llm/llama_server.go).
 """
 
