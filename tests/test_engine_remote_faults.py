@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from replicate.engines import completions_server, remote
+from replicate.engines import completions_server, open_engine, remote
 from replicate.engines.protocol import Delta
 from replicate.engines.remote import RemoteEngine
 from replicate.engines.remote_server import SAMPLE
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
+from replicate.settings import Settings
 from tests.hostile_completions import Event, HostileCompletions, Play, plain, running, vllm
 from tests.tiny_llama import make_tiny_llama
 
@@ -317,6 +318,19 @@ async def test_a_server_that_adds_a_token_to_the_prompt_is_refused(folder: Path,
     with pytest.raises(ServiceError, match="engine_unusable: .*counted 1000 tokens where [0-9]+ were sent"):
         async with opened(folder, server):
             pass
+
+
+async def test_a_checkpoint_without_a_tokenizer_is_refused(server: HostileCompletions, tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="checkpoint_unusable: The tokenizer of"):
+        async with opened(tmp_path, server):
+            pass
+
+
+def test_a_package_that_the_tokenizer_needs_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.delitem(sys.modules, "replicate.engines.hf_tokenizer", raising=False)
+    with pytest.raises(ServiceError, match="package_missing: .*remote engine, which needs transformers"):
+        open_engine(folder, None, Settings(engine_url="http://127.0.0.1:1"))
 
 
 async def test_another_vocabulary_is_refused_and_one_that_is_not_told_is_said(

@@ -6,6 +6,7 @@ here too, its weights are not.
 """
 
 import asyncio
+import importlib
 import json
 import logging
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 from replicate.engines.completions_server import CompletionsServer, Passing
 from replicate.engines.dialects import Chunks
 from replicate.engines.gate import Gate
+from replicate.engines.gguf_header import read_header
 from replicate.engines.protocol import Delta, Tokenizer
 from replicate.engines.remote_server import RemoteServer, inspect
 from replicate.errors import ServiceError
@@ -55,6 +57,9 @@ class RemoteEngine:
     ) -> None:
         """`context` is the most tokens of one request; None takes all that tokenizer and server allow."""
         self._path = path
+        self._words: Any = importlib.import_module(
+            f"replicate.engines.{'llama' if path.suffix == '.gguf' else 'hf'}_tokenizer"
+        )
         self._wanted = context
         self._slots = slots
         self._model = engine_model
@@ -62,12 +67,27 @@ class RemoteEngine:
         self._folder = tempfile.TemporaryDirectory(prefix="remote-")
 
     async def start(self) -> None:
-        self.tokenizer, longest = await _open_tokenizer(self._path, Path(self._folder.name))
+        self.tokenizer, longest = await self._open_tokenizer()
         self._remote = await inspect(self._server, self._model, self.tokenizer)
         self.context = self._checked(self._remote.context, longest)
         self.gate = Gate(self._slots, self._slots * self.context)
         self.cache = f"up to {self._slots} requests at once"
         _tell(self._server.where, self._remote)
+
+    async def _open_tokenizer(self) -> tuple[Any, int]:
+        """The checkpoint's tokenizer and its context in tokens. No weights are loaded: a safetensors checkpoint needs
+        no torch, a GGUF file is opened for its vocabulary."""
+        path = self._path
+        if path.suffix == ".gguf":
+            header = read_header(path)
+            return await self._words.LlamaTokenizer.open(header, path, Path(self._folder.name)), header.context
+        try:
+            context = int(json.loads((path / "config.json").read_text())["max_position_embeddings"])
+            return await asyncio.to_thread(self._words.HFTokenizer, path), context
+        except Exception as error:
+            log.exception("The tokenizer of %s could not be loaded.", path)
+            message = f"The tokenizer of {path} could not be loaded ({type(error).__name__}); the log says more."
+            raise ServiceError("checkpoint_unusable", message) from error
 
     def _checked(self, limit: int | None, longest: int) -> int:
         """The smaller of both contexts. Raises ServiceError where more was asked for."""
@@ -170,23 +190,3 @@ def _tell(where: str, remote: RemoteServer) -> None:
         log.warning("%s has no /detokenize: NOT checked whether its vocabulary is the checkpoint's", where)
     if remote.context is None:
         log.warning("%s does not tell its context: the checkpoint's is taken", where)
-
-
-async def _open_tokenizer(path: Path, folder: Path) -> tuple[Any, int]:
-    """The checkpoint's tokenizer, which may work in `folder`, and its context in tokens. No weights are loaded: a
-    safetensors checkpoint needs no torch, a GGUF file is opened for its vocabulary."""
-    if path.suffix == ".gguf":
-        from replicate.engines.gguf_header import read_header
-        from replicate.engines.llama_tokenizer import LlamaTokenizer
-
-        header = read_header(path)
-        return await LlamaTokenizer.open(header, path, folder), header.context
-    from replicate.engines.hf_tokenizer import HFTokenizer
-
-    try:
-        context = int(json.loads((path / "config.json").read_text())["max_position_embeddings"])
-        return await asyncio.to_thread(HFTokenizer, path), context
-    except Exception as error:
-        log.exception("The tokenizer of %s could not be loaded.", path)
-        message = f"The tokenizer of {path} could not be loaded ({type(error).__name__}); the log says more."
-        raise ServiceError("checkpoint_unusable", message) from error
