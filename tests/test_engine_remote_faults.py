@@ -162,7 +162,7 @@ async def test_silence_before_the_first_token_ends(
     async with opened(folder, server) as engine:
         server.plays = [Play(end="stall")]
         with pytest.raises(ServiceError, match="engine_stalled"):
-            await deltas(engine)
+            await asyncio.wait_for(deltas(engine), 20)
         assert await asyncio.to_thread(server.left.wait, 10)
 
 
@@ -173,7 +173,7 @@ async def test_silence_between_two_tokens_ends_sooner(
     async with opened(folder, server) as engine:
         server.plays = [Play(GOOD[:1], end="stall")]
         with pytest.raises(ServiceError, match="engine_stalled"):
-            await deltas(engine)
+            await asyncio.wait_for(deltas(engine), 20)
 
 
 async def test_a_silent_server_that_is_not_well_is_given_up(folder: Path, server: HostileCompletions) -> None:
@@ -181,7 +181,7 @@ async def test_a_silent_server_that_is_not_well_is_given_up(folder: Path, server
         server.plays = [Play(end="stall")]
         server.health = 503
         with pytest.raises(ServiceError, match="engine_unreachable: .*silent"):
-            await deltas(engine)
+            await asyncio.wait_for(deltas(engine), 20)
         assert not await engine.healthy()
 
 

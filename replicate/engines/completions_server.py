@@ -1,7 +1,7 @@
 """A client of an OpenAI-compatible server: streams of chunks, and what can go wrong with them in words.
 
 httpx speaks HTTP and httpx-sse reads the events. The package `openai` is not used: it takes 0.65 s to import and, with
-pydantic and jiter, 31 MB, and of what is sent and read here half is no part of its types.
+pydantic and jiter, 30 MB, and of what is sent and read here half is no part of its types.
 """
 
 import asyncio
