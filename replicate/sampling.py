@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Sampling:
     """Sampling parameters, already checked (`replicate.request`).
 
-    Both engines apply them in this order: temperature, top_k, top_p, then one draw that depends on `seed`
+    The engines apply them in this order: temperature, top_k, top_p, then one draw that depends on `seed`
     and on the token's position alone. Temperature 0 is greedy, whatever the rest says.
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from replicate import prompts
 from replicate.answer import extract
-from replicate.checkpoints import Checkpoint, digest, fetch, find
+from replicate.checkpoints import Checkpoint, digest, fetch, fetch_tokenizer, find
 from replicate.completion import Completion, complete, require_room
 from replicate.engines import open_engine
 from replicate.engines.protocol import Engine
@@ -52,12 +52,12 @@ class Service:
 
         checkpoint = find(settings.checkpoint)
         say(f"checkpoint {checkpoint.name}: looking for its files")
-        path = await asyncio.to_thread(fetch, checkpoint, say)
+        path = await asyncio.to_thread(fetch_tokenizer if settings.engine_url else fetch, checkpoint, say)
         step(f"files in place: {path}")
         engine = open_engine(path, checkpoint.context, settings)
         await engine.start()
         step(f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
-        files = await asyncio.to_thread(digest, path)
+        files = None if settings.engine_url else await asyncio.to_thread(digest, path)
         service = cls(checkpoint, engine, Sandboxes(settings.tool_processes), files)
         await service._warm_up()
         step("warmed up")

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from replicate.errors import ServiceError
 
@@ -15,24 +16,30 @@ class Settings:
     """None means: the engine's own choice."""
 
     checkpoint: str = "rl"
-    slots: int = 16  # most requests at work at once
+    slots: int | None = None  # most requests at work at once
     context: int | None = None  # tokens of prompt and completion together
     threads: int | None = None  # llama.cpp's
     tool_processes: int | None = None  # most programs at work at once; all cores, and at least 2, when unset
     dtype: str | None = None  # of the transformers engine, one of DTYPES
     device_map: str | None = None  # of the transformers engine on several GPUs, one of DEVICE_MAPS
+    engine_url: str | None = None  # of a server that generates instead of this process
+    engine_model: str | None = None  # its name there; the only one there is, when unset
+    engine_api_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ, weights: object = None) -> "Settings":
         """Raises ServiceError("setting_invalid"). An empty variable counts as unset; `weights` wins over CHECKPOINT."""
         return cls(
             checkpoint=str(weights or environment.get("CHECKPOINT") or "rl"),
-            slots=_whole(environment, "SLOTS") or 16,
+            slots=_whole(environment, "SLOTS"),
             context=_whole(environment, "CONTEXT"),
             threads=_whole(environment, "THREADS"),
             tool_processes=_whole(environment, "TOOL_PROCESSES"),
             dtype=_one_of(environment, "DTYPE", DTYPES),
             device_map=_one_of(environment, "DEVICE_MAP", DEVICE_MAPS),
+            engine_url=_address(environment, "ENGINE_URL"),
+            engine_model=environment.get("ENGINE_MODEL") or None,
+            engine_api_key=_key(environment, "ENGINE_API_KEY"),
         )
 
 
@@ -40,6 +47,34 @@ def _one_of(environment: Mapping[str, str], name: str, known: tuple[str, ...]) -
     value = environment.get(name) or None
     if value not in (None, *known):
         raise ServiceError("setting_invalid", f"{name}={value!r}. Use one of {', '.join(known)}, or leave it unset.")
+    return value
+
+
+def _address(environment: Mapping[str, str], name: str) -> str | None:
+    value = environment.get(name) or None
+    if value is None:
+        return None
+    try:
+        split = urlsplit(value)
+        right = split.scheme in ("http", "https") and split.hostname and split.port != 0
+        right = right and value.isprintable() and " " not in value
+    except ValueError:
+        right = False
+    if not right or split.query or split.fragment or "@" in split.netloc:
+        shown = "(which holds a name or key)" if "@" in value else f"={value!r}"
+        raise ServiceError(
+            "setting_invalid",
+            f"{name}{shown}. Use an address such as http://127.0.0.1:8000, or leave it unset. A key goes in "
+            "ENGINE_API_KEY.",
+        )
+    return value
+
+
+def _key(environment: Mapping[str, str], name: str) -> str | None:
+    """NOTE: a key is never shown, not even a wrong one."""
+    value = (environment.get(name) or "").strip() or None
+    if value is not None and not (value.isascii() and value.isprintable()):
+        raise ServiceError("setting_invalid", f"{name} holds a character that no HTTP header can carry.")
     return value
 
 

@@ -164,6 +164,13 @@ def test_a_folder_of_no_known_kind_is_refused(tmp_path: Path, monkeypatch: pytes
         fetch(CHECKPOINTS["rl"], lambda line: None)
 
 
+def test_engine_url_wins_over_the_kind_of_files(demo: Path, tmp_path: Path) -> None:
+    for path in (demo, tmp_path):
+        settings = Settings(engine_url="http://127.0.0.1:1", engine_model="m", slots=3)
+        assert open_engine(path, 4096, settings).name == "remote"
+    assert open_engine(demo, 256, Settings(slots=2)).name == "llama_cpp"
+
+
 def test_files_that_were_put_in_place_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "WEIGHTS", tmp_path)
     (tmp_path / "rl").mkdir()

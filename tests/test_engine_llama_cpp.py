@@ -1,4 +1,4 @@
-"""The llama.cpp engine, with the real demo checkpoint: seeds, batching, cancelling, characters, faults."""
+"""What the llama.cpp engine does beside what every engine does (`test_engines.py`), with the real demo checkpoint."""
 
 import asyncio
 import json
@@ -57,51 +57,6 @@ async def text(engine: LlamaCppEngine, question: str, sampling: Sampling) -> str
     return "".join(delta.text for delta in await deltas(engine, await chat(engine, question), sampling))
 
 
-async def test_same_seed_gives_the_same_text_alone_or_beside_fifteen_others(engine: LlamaCppEngine) -> None:
-    jobs = [(question, replace(TALK, seed=seed)) for seed in (0, 5) for question in QUESTIONS]
-    alone = [await text(engine, *job) for job in jobs]
-    together = await asyncio.gather(*(text(engine, *job) for job in jobs))
-    assert together == alone
-
-    async def later(place: int) -> str:
-        await asyncio.sleep(0.13 * place)
-        return await text(engine, *jobs[place])
-
-    assert await asyncio.gather(*(later(place) for place in range(16))) == alone
-    assert len(set(alone)) == 16
-
-
-async def test_a_long_prompt_is_read_the_same_beside_others(engine: LlamaCppEngine) -> None:
-    """Over 512 tokens ggml would switch to other attention kernels, by the number of streams."""
-    long = " ".join(QUESTIONS * 7)
-    sampling = replace(TALK, max_new_tokens=24)
-    assert len(await chat(engine, long)) > 600
-    alone = await text(engine, long, sampling)
-    beside = await asyncio.gather(
-        text(engine, long, sampling), *(text(engine, question, TALK) for question in QUESTIONS)
-    )
-    assert beside[0] == alone
-
-
-async def test_seeds_matter_and_zero_is_a_seed(engine: LlamaCppEngine) -> None:
-    seeds = (0, 1, 2**32 - 2, 2**53 - 1)
-    texts = {seed: await text(engine, QUESTIONS[1], replace(TALK, seed=seed)) for seed in seeds}
-    assert len(set(texts.values())) == len(seeds)
-    assert texts[0] == await text(engine, QUESTIONS[1], replace(TALK, seed=0))
-
-
-async def test_the_seed_that_llama_cpp_reads_as_random_is_a_seed(engine: LlamaCppEngine) -> None:
-    sampling = replace(TALK, seed=2**32 - 1)
-    assert await text(engine, QUESTIONS[1], sampling) == await text(engine, QUESTIONS[1], sampling)
-
-
-async def test_a_top_k_beyond_the_vocabulary_is_no_limit(engine: LlamaCppEngine) -> None:
-    """llama.cpp keeps 32 bits of it: 2^32 + 1 would be greedy."""
-    free = await text(engine, QUESTIONS[1], TALK)
-    for top_k in (49152, 2**31 - 1, 2**31, 2**32 + 1, 10**30):
-        assert await text(engine, QUESTIONS[1], replace(TALK, top_k=top_k)) == free
-
-
 async def test_temperature_zero_is_greedy_whatever_the_seed(engine: LlamaCppEngine) -> None:
     """The likeliest token each time: what one token at a time from the growing prompt gives."""
     greedy = replace(TALK, temperature=0.0, max_new_tokens=12)
@@ -117,48 +72,6 @@ async def test_temperature_zero_is_greedy_whatever_the_seed(engine: LlamaCppEngi
     assert stepwise == whole
 
 
-async def test_tokens_are_counted_and_the_end_is_named(engine: LlamaCppEngine) -> None:
-    prompt = await chat(engine, "Say hi.")
-    limited = await deltas(engine, prompt, replace(TALK, temperature=0.0, max_new_tokens=5))
-    assert (limited[-1].tokens, limited[-1].finish) == (5, "length")
-    ended = await deltas(engine, prompt, replace(TALK, temperature=0.0, max_new_tokens=200))
-    assert ended[-1].finish == "stop"
-    said = "".join(delta.text for delta in ended)
-    assert ended[-1].tokens == len(await engine.tokenizer.encode(said, control=False))
-    assert "<|im_end|>" not in said
-
-
-async def test_characters_are_never_cut(engine: LlamaCppEngine) -> None:
-    """The demo's vocabulary cuts emoji and rare characters into bytes; a delta holds whole ones only."""
-    sampling = Sampling(max_new_tokens=60, temperature=0.0)
-    prompt = await engine.tokenizer.encode("🙂🙃😀😃 龘龘龘 🙂🙃😀😃 龘龘龘 🙂🙃😀😃 龘龘龘 🙂🙃", control=False)
-    pieces = [delta.text for delta in await deltas(engine, prompt, sampling)]
-    assert any(len(piece.encode()) > 2 * len(piece) for piece in pieces)
-    assert "\ufffd" not in "".join(pieces)
-    for length in range(1, 12):
-        cut = await deltas(engine, prompt, replace(sampling, max_new_tokens=length))
-        assert "\ufffd" not in "".join(delta.text for delta in cut)
-        assert cut[-1].tokens == length
-
-
-async def test_cancelling_stops_the_work_within_a_step(engine: LlamaCppEngine) -> None:
-    prompt = await chat(engine, QUESTIONS[1])
-    jobs = [(question, replace(TALK, seed=seed)) for seed in (0, 5) for question in QUESTIONS][:15]
-    others = [asyncio.create_task(text(engine, *job)) for job in jobs]
-    took = []
-    for _ in range(6):
-        stream = engine.generate(prompt, replace(TALK, max_new_tokens=900))
-        async for delta in stream:
-            if delta.tokens == 3:
-                break
-        started = time.perf_counter()
-        await stream.aclose()
-        took.append(time.perf_counter() - started)
-    print(f"cancelled beside {len(others)} others in " + ", ".join(f"{1000 * t:.0f} ms" for t in took))
-    assert (await asyncio.gather(*others))[:4] == [await text(engine, *job) for job in jobs[:4]]
-    assert max(took) < 2.0  # a step, on however slow a machine; the whole completion takes ten times that
-
-
 async def test_cancelling_does_not_wait_for_a_long_prompt_to_be_read(engine: LlamaCppEngine) -> None:
     prompt = await chat(engine, " ".join(reversed(QUESTIONS * 8)))
     started = time.perf_counter()
@@ -171,14 +84,6 @@ async def test_cancelling_does_not_wait_for_a_long_prompt_to_be_read(engine: Lla
     started = time.perf_counter()
     await stream.aclose()
     assert time.perf_counter() - started < 0.5 * reading
-
-
-async def test_a_fault_is_an_error_and_the_next_request_works(engine: LlamaCppEngine) -> None:
-    with pytest.raises(ServiceError, match="engine_failed.*invalid tokens"):
-        await deltas(engine, [1, 2, 10**9], TALK)
-    with pytest.raises(ServiceError, match="engine_failed.*context size"):
-        await deltas(engine, [5] * 3000, TALK)
-    assert await text(engine, QUESTIONS[0], TALK)
 
 
 async def test_a_fault_in_the_thread_is_an_error_and_the_next_request_works(
@@ -216,13 +121,6 @@ async def test_a_request_that_is_held_makes_the_engine_unhealthy_until_it_is_let
     await asyncio.sleep(0.1)
     assert await engine.healthy()
     assert await text(engine, QUESTIONS[0], TALK)
-
-
-async def test_control_tokens_are_text_unless_asked_for(engine: LlamaCppEngine) -> None:
-    acting = await engine.tokenizer.encode("<|im_end|>", control=True)
-    plain = await engine.tokenizer.encode("<|im_end|>", control=False)
-    assert len(acting) == 1 < len(plain)
-    assert await engine.tokenizer.piece(acting[0]) == "<|im_end|>"
 
 
 async def test_the_kv_cache_is_bounded_by_memory(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,19 +310,6 @@ async def test_a_shared_prompt_that_cannot_be_kept_is_read_by_each(
     monkeypatch.setattr(engine._shared, "_numbers", iter(["no/such/folder"]))
     assert await shared(engine, prompt, jobs) == expected
     assert "could not save a shared prompt" in caplog.text
-
-
-async def test_log_probabilities_are_the_models_own_whatever_the_temperature(engine: LlamaCppEngine) -> None:
-    """Of the likeliest token at temperature 0 and top_k 1 the same; never over 0; one for each token of plain text."""
-    prompt = await chat(engine, QUESTIONS[0])
-    greedy = await deltas(engine, prompt, replace(TALK, temperature=0.0, logprobs=True))
-    warm = await deltas(engine, prompt, replace(TALK, temperature=2.0, top_k=1, logprobs=True))
-    logprobs = [value for delta in greedy for value in delta.logprobs]
-    assert logprobs == [value for delta in warm for value in delta.logprobs]
-    assert len(logprobs) == greedy[-1].tokens
-    assert max(logprobs) <= 0.0
-    assert min(logprobs) < -0.01
-    assert not any(delta.logprobs for delta in await deltas(engine, prompt, TALK))
 
 
 async def test_a_conversation_goes_on_in_the_slot_that_holds_it(

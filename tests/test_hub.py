@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from replicate.checkpoints import Checkpoint, Hub, fetch, find, remote, store
+from replicate.checkpoints import CHECKPOINTS, Checkpoint, Hub, fetch, fetch_tokenizer, find, remote, store
 from replicate.errors import ServiceError
 from tests.hostile_server import Fault, StandInHub, running
 from tests.tiny_llama import make_tiny_llama
@@ -78,6 +78,35 @@ def test_a_repository_arrives_whole_and_the_second_start_needs_no_hub(weights: P
     said: list[str] = []
     assert fetch(find("hf://owner/model"), said.append) == folder
     assert "no download" in said[0]
+
+
+def test_a_tokenizer_comes_without_the_weights_and_whole_checkpoints_have_one(weights: Path, hub: StandInHub) -> None:
+    target = find("hf://owner/model")
+    path = fetch_tokenizer(target, quiet)
+    assert path == weights / "owner--model-tokenizer"
+    assert sorted(file.name for file in path.iterdir()) == ["config.json", "source.json", "tokenizer.json"]
+    assert not any("safetensors" in request for _, request, _ in hub.requests)
+    asked = len(hub.requests)
+    assert fetch_tokenizer(target, quiet) == path
+    assert len(hub.requests) == asked
+    whole = fetch(target, quiet)
+    assert whole == weights / "owner--model"
+    assert fetch_tokenizer(target, quiet) == whole
+
+
+def test_where_the_tokenizer_is_in_the_weights_alone_they_are_fetched(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(StandInHub("owner/quantised", GGUFS)) as hub:
+        point_at(hub.url, monkeypatch)
+        assert fetch_tokenizer(find("hf://owner/quantised"), quiet).name == "deepseek-math-7b-rl.Q4_K_M.gguf"
+
+
+def test_a_quantised_row_has_its_tokenizer_from_what_was_quantised() -> None:
+    for name, row in CHECKPOINTS.items():
+        if isinstance(row.source, Hub) and row.source.file:
+            assert row.tokenizer is not None
+            assert row.tokenizer.repository == CHECKPOINTS[name.partition("-")[0]].source.repository  # type: ignore[union-attr]
 
 
 def test_a_name_is_fetched_from_the_command_line(weights: Path, hub: StandInHub, tmp_path: Path) -> None:

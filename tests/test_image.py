@@ -149,6 +149,16 @@ def test_an_image_for_a_cpu_asks_for_no_gpu_and_says_nothing_of_another_checkpoi
         assert "rl when unset" not in image.variant(name)
 
 
+def test_an_image_keeps_what_cog_yaml_sets_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the README has it for a service before a cluster: two lines."""
+    lines = re.search(r"```yaml\n(environment:\n  - ENGINE_URL=.*\n)```", (ROOT / "README.md").read_text())
+    assert lines
+    (tmp_path / "cog.yaml").write_text((ROOT / "cog.yaml").read_text() + lines[1])
+    monkeypatch.setattr(image, "ROOT", tmp_path)
+    found = yaml.safe_load(image.variant("rl"))["environment"]
+    assert sorted(found) == ["CHECKPOINT=rl", lines[1].split("- ")[1].strip()]
+
+
 @pytest.mark.parametrize(
     ("name", "reason"), [("instrct", "Did you mean instruct?"), ("hf://a/b", "An image takes one")]
 )

@@ -18,6 +18,12 @@ REFUSED = [
     {"TOOL_PROCESSES": "0"},
     {"DTYPE": "bf16"},
     {"DEVICE_MAP": "cuda:0"},
+    {"ENGINE_URL": "127.0.0.1:8000"},
+    {"ENGINE_URL": "ftp://host"},
+    {"ENGINE_URL": "http://"},
+    {"ENGINE_URL": "http://host:99999"},
+    {"ENGINE_URL": "http://a b"},
+    {"ENGINE_URL": "http://host/v1?key=x"},
 ]
 
 
@@ -42,8 +48,20 @@ def test_what_is_set_is_read() -> None:
         "TOOL_PROCESSES": "3",
         "DTYPE": "float16",
         "DEVICE_MAP": "auto",
+        "ENGINE_URL": "http://[::1]:8000/v1",
+        "ENGINE_MODEL": "math",
+        "ENGINE_API_KEY": " key\n",
     }
-    assert Settings.read(environment) == Settings("demo", 4, 512, 2, 3, "float16", "auto")
+    remote = ("http://[::1]:8000/v1", "math", "key")
+    assert Settings.read(environment) == Settings("demo", 4, 512, 2, 3, "float16", "auto", *remote)
+
+
+def test_a_key_is_never_shown() -> None:
+    assert "secret" not in repr(Settings.read({"ENGINE_API_KEY": "secret"}))
+    for environment in ({"ENGINE_API_KEY": "secret\u2028x"}, {"ENGINE_URL": "http://me:secret@host"}):
+        with pytest.raises(ServiceError, match="setting_invalid: ENGINE_") as refused:
+            Settings.read(environment)
+        assert "secret" not in refused.value.message
 
 
 def test_weights_that_cog_hands_over_win() -> None:

@@ -6,7 +6,18 @@ A straight line: a name (`names.py`) -> a row (`table.py`) -> the source's list 
 
 from replicate.checkpoints.names import find
 from replicate.checkpoints.place import digest
-from replicate.checkpoints.store import fetch
+from replicate.checkpoints.store import fetch, fetch_tokenizer
 from replicate.checkpoints.table import CHECKPOINTS, Address, Checkpoint, Hub, Local, Wheel
 
-__all__ = ["CHECKPOINTS", "Address", "Checkpoint", "Hub", "Local", "Wheel", "digest", "fetch", "find"]
+__all__ = [
+    "CHECKPOINTS",
+    "Address",
+    "Checkpoint",
+    "Hub",
+    "Local",
+    "Wheel",
+    "digest",
+    "fetch",
+    "fetch_tokenizer",
+    "find",
+]

@@ -72,12 +72,15 @@ def there(file: RemoteFile, part: Path) -> int:
 
 def _wanted(hub: Hub, names: list[str]) -> list[str]:
     """The files that make the checkpoint: one GGUF (or its splits), or safetensors, else .bin, with what is beside."""
+    beside = [name for name in names if re.fullmatch(r"[^./][^/]*\.(json|model|jinja)", name)]
+    if hub.tokenizer and {"config.json", "tokenizer.json"} <= set(beside):
+        return [name for name in beside if not name.endswith(".index.json")]
     ggufs = [name for name in names if name.lower().endswith(".gguf")]
     kinds = (r"model(-\d+-of-\d+)?\.safetensors", r"[^./][^/]*\.safetensors", r"pytorch_model[^/]*\.bin")
     found = ([name for name in names if re.fullmatch(kind, name)] for kind in kinds)  # the first that there are: some
     weights = next(filter(None, found), [])  # repositories hold the same weights twice
     if weights and not hub.file:
-        return [name for name in names if re.fullmatch(r"[^./][^/]*\.(json|model|jinja)", name)] + weights
+        return beside + weights
     kind = hub.file or DEFAULT_QUANTISATION
     mark = re.compile(rf"(^|[^a-z0-9]){re.escape(kind.lower())}([^a-z0-9_]|$)")  # q6_k is not q6_k_l
     meant = [name for name in ggufs if mark.search(name.lower())] or (ggufs if not hub.file else [])

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -47,6 +48,16 @@ def fetch(checkpoint: Checkpoint, say: Callable[[str], None] = print) -> Path:
             if not folder.exists():
                 _download(checkpoint, folder, say)
     return place.loadable(folder)
+
+
+def fetch_tokenizer(checkpoint: Checkpoint, say: Callable[[str], None] = print) -> Path:
+    """A path that an engine elsewhere needs of the checkpoint: its tokenizer and context. No weights are downloaded
+    where the hub has the tokenizer by itself; otherwise as `fetch`."""
+    source = checkpoint.tokenizer or checkpoint.source
+    if not isinstance(source, Hub) or (WEIGHTS / checkpoint.name).exists():
+        return fetch(checkpoint, say)
+    words = replace(source, tokenizer=True)
+    return fetch(replace(checkpoint, name=f"{checkpoint.name}-tokenizer", source=words, gigabytes=None), say)
 
 
 def _partial(folder: Path) -> Path:

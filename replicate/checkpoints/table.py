@@ -21,11 +21,15 @@ BASE = PromptStyle(base=True, chat_template=DEEPSEEK_TEMPLATE)
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A repository on the model hub: the whole checkpoint, or the GGUF file with `file` in its name."""
+    """A repository on the model hub: the whole checkpoint, or the GGUF file with `file` in its name.
+
+    With `tokenizer` it is config.json and the tokenizer's files alone, where the repository has them.
+    """
 
     repository: str
     revision: str = "main"
     file: str | None = None
+    tokenizer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Checkpoint:
     context: int | None = None  # None: what its files say
     gigabytes: float | None = None  # about
     style: PromptStyle = field(default_factory=PromptStyle)
+    tokenizer: Hub | None = None  # where the tokenizer is to be had alone, if not beside the weights
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, Local) and ("/" in self.name or not is_plain(self.name)):
@@ -79,7 +84,8 @@ def _deepseek(name: str, repository: str, gigabytes: float, style: PromptStyle) 
 
 def _quantised(kind: str, gigabytes: float) -> Checkpoint:
     repository = "tastypear/deepseek-ai-deepseek-math-7b-rl-GGUF"
-    return Checkpoint(f"rl-{kind}", Hub(repository, file=kind), MATH_LICENCE, 4096, gigabytes, CHAT)
+    words = Hub("deepseek-ai/deepseek-math-7b-rl", tokenizer=True)
+    return Checkpoint(f"rl-{kind}", Hub(repository, file=kind), MATH_LICENCE, 4096, gigabytes, CHAT, words)
 
 
 CHECKPOINTS = {

@@ -1,6 +1,8 @@
-"""Picks the engine by the checkpoint's files: a GGUF file runs on llama.cpp, a safetensors folder on transformers."""
+"""Picks the engine: `remote` where ENGINE_URL is set, else by the checkpoint's files: a GGUF file runs on llama.cpp, a
+safetensors folder on transformers."""
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from replicate.engines.protocol import Engine
@@ -8,31 +10,45 @@ from replicate.errors import ServiceError
 from replicate.settings import Settings
 
 
+@dataclass(frozen=True, slots=True)
+class EngineRow:
+    module: str
+    name: str
+    slots: int  # where SLOTS is unset
+    settings: tuple[str, ...]  # those that are this engine's alone
+
+
+LLAMA_CPP = EngineRow("llama_cpp", "LlamaCppEngine", 16, ("threads",))
+TRANSFORMERS = EngineRow("transformers", "TransformersEngine", 16, ("dtype", "device_map"))
+# CONTEXT alone: a row of the table bounds what is asked of this machine's memory, which is not used.
+REMOTE = EngineRow("remote", "RemoteEngine", 64, ("context", "engine_url", "engine_model", "engine_api_key"))
+
+
 def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
     """An engine for the file or folder at `path`, not started yet. `context` is the checkpoint's, in tokens.
 
     Raises ServiceError.
     """
-    module, name = kind(path)
+    row = REMOTE if settings.engine_url else row_of(path)
+    own = {name: getattr(settings, name) for name in row.settings}
+    options = {"context": settings.context or context, "slots": settings.slots or row.slots, **own}
     try:
-        engine = getattr(importlib.import_module(f"replicate.engines.{module}"), name)
+        engine = getattr(importlib.import_module(f"replicate.engines.{row.module}"), row.name)
+        opened: Engine = engine(path, **options)
     except ModuleNotFoundError as error:
         raise ServiceError(
-            "package_missing", f"{path.name} runs on the {module} engine, which needs {error.name}. Run make setup-all."
+            "package_missing",
+            f"{path.name} runs on the {row.module} engine, which needs {error.name}. Run make setup-all.",
         ) from error
-    own: dict[str, object] = {"threads": settings.threads}
-    if module == "transformers":
-        own = {"dtype": settings.dtype, "device_map": settings.device_map}
-    opened: Engine = engine(path, context=settings.context or context, slots=settings.slots, **own)
     return opened
 
 
-def kind(path: Path) -> tuple[str, str]:
-    """The engine's name, which is its module's, and its class. Raises ServiceError."""
+def row_of(path: Path) -> EngineRow:
+    """The engine that a checkpoint's files run on. Raises ServiceError."""
     if path.is_file() and path.suffix == ".gguf":
-        return "llama_cpp", "LlamaCppEngine"
+        return LLAMA_CPP
     if (path / "config.json").is_file():
-        return "transformers", "TransformersEngine"
+        return TRANSFORMERS
     raise ServiceError(
         "checkpoint_unusable", f"{path} is neither a .gguf file nor a folder with config.json and safetensors."
     )

@@ -1,14 +1,13 @@
-"""A tokenizer for GGUF files of the DeepSeek family that name no rule for splitting text, or a wrong one.
+"""The tokenizer of a GGUF file without its weights; for files of the DeepSeek family by the right rule.
 
 Community files from before llama.cpp knew the rule `deepseek-llm` (ggml-org/llama.cpp#6920) tokenise by another rule,
 and the model loses accuracy in silence. llama.cpp takes the rule from the file alone as far as its Python binding
 goes, so the vocabulary is written once more: a GGUF file with the same tokens and merges, the right rule, and one layer
-of zeros. A second llama.cpp tokenises by it; the model itself only ever sees token ids.
+of zeros. A llama.cpp of its own tokenises by it; the model only ever sees token ids, here or on a server elsewhere.
 
 Format: ggml-org/ggml, docs/gguf.md.
 """
 
-import logging
 import struct
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ import xllamacpp
 
 from replicate.engines.gguf_header import read_metadata
 
-log = logging.getLogger(__name__)
-
 RULE = "deepseek-llm"
 WIDTH = 32  # of the embedding, the least that llama.cpp's block sizes allow
 ALIGNMENT = 32
@@ -28,12 +25,12 @@ _F32, _Q8_0 = 0, 8  # tensor types; a block of Q8_0 is 32 values in 34 bytes
 
 
 class Vocabulary:
-    """A llama.cpp that only tokenises, as the file at `source` should have said; it works in `folder`."""
+    """A llama.cpp that only tokenises, by the vocabulary of the file at `source`; it works in `folder`."""
 
-    def __init__(self, source: Path, folder: Path) -> None:
+    def __init__(self, source: Path, folder: Path, rule: str | None = RULE) -> None:
         socket = str(folder / "words.sock")
         params = xllamacpp.CommonParams()
-        params.model.path = str(write_vocabulary(source, folder / "vocabulary.gguf"))
+        params.model.path = str(write_vocabulary(source, folder / "vocabulary.gguf", rule))
         params.hostnames = [socket]
         params.n_ctx = params.n_batch = params.n_ubatch = 64  # it aborts on a batch of 1
         params.n_parallel = 1
@@ -43,25 +40,18 @@ class Vocabulary:
         self._server = xllamacpp.Server(params)
         transport = httpx.AsyncHTTPTransport(uds=socket)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://llama", timeout=30.0)
-        log.warning(
-            "%s names no right rule for splitting text (tokenizer.ggml.pre), which tokenises wrongly. Its vocabulary "
-            "is DeepSeek's: loaded with %s.",
-            source,
-            RULE,
-        )
 
     async def close(self) -> None:
         await self.http.aclose()
         del self._server  # its destructor ends llama.cpp's threads
 
 
-def write_vocabulary(source: Path, target: Path) -> Path:
-    """Writes the vocabulary of the GGUF file `source` to `target`, with the rule `deepseek-llm`; about 10 MB."""
+def write_vocabulary(source: Path, target: Path, rule: str | None = RULE) -> Path:
+    """Writes the vocabulary of the GGUF file `source` to `target`, with this rule for splitting text; about 10 MB."""
     data = {name: value for name, value in read_metadata(source).items() if name.startswith("tokenizer.ggml.")}
     tokens = len(data["tokenizer.ggml.tokens"])
     data |= {
         "general.architecture": "llama",
-        "tokenizer.ggml.pre": RULE,
         "llama.context_length": 64,
         "llama.embedding_length": WIDTH,
         "llama.block_count": 1,
@@ -70,6 +60,8 @@ def write_vocabulary(source: Path, target: Path) -> Path:
         "llama.attention.layer_norm_rms_epsilon": 1e-6,
         "llama.rope.dimension_count": WIDTH,
     }
+    if rule is not None:
+        data["tokenizer.ggml.pre"] = rule
     shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (WIDTH, tokens), "output_norm.weight": (WIDTH,)}
     shapes |= {f"blk.0.{name}.weight": (WIDTH,) for name in ("attn_norm", "ffn_norm")}
     matrices = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")

@@ -84,7 +84,7 @@ class LlamaCppEngine:
             self._http, Path(self._folder.name), self._header.kv_values_per_token * BYTES_PER_VALUE
         )
         self._threads = ThreadPoolExecutor(self.gate.slots, "llama-request")
-        self.tokenizer = await LlamaTokenizer.open(self._http, self._header, self._path, Path(self._folder.name))
+        self.tokenizer = await LlamaTokenizer.open(self._header, self._path, Path(self._folder.name), self._http)
 
     def _params(self, socket: str) -> xllamacpp.CommonParams:
         params = xllamacpp.CommonParams()

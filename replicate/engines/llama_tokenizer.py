@@ -25,18 +25,31 @@ class LlamaTokenizer:
         self.chat_template = header.chat_template
 
     @classmethod
-    async def open(cls, http: httpx.AsyncClient, header: GGUFHeader, path: Path, folder: Path) -> "LlamaTokenizer":
-        """The file's own, or DeepSeek's where the file's own would tokenise wrongly."""
-        vocabulary = None
+    async def open(
+        cls, header: GGUFHeader, path: Path, folder: Path, http: httpx.AsyncClient | None = None
+    ) -> "LlamaTokenizer":
+        """The file's own, or DeepSeek's where the file's own would tokenise wrongly.
+
+        `http` leads to the llama.cpp that has loaded the file, where there is one.
+        """
+        vocabulary, rule = None, header.splits
         if header.deepseek and header.splits != RULE:
-            vocabulary = await asyncio.to_thread(Vocabulary, path, folder)
+            rule = RULE
+            log.warning(
+                "%s names no right rule for splitting text (tokenizer.ggml.pre), which tokenises wrongly. Its "
+                "vocabulary is DeepSeek's: loaded with %s.",
+                *(path, RULE),
+            )
         elif header.splits_unsaid:
             log.warning(
                 "%s does not say how to split text (tokenizer.ggml.pre): llama.cpp guesses, and if the guess is wrong "
                 "the answers are worse. Use a newer conversion of the checkpoint.",
                 path,
             )
-        tokenizer = cls(vocabulary.http if vocabulary else http, header, vocabulary)
+        if http is None or rule != header.splits:
+            vocabulary = await asyncio.to_thread(Vocabulary, path, folder, rule)
+            http = vocabulary.http
+        tokenizer = cls(http, header, vocabulary)
         start = await tokenizer.encode("", control=False, special=True)
         tokenizer.bos = start[0] if start[:1] == [header.bos] else None
         return tokenizer

@@ -1,4 +1,4 @@
-"""What the service asks of an engine. Two implementations stand beside this file."""
+"""What the service asks of an engine. Three implementations stand beside this file."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Delta:
     text: str
     tokens: int  # completion tokens so far; one less on the last delta where the end-of-sequence token was counted
     finish: Literal["stop", "length"] | None = None  # set on the last delta only
-    logprobs: tuple[float, ...] = ()  # of the tokens in `text`, before temperature; only where asked for, if at all
+    logprobs: tuple[float, ...] = ()  # of the tokens drawn, before temperature; only where asked for, if at all
 
 
 class Tokenizer(Protocol):

@@ -13,8 +13,9 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
-from replicate import engines, schema
+from replicate import schema
 from replicate.checkpoints import Checkpoint, Local, digest, fetch, find, store
+from replicate.engines import row_of
 from replicate.evaluate import run
 from replicate.evaluate.benchmark import EvaluationError, Question
 from replicate.evaluate.plan import Plan, Served
@@ -29,10 +30,16 @@ SETTINGS = ("SLOTS", "CONTEXT", "THREADS", "TOOL_PROCESSES", "DTYPE", "DEVICE_MA
 def own_service(say: Callable[[str], None]) -> Served:
     """What the workers' own services will be. Fetches the checkpoint, once for all of them. Raises ServiceError."""
     settings, checkpoint = _asked_for()
+    if settings.engine_url:
+        raise EvaluationError(
+            "With ENGINE_URL one service is enough: the server behind it does the work. Leave --ray out, or start services "
+            "and name them with --url."
+        )
     path = fetch(checkpoint, say)
+    engine = row_of(path)
     document = schema.openapi((ROOT / schema.REFERENCE.partition(":")[0]).read_text())
     inputs = frozenset(document["components"]["schemas"]["Input"]["properties"])
-    return Served(checkpoint.name, digest(path), engines.kind(path)[0], settings.slots, inputs)
+    return Served(checkpoint.name, digest(path), engine.module, settings.slots or engine.slots, inputs)
 
 
 def _asked_for() -> tuple[Settings, Checkpoint]:
