@@ -96,7 +96,10 @@ def _require_same(samples: dict[str, dict[str, list[Sample]]], load: str) -> Non
     counts = [by_load[load][-1].prompt_tokens for by_load in samples.values()]
     for reading in zip(*counts, strict=False):
         if len(set(reading) - {0}) > 1:
-            raise BenchError(f"The contenders read one prompt as {reading} tokens: they do not tokenise alike.")
+            raise BenchError(
+                f"The contenders read one prompt as {reading} tokens: they do not tokenise alike. "
+                "Leave one out with --only."
+            )
 
 
 def _finish(
