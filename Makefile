@@ -4,6 +4,8 @@
 # make fetch CHECKPOINT=rl    download one
 # make image CHECKPOINT=rl    cog build for one checkpoint; BAKE=1 puts the weights in, DRY=1 prints what would be run
 # make push CHECKPOINT=rl TO=registry/name
+# make bench                  this service beside the seeds' way and llama.cpp's server: a table, JSON, bench.png
+# make bench-gpu              the 7B's shape with random weights on this machine's GPU
 # make test                   lint, types and every test
 # make tiny                   the tiny checkpoints grown anew; stopped, the next call goes on
 
@@ -20,10 +22,11 @@ venv := .venv/bin
 run := .venv/.run
 tool := .venv/.tool
 all := .venv/.all
+bench := .venv/.bench
 train := .venv/.train
 grown := .grown
 
-.PHONY: predict serve checkpoints fetch image push schema test tiny lint format setup setup-tool setup-all setup-train clean
+.PHONY: predict serve checkpoints fetch image push schema bench bench-gpu test tiny lint format setup setup-tool setup-all setup-train clean
 
 predict: $(run)
 	@$(venv)/python -m replicate.server -- "$$PROMPT" $(INPUTS) $(if $(SAMPLES),"samples=$(SAMPLES)")
@@ -47,6 +50,12 @@ push: $(run)
 
 schema: $(run)
 	@$(venv)/python -m replicate.schema
+
+bench: $(bench)
+	@$(venv)/python -m replicate.bench
+
+bench-gpu: $(bench)
+	@$(venv)/python -m replicate.bench.gpu
 
 test: lint $(train)
 	$(venv)/python -m pytest
@@ -94,6 +103,10 @@ $(tool): requirements-tool.txt | $(venv)/python
 $(all): requirements-dev.txt requirements-run.txt requirements-tool.txt requirements-evaluate.txt | $(venv)/python
 	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(run) $(tool)
+
+$(bench): requirements-bench.txt requirements-run.txt | $(venv)/python
+	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@ $(run)
 
 $(train): requirements-train.txt requirements-dev.txt requirements-run.txt | $(venv)/python
 	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt

@@ -52,7 +52,7 @@ class LocalServer:
     ) -> None:
         self.folder = folder
         self.reference = reference
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log or folder / ".cog" / f"server-{self.port}.log"
         self._concurrency = concurrency
@@ -161,7 +161,7 @@ def _require_free(port: int) -> None:
             ) from error
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -138,9 +138,14 @@ class Service:
         return await self.engine.healthy()
 
     async def _warm_up(self) -> None:
-        """One short completion, so that the first client does not pay for what is set up lazily."""
-        ids = await self.engine.tokenizer.encode(WARM_UP, control=False)
-        prompt = Prompt("raw", WARM_UP, tuple(ids))
-        async with aclosing(complete(self.engine, prompt, Sampling(max_new_tokens=8), Completion())) as pieces:
+        """One short completion of a prompt made as a client's is, so that the first client does not pay for what is
+        set up lazily, the template among it."""
+        tokenizer, sampling = self.engine.tokenizer, Sampling(max_new_tokens=8)
+        try:
+            prompt = await prompts.build(Request.checked(prompt=WARM_UP), self.checkpoint.style, tokenizer)
+            require_room(len(prompt.ids), sampling.max_new_tokens, self.engine.context)
+        except ServiceError:  # a broken template, a tiny context: clients hear of it where it concerns them
+            prompt = Prompt("raw", "?", tuple(await tokenizer.encode("?", control=False)))
+        async with aclosing(complete(self.engine, prompt, sampling, Completion())) as pieces:
             async for _ in pieces:
                 pass

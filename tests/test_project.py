@@ -26,6 +26,8 @@ def test_every_package_is_pinned_and_the_pins_agree() -> None:
     container, run, dev = pins("requirements.txt"), pins("requirements-run.txt"), pins("requirements-dev.txt")
     local = run | dev | pins("requirements-tool.txt")
     assert set(pins("requirements-evaluate.txt")) == {"matplotlib", "ray[data]"}
+    bench = pins("requirements-bench.txt")
+    assert bench.items() <= (dev | pins("requirements-evaluate.txt")).items()
     assert {name for name in container if name not in local} == {"torchvision"}
     assert {name for name in container if name in local and container[name] != local[name]} == {"torch"}
     assert {"torch", "torchvision", "transformers", "accelerate", "hf_transfer"} <= set(container)

@@ -20,13 +20,13 @@ def load_model(path: Path, dtype: str | None, device_map: str | None = None) -> 
     # float32 on a CPU: in bfloat16 the rounding depends on the batch's shape, so neighbours would change the text.
     name = dtype or ("float32" if device == "cpu" else "auto")
     own = transformers.AutoConfig.from_pretrained(path, local_files_only=True).dtype
-    attention = _attention(device, own if name == "auto" else getattr(torch, name))
+    kernel = attention(device, own if name == "auto" else getattr(torch, name))
     return transformers.AutoModelForCausalLM.from_pretrained(
-        path, local_files_only=True, dtype=name, device_map=device_map or device, attn_implementation=attention
+        path, local_files_only=True, dtype=name, device_map=device_map or device, attn_implementation=kernel
     )
 
 
-def _attention(device: str, dtype: torch.dtype | None) -> str:
+def attention(device: str, dtype: torch.dtype | None) -> str:
     """The fastest attention that is installed; nothing is fetched."""
     if device == "cpu":
         return "sdpa"

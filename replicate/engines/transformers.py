@@ -42,6 +42,7 @@ class TransformersEngine:
     tokenizer: Tokenizer
     gate: Gate
     cache: str
+    kernels: str  # which attention and which graphs are used, for people
 
     def __init__(
         self,
@@ -147,7 +148,7 @@ class TransformersEngine:
         logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # its faults are logged here
         try:
             self.tokenizer = self._hf = HFTokenizer(self._path)
-            self._model = load_model(self._path, self._dtype, self._device_map)
+            self._model = self._weights()
         except Exception as error:
             logger.exception("%s could not be loaded.", self._path)
             message = f"{self._path} could not be loaded ({type(error).__name__}). Check the files; the log says more."
@@ -163,12 +164,17 @@ class TransformersEngine:
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise ServiceError("memory_exceeded", f"Not enough memory for a {self.cache}. Free some.") from error
 
+    def _weights(self) -> Any:
+        return load_model(self._path, self._dtype, self._device_map)
+
     def _new_manager(self) -> Any:
         greedy = transformers.GenerationConfig(do_sample=False, eos_token_id=-1)
         manager = self._model.init_continuous_batching(greedy, self._plan.config)
         manager.logit_processor = sampling_processors(self._model.config.vocab_size)
         manager.current_batch = 0
         manager.warmup()  # allocates the pool here, where an error can be told; on a GPU also records CUDA graphs
+        self.kernels = _kernels(self._model, manager.batch_processor.cb_config)
+        logger.info("%s", self.kernels)
         _start(manager)
         return manager
 
@@ -241,6 +247,14 @@ class TransformersEngine:
                     raise self._failure() from None
                 if manager.current_batch != steps:
                     return None
+
+
+def _kernels(model: Any, config: Any) -> str:
+    """The library decides on graphs when it warms up: with flash attention, which needs no mask, they are on."""
+    prompts, steps = config.cuda_graph_booleans
+    graphs = " and ".join(name for name, on in (("prompts", prompts), ("single steps", steps)) if on)
+    attention = model.config._attn_implementation.removeprefix("paged|")
+    return f"attention {attention}, {f'CUDA graphs for {graphs}' if graphs else 'no CUDA graphs'}"
 
 
 def _start(manager: Any) -> None:

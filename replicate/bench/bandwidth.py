@@ -1,0 +1,32 @@
+"""How fast a GPU reads its memory: the floor under a decode step, which reads every weight once.
+
+Figures are of NVIDIA's data sheets and product pages, by the name that the driver gives the device.
+"""
+
+from collections.abc import Mapping
+
+BYTES_PER_SECOND: Mapping[str, float] = {  # the longest name that a device's name holds counts
+    "B200": 8.0e12,  # "HGX B200": 64 TB/s of eight
+    "H200": 4.8e12,  # "H200 Tensor Core GPU": SXM and NVL
+    "H100": 3.35e12,  # "H100 Tensor Core GPU": SXM
+    "H100 NVL": 3.9e12,
+    "H100 PCIe": 2.0e12,
+    "A100-SXM4-80GB": 2.039e12,  # "A100 80GB": SXM
+    "A100 80GB PCIe": 1.935e12,
+    "A100-SXM4-40GB": 1.555e12,  # "A100 40GB", both forms
+    "A100-PCIE-40GB": 1.555e12,
+    "L40S": 0.864e12,
+    "L4": 0.3e12,
+    "A10G": 0.6e12,  # as the A10
+    "V100": 0.9e12,
+    "T4": 0.32e12,
+    "GeForce RTX 4090": 1.008e12,
+    "GeForce RTX 3090": 0.936e12,
+}
+
+
+def bandwidth(device: str) -> float | None:
+    """Bytes a second of the device of this name; None for one that is not in the table."""
+    words = f" {device} "
+    known = [name for name in BYTES_PER_SECOND if f" {name} " in words]
+    return BYTES_PER_SECOND[max(known, key=len)] if known else None

@@ -1,0 +1,153 @@
+"""What a contender is put through, one load at a time, and what came of it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import httpx
+
+from replicate.bench.contenders import Running
+from replicate.bench.processes import clock, settle
+from replicate.bench.prompts import prompt
+from replicate.bench.streams import Reply, ask
+from replicate.client import patient
+
+ENOUGH = 3  # replies after which a contender that serves one at a time has shown its speed
+BESIDE, NEWCOMERS = 15, 3
+PATIENCE = 10.0  # seconds that a newcomer waits beside the others
+LONGER = 4  # times the usual number of tokens: the others should not end while newcomers come
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`streams` clients at once, which send `requests` in all."""
+
+    streams: int
+    requests: int
+
+
+LOADS = (Load(1, 3), Load(4, 8), Load(16, 16))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One load on one contender. Seconds, tokens a second, and shares of one core."""
+
+    speed: float
+    first: list[float]  # seconds to the first text, of every request; of one that got none, as long as it waited
+    unserved: int  # how many those were
+    gaps: list[float]
+    prompt_tokens: list[int]  # by request, 0 where the reply did not end
+    tokens: int  # of the replies that ended, as the server counts them
+    processor: float  # seconds, all of the server
+    outside: float | None  # of them, outside the engine; of the seeds' way, whose engine is Python, not known
+    others: float  # share of a core that the idle contenders took meanwhile
+    client: float  # share of a core that the bench itself took
+    seconds: float
+
+
+@asynccontextmanager
+async def _together(jobs: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[set["asyncio.Task[None]"]]:
+    """Runs `jobs`; those still at work at the end are stopped, which closes their connections."""
+    tasks = {asyncio.create_task(job) for job in jobs}
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _put(one: Running, load: Load, prompts: Sequence[str], tokens: int) -> list[Reply]:
+    """Every stream takes the next prompt when its last reply has ended. Raises BenchError."""
+    waiting, replies = iter(prompts), list[Reply]()
+    enough = asyncio.Event()
+    need = min(ENOUGH, len(prompts)) if one.contender.queues else len(prompts)
+
+    async def stream(session: httpx.AsyncClient) -> None:
+        for text in waiting:
+            reply = Reply(time.perf_counter())
+            replies.append(reply)
+            await ask(session, one.url, one.contender.protocol, reply, text, tokens)
+            if sum(reply.ended is not None for reply in replies) >= need:
+                enough.set()
+
+    async with (
+        patient(LOADS[-1].streams) as session,
+        _together([stream(session) for _ in range(load.streams)]) as streams,
+    ):
+        over = asyncio.create_task(enough.wait())
+        pending: set[asyncio.Task[Any]] = {over, *streams}
+        while not enough.is_set():
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    return replies
+
+
+async def _newcomers(one: Running, prompts: Sequence[str], tokens: int) -> list[Reply]:
+    """New requests, one after the other, beside BESIDE that are at work already (or that wait in line)."""
+    protocol = one.contender.protocol
+    others = [Reply(time.perf_counter()) for _ in range(BESIDE)]
+    need = 1 if one.contender.queues else BESIDE
+    replies = []
+    async with patient(LOADS[-1].streams) as session:
+        asked = [
+            ask(session, one.url, protocol, reply, text, LONGER * tokens)
+            for reply, text in zip(others, prompts[:BESIDE], strict=True)
+        ]
+        async with _together(asked) as tasks:
+            while sum(bool(reply.pieces or reply.ended) for reply in others) < need:
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                await asyncio.sleep(0.01)
+            for text in prompts[BESIDE:]:
+                reply = Reply(time.perf_counter())
+                try:
+                    async with asyncio.timeout(PATIENCE):
+                        await ask(session, one.url, protocol, reply, text, 1)
+                except TimeoutError:
+                    pass
+                replies.append(reply)
+                if one.contender.queues:  # the second would wait as long
+                    break
+    return replies
+
+
+def measure(one: Running, load: Load | None, place: object, tokens: int, idle: Sequence[Running]) -> Sample:
+    """Puts `load` on a contender, or newcomers where it is None, once everything is quiet. Raises BenchError.
+
+    `place` and the load name the prompts: contenders that are given the same ones read the same.
+    """
+    count = load.requests if load else BESIDE + NEWCOMERS
+    prompts = [prompt(place, load and load.streams, number) for number in range(count)]
+    settle([other.pid for other in (one, *idle)])
+    before, others, mine = clock(one.pid), [clock(other.pid).total for other in idle], time.process_time()
+    began = time.perf_counter()
+    replies = asyncio.run(_put(one, load, prompts, tokens) if load else _newcomers(one, prompts, tokens))
+    ended = time.perf_counter()
+    seconds = ended - began
+    processor, outside = clock(one.pid).since(before, one.threads)
+    lazy = sum(clock(other.pid).total for other in idle) - sum(others)
+    one.peak.look(one.pid)
+    whole = [reply for reply in replies if reply.ended is not None]
+    made = sum(reply.tokens for reply in whole)
+    last = max((reply.ended for reply in whole if reply.ended), default=ended)
+    return Sample(
+        speed=made / (last - began),
+        first=[(reply.pieces[0] if reply.pieces else ended) - reply.sent for reply in replies],
+        unserved=sum(not reply.pieces for reply in replies),
+        gaps=[later - earlier for reply in replies for earlier, later in pairwise(reply.pieces)],
+        prompt_tokens=[reply.prompt_tokens for reply in replies],
+        tokens=made,
+        processor=processor,
+        outside=None if one.contender.queues else outside,
+        others=lazy / seconds,
+        client=(time.process_time() - mine) / seconds,
+        seconds=seconds,
+    )

@@ -1,0 +1,46 @@
+"""The questions that the bench asks: as long as those of GSM8K, and no two alike, so that no cache answers for one."""
+
+from random import Random
+
+NAMES = (
+    "Mara",
+    "Tomas",
+    "Ines",
+    "Kofi",
+    "Lena",
+    "Ravi",
+    "Ada",
+    "Pablo",
+    "Yuki",
+    "Omar",
+    "Greta",
+    "Chidi",
+    "Noor",
+    "Emil",
+)
+QUESTIONS = (
+    "{name} sells {a} baskets of pears in April and half as many in May. Each basket holds {b} pears and costs {c} "
+    "dollars. The stall costs {d} dollars a month. How much is left after both months, and how many pears were sold?",
+    "{name} reads {b} pages every morning and {c} pages every evening. The book has {d} pages, and {a} of them are "
+    "pictures that take no time. After how many days is the book read, and how many pages are read on the last day?",
+    "{name} fills a tank of {d} litres from two taps. The first gives {b} litres a minute, the second {c}. After {a} "
+    "minutes the first tap is closed. How many minutes does the second one need to fill what is left of the tank?",
+    "{name} drives {d} kilometres to the coast. The car uses {c} litres of fuel for every {a} kilometres, and a litre "
+    "costs {b} cents more than a dollar. Two friends share the cost in equal parts. How much does each of them pay?",
+    "{name} has {a} red beads, {b} times as many blue ones, and {c} bags with {d} white beads in each. A necklace "
+    "takes twelve beads of any colour. How many necklaces can be made, and how many beads are left over at the end?",
+    "{name} bakes {d} rolls for a feast. A third go to the first table, {a} to the second, and each of the {c} guests "
+    "at the third table takes {b}. How many rolls remain, and how many more would it take to serve that table again?",
+)
+# A model that was asked to work through many steps seldom ends before the bench's few tokens are out.
+GO_ON = "\nLet us work this out step by step, with every number written down.\n\nStep 1:"
+
+
+def prompt(*place: object) -> str:
+    """The prompt for a place in the run (round, load, number), the same in every run."""
+    random = Random(repr(place))
+    numbers = {"a": random.randint(12, 96), "b": random.randint(3, 29), "c": random.randint(3, 19)}
+    question = random.choice(QUESTIONS).format(
+        name=random.choice(NAMES), d=10 * random.randint(15, 90), **numbers
+    )  # the name and a number lead: two prompts share a few tokens at their start
+    return f"Problem {random.randint(100, 99999)}. {question}{GO_ON}"

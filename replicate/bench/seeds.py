@@ -1,0 +1,53 @@
+"""The way of the demo that DeepSeekMath was published with, written down from its description, for comparison.
+
+One prediction at a time: transformers' `generate()` on a thread, its text streamer on Cog's side. Kept as it is: a
+client that leaves does not stop the generation, and a second request gets HTTP 409. Greedy, in BENCH_DTYPE.
+
+NOTE: it is loaded by Cog from a folder of its own; see `contenders.py`.
+"""
+
+import os
+from pathlib import Path
+from threading import Thread
+
+import torch
+from cog import BasePredictor, ConcatenateIterator, Input, streaming
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, TextIteratorStreamer
+
+
+class Predictor(BasePredictor):
+    def setup(self) -> None:
+        """Loads BENCH_WEIGHTS, a folder, or a GGUF file, which transformers unpacks to BENCH_DTYPE."""
+        torch.set_num_threads(int(os.environ["BENCH_THREADS"]))
+        weights, own = Path(os.environ["BENCH_WEIGHTS"]), {}
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        loading = {"dtype": getattr(torch, os.environ["BENCH_DTYPE"]), "device_map": device}
+        if weights.is_file():
+            own = {"gguf_file": weights.name}
+            loading["quantization_config"] = GgufConfig(dequantize=True)
+            weights = weights.parent
+        self.tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True, **own)
+        self.model = AutoModelForCausalLM.from_pretrained(weights, local_files_only=True, **own, **loading)
+
+    @streaming
+    def predict(
+        self,
+        prompt: str = Input(description="The text to continue."),
+        max_new_tokens: int = Input(description="The most tokens to generate.", default=64, ge=1),
+    ) -> ConcatenateIterator[str]:
+        """Streams the completion."""
+        inputs = self.tokenizer(prompt, return_tensors="pt").to(self.model.device)
+        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        made: list[int] = []
+
+        def generate() -> None:
+            with torch.inference_mode():
+                whole = self.model.generate(**inputs, streamer=streamer, max_new_tokens=max_new_tokens, do_sample=False)
+            made.append(whole.shape[1] - inputs.input_ids.shape[1])
+
+        thread = Thread(target=generate)
+        thread.start()
+        yield from streamer
+        thread.join()
+        self.record_metric("prompt_tokens", inputs.input_ids.shape[1])
+        self.record_metric("completion_tokens", made[0])

@@ -1,0 +1,262 @@
+"""`make bench` on toy weights: what it ends with, what it leaves behind, and the sums that it reports."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytest.importorskip("matplotlib", reason="matplotlib draws bench.png: requirements-bench.txt")
+
+from replicate.bench import prompts, summary
+from replicate.bench.bandwidth import bandwidth
+from replicate.bench.loads import BESIDE, ENOUGH, LOADS, NEWCOMERS, Sample
+from replicate.bench.processes import Clock
+from replicate.bench.summary import NEWCOMER, Measured
+from replicate.server import ROOT
+from replicate.training.gguf_file import convert
+from replicate.training.model import fresh, write
+from replicate.training.stage import Shape
+from replicate.training.vocabulary import grow
+from tests.tiny_llama import make_tiny_llama
+
+SERVERS = ("replicate.bench.llama_server", "cog.server.http")  # in the command lines of the servers that it starts
+SAMPLE = Sample(
+    speed=100.0,
+    first=[0.1, 0.2, 0.3, 0.4],
+    unserved=0,
+    gaps=[0.01] * 98 + [0.5, 0.9],
+    prompt_tokens=[80] * 4,
+    tokens=200,
+    processor=4.0,
+    outside=0.1,
+    others=0.0,
+    client=0.0,
+    seconds=2.0,
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GGUF file of a two-layer Llama with random weights, which knows the words of the bench's prompts."""
+    folder = tmp_path_factory.mktemp("toy")
+    tokenizer = grow([prompts.prompt(number) for number in range(40)], 600)
+    write(fresh(Shape(600, 64, 128, 2), tokenizer, seed=0), tokenizer, folder / "toy", template=True)
+    convert(folder / "toy", folder / "toy.gguf")
+    return folder / "toy.gguf"
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "replicate.bench", *map(str, arguments)]
+
+
+def environment(weights: Path, **others: str) -> dict[str, str]:
+    return os.environ | {"CHECKPOINT": str(weights), "CONTEXT": "512", "SLOTS": "16"} | others
+
+
+def bench(weights: Path, picture: Path, *arguments: object, **others: str) -> tuple[dict[str, Any], str]:
+    """The last line as JSON, and everything before it."""
+    done = subprocess.run(
+        command("--rounds", 1, "--tokens", 3, "--picture", picture, *arguments),
+        cwd=ROOT,
+        env=environment(weights, **others),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    *before, last = done.stdout.splitlines()
+    return json.loads(last), "\n".join(before)
+
+
+@pytest.mark.parametrize("rival", ["llama", "seeds"])
+def test_it_ends_with_a_table_a_picture_and_a_line_of_json(weights: Path, tmp_path: Path, rival: str) -> None:
+    """On a GGUF file beside llama.cpp's server; on a folder, which llama.cpp does not read, beside the seeds' way."""
+    files = weights if rival == "llama" else make_tiny_llama(tmp_path / "folder")
+    record, said = bench(files, tmp_path / "bench.png", *(["--only", "service", "llama"] * (rival == "llama")))
+    assert list(record["contenders"]) == ["service", rival]
+    for key, found in record["contenders"].items():
+        assert list(found["loads"]) == ["1", "4", "16", NEWCOMER]
+        for load in LOADS:
+            figures = found["loads"][str(load.streams)]
+            assert figures["tokens_per_second"]["median"] > 0
+            assert ("outside_share" in figures) == (key != "seeds")
+        assert found["memory_gib"] > 0
+        assert found["start_seconds"] > 0
+    waits = record["contenders"][rival]["loads"]["16"]["first_p95"]
+    assert ("at_least" in waits) == (rival == "seeds")  # which serves one at a time
+    name = {"llama": "llama.cpp server", "seeds": "the seeds' way"}[rival]
+    assert set(record["ratios"]) == {name}
+    assert {"1", "4", "16"} <= set(record["ratios"][name])
+    for title in ("1 stream ", "4 streams", "16 streams", "new, beside 15", "start, s"):
+        assert title in said
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_native_llama_server_is_measured_where_one_is_named(weights: Path, tmp_path: Path) -> None:
+    """The stand-in takes the same flags: it is the server inside xllamacpp."""
+    native = tmp_path / "llama-server"
+    native.write_text(f'#!/bin/sh\nexec {sys.executable} -m replicate.bench.llama_server "$@"\n')
+    native.chmod(0o755)
+    record, _ = bench(weights, tmp_path / "bench.png", "--only", "llama", "native", LLAMA_SERVER=str(native))
+    assert list(record["contenders"]) == ["llama", "native"]
+    assert record["contenders"]["native"]["loads"]["16"]["tokens_per_second"]["median"] > 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_no_server_behind(weights: Path, tmp_path: Path, how: signal.Signals) -> None:
+    with started(weights, "--only", "service", "llama", "--picture", tmp_path / "bench.png") as process:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not all(map(seen(process).count, SERVERS)):
+            time.sleep(0.1)
+        servers = psutil.Process(process.pid).children(recursive=True)
+        assert all(map(seen(process).count, SERVERS))
+        process.send_signal(how)
+        process.communicate(timeout=60)
+        assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[how]
+    assert not psutil.wait_procs(servers, timeout=10)[1]
+    assert not (tmp_path / "bench.png").exists()
+
+
+@contextmanager
+def started(weights: Path, *arguments: object) -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen(
+        command(*arguments), cwd=ROOT, env=environment(weights), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def seen(process: "subprocess.Popen[bytes]") -> list[str]:
+    """Which of SERVERS run below `process`."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        try:
+            found += [name for name in SERVERS if name in child.cmdline()]
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "others", "reason"),
+    [
+        (["--only", "nobody"], {}, "leaves nobody to measure"),
+        ([], {"LLAMA_SERVER": "/no/such/program"}, "is no program"),
+        ([], {"CHECKPOINT": "no-such-thing"}, "checkpoint_unknown"),
+    ],
+)
+def test_what_can_not_be_measured_is_refused_before_anything_starts(
+    weights: Path, arguments: list[str], others: dict[str, str], reason: str
+) -> None:
+    run = [*command(), *arguments]
+    done = subprocess.run(run, cwd=ROOT, env=environment(weights) | others, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "ready" not in done.stderr
+
+
+def test_a_percentile_is_the_nearest_rank() -> None:
+    values = [5.0, 1.0, 4.0, 2.0, 3.0]
+    assert [summary.percentile(values, share) for share in (0.0, 0.2, 0.5, 0.8, 0.81, 1.0)] == [1, 1, 3, 4, 5, 5]
+    assert summary.percentile([7.0], 0.99) == 7.0
+    assert summary.percentile([], 0.5) is None
+
+
+def measured(name: str, *speeds: float, first: float = 0.1) -> Measured:
+    rounds = [replace(SAMPLE, speed=speed) for speed in speeds]
+    return Measured(name, 3.21, 2**30, {"16": rounds, NEWCOMER: [replace(SAMPLE, speed=0.0, first=[first])]})
+
+
+def test_figures_are_medians_over_the_rounds_not_means() -> None:
+    found = measured("a", 100.0, 10.0, 120.0).record()["loads"]["16"]
+    assert found["tokens_per_second"] == {"median": 100.0, "low": 10.0, "high": 120.0}
+    assert found["first_p50"]["median"] == 0.2
+    assert found["first_p95"]["median"] == 0.4
+    assert found["gap_p99"]["median"] == 0.5
+    assert found["outside_share"]["median"] == 5.0  # 0.1 s of processor time in 2 s
+    assert found["outside_at_192"]["median"] == pytest.approx(9.6)  # 0.5 ms a token, 192 tokens a second
+    assert "tokens_per_second" not in measured("a", 1.0).record()["loads"][NEWCOMER]
+
+
+def test_a_wait_that_did_not_end_counts_as_at_least_that() -> None:
+    waited = Measured("q", 1.0, 1, {"16": [SAMPLE, replace(SAMPLE, unserved=13, first=[9.0] * 16)]}).record()
+    assert waited["loads"]["16"]["first_p50"]["at_least"]
+    assert ">4.600" in summary.table({"q": waited})
+    assert ">" not in summary.table({"a": measured("a", 1.0).record()})
+
+
+def test_ratios_set_the_first_against_the_others_and_over_one_is_better() -> None:
+    mine, theirs = measured("ours", 90.0, 110.0, 100.0, first=0.5), measured("theirs", 80.0, first=0.4)
+    found = summary.ratios({"ours": mine.record(), "theirs": theirs.record()})
+    assert found == {"theirs": {"16": 1.25, NEWCOMER: 0.8}}
+    assert "1.25 at 16; a newcomer's wait: 0.80" in summary.comparison(found)
+
+
+def test_the_busiest_threads_are_the_engine_and_all_else_is_outside() -> None:
+    before = Clock(10.0, {"loop": 1.0, "engine": 5.0, "team": 4.0})
+    after = Clock(20.5, {"loop": 1.3, "engine": 9.9, "team": 9.0, "new": 0.1})  # and 0.2 s of a thread that ended
+    spent, outside = after.since(before, engine_threads=2)
+    assert spent == pytest.approx(10.5)
+    assert outside == pytest.approx(10.5 - 4.9 - 5.0)
+
+
+def test_no_two_prompts_begin_alike_and_a_place_has_its_prompt() -> None:
+    """A server that has read one must not have read a part of another: a prompt cache would answer for it."""
+    count = sum(load.requests for load in LOADS) + BESIDE + NEWCOMERS
+    places = [(number, load) for number in range(7) for load in range(count)]
+    starts = {prompts.prompt(*place)[:40] for place in places}
+    assert len(starts) == len(places)
+    assert prompts.prompt(0, 16, 3) == prompts.prompt(0, 16, 3)
+    assert LOADS[0].requests >= ENOUGH
+
+
+@pytest.mark.parametrize(
+    ("device", "terabytes"),
+    [
+        ("NVIDIA H100 80GB HBM3", 3.35),
+        ("NVIDIA H100 PCIe", 2.0),
+        ("NVIDIA A100-SXM4-80GB", 2.039),
+        ("NVIDIA L40S", 0.864),
+        ("NVIDIA L4", 0.3),
+        ("NVIDIA L40", None),
+        ("CPU", None),
+    ],
+)
+def test_a_device_s_bandwidth_is_found_by_its_whole_name(device: str, terabytes: float | None) -> None:
+    assert bandwidth(device) == (terabytes and pytest.approx(terabytes * 1e12))
+
+
+def test_the_gpu_bench_takes_its_whole_path_on_a_toy() -> None:
+    run = [sys.executable, "-m", "replicate.bench.gpu", "--toy", "--tokens", "4", "--rounds", "1"]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert [row["streams"] for row in record["streams"]] == [1, 16, 64]
+    assert all(row["tokens_per_second"] > 0 for row in record["streams"])
+    assert record["kernels"].startswith("attention ")
+
+
+def test_the_gpu_bench_says_that_it_needs_a_gpu() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "replicate.bench.gpu"],
+        cwd=ROOT,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "needs a GPU" in done.stderr
