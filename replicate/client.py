@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import httpx
+from httpx_sse import EventSource
 
 LISTS = {"stop"}  # inputs that are lists of texts: one text alone is a list of one
 TEXT = {"mode", "system_prompt", "expected_answer"}  # inputs that are text even where it looks like a number
@@ -58,9 +59,8 @@ def stream(
             session.stream("POST", f"{url}/predictions", json=body, headers=STREAM) as response,
         ):
             if response.status_code == httpx.codes.OK:
-                events = Events()
-                for data in response.iter_bytes():
-                    yield from events.feed(data)
+                for event in EventSource(response).iter_sse():
+                    yield Event(event.event, event.json(), time.perf_counter())
                 return
             reason = response.read().decode(errors="replace")
         if response.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
@@ -80,11 +80,10 @@ async def predict(
     while True:
         async with session.stream("POST", f"{url}/predictions", json={"input": inputs}, headers=STREAM) as response:
             if response.status_code == httpx.codes.OK:
-                events = Events()
-                async for data in response.aiter_bytes():
-                    for event in events.feed(data):
-                        if event.kind in ("completed", "error"):
-                            return event.data
+                async for event in EventSource(response).aiter_sse():
+                    if event.event in ("completed", "error"):
+                        ended: dict[str, Any] = event.json()
+                        return ended
                 raise httpx.RemoteProtocolError("the stream ended before the prediction did")
             reason = (await response.aread()).decode(errors="replace")
         if response.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
@@ -113,22 +112,6 @@ def crowd(connections: int) -> httpx.AsyncClient:
 def _tls() -> ssl.SSLContext:
     """Made once: it takes 50 ms, which httpx would spend on every request, plain http too."""
     return ssl.create_default_context()
-
-
-class Events:
-    """The events of a stream, which comes in pieces of any size. Lines end with a line feed alone: httpx's own
-    `iter_lines` also cuts at U+2028 inside a JSON string."""
-
-    def __init__(self) -> None:
-        self._kind, self._rest = "", b""
-
-    def feed(self, data: bytes) -> Iterator[Event]:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in map(bytes.decode, lines):
-            if line.startswith("event:"):
-                self._kind = line.removeprefix("event:").strip()
-            elif line.startswith("data:"):
-                yield Event(self._kind, json.loads(line.removeprefix("data:")), time.perf_counter())
 
 
 def show(url: str, inputs: dict[str, Any]) -> int:

@@ -30,6 +30,7 @@ from replicate.settings import Settings
 
 FAILED, STOPPED = 1, 130
 CONTEXT = 2048  # tokens, where neither CONTEXT nor the checkpoint's row says otherwise
+SLOTS = 16
 
 
 def arguments() -> argparse.Namespace:
@@ -150,7 +151,7 @@ def _terms(dtype: str) -> Terms:
     if weights.suffix == ".gguf":
         context = min(context, read_header(weights).context)
     threads = settings.threads or len(psutil.Process().cpu_affinity() or [0])
-    return Terms(settings.checkpoint, weights, threads, settings.slots, context, dtype)
+    return Terms(settings.checkpoint, weights, threads, settings.slots or SLOTS, context, dtype)
 
 
 def _say(line: str) -> None:

@@ -14,7 +14,7 @@ from replicate.bench.contenders import Running
 from replicate.bench.processes import clock, settle
 from replicate.bench.prompts import prompt
 from replicate.bench.streams import Reply, ask
-from replicate.client import patient
+from replicate.client import crowd
 
 ENOUGH = 3  # replies after which a contender that serves one at a time has shown its speed
 BESIDE, NEWCOMERS = 15, 3
@@ -77,7 +77,7 @@ async def _put(one: Running, load: Load, prompts: Sequence[str], tokens: int) ->
                 enough.set()
 
     async with (
-        patient(LOADS[-1].streams) as session,
+        crowd(LOADS[-1].streams) as session,
         _together([stream(session) for _ in range(load.streams)]) as streams,
     ):
         over = asyncio.create_task(enough.wait())
@@ -95,7 +95,7 @@ async def _newcomers(one: Running, prompts: Sequence[str], tokens: int) -> list[
     others = [Reply(time.perf_counter()) for _ in range(BESIDE)]
     need = 1 if one.contender.queues else BESIDE
     replies = []
-    async with patient(LOADS[-1].streams) as session:
+    async with crowd(LOADS[-1].streams) as session:
         asked = [
             ask(session, one.url, protocol, reply, text, LONGER * tokens)
             for reply, text in zip(others, prompts[:BESIDE], strict=True)

@@ -1,13 +1,13 @@
 """One request to one contender, as its client sees it: when it was sent, when each piece of text came."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from httpx_sse import EventSource
 
 # One connection a request: cpp-httplib, llama.cpp's HTTP, may close an idle one just as the next request is sent on it.
 HEADERS = {"Accept": "text/event-stream", "Connection": "close"}
@@ -85,8 +85,10 @@ async def ask(session: httpx.AsyncClient, url: str, protocol: Protocol, reply: R
 
 
 async def _read(response: httpx.Response, protocol: Protocol, reply: Reply) -> None:
-    async for kind, data in _events(response):
-        now = time.perf_counter()
+    async for event in EventSource(response).aiter_sse():
+        if event.data == "[DONE]":
+            continue
+        now, kind, data = time.perf_counter(), event.event, event.json()
         if protocol.text(kind, data):
             reply.pieces.append(now)
         if usage := protocol.usage(kind, data):
@@ -94,14 +96,3 @@ async def _read(response: httpx.Response, protocol: Protocol, reply: Reply) -> N
             reply.ended = now
     if reply.ended is None:
         raise BenchError("A stream ended before its last event.")
-
-
-async def _events(response: httpx.Response) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    kind, rest = "", b""
-    async for data in response.aiter_bytes():
-        *lines, rest = (rest + data).split(b"\n")  # not httpx's lines, which also end at U+2028 inside a JSON string
-        for line in lines:
-            if line.startswith(b"event:"):
-                kind = line.removeprefix(b"event:").strip().decode()
-            elif line.startswith(b"data:") and (text := line.removeprefix(b"data:").strip()) != b"[DONE]":
-                yield kind, json.loads(text)

@@ -32,8 +32,8 @@ def own_service(say: Callable[[str], None]) -> Served:
     settings, checkpoint = _asked_for()
     if settings.engine_url:
         raise EvaluationError(
-            "With ENGINE_URL one service is enough: the server behind it does the work. Leave --ray out, or start services "
-            "and name them with --url."
+            "With ENGINE_URL one service is enough: the server behind it does the work. Leave --ray out, or name "
+            "running services with --url."
         )
     path = fetch(checkpoint, say)
     engine = row_of(path)
