@@ -46,13 +46,21 @@ def test_two_workers_over_two_services_write_what_one_run_writes_killed_or_not(t
 
 
 def test_workers_own_services_load_the_driver_s_weights_and_none_is_left_behind(demo: Path, tmp_path: Path) -> None:
-    """Where a worker would download them again, it fails: there is no package registry."""
+    """Where a worker would download them again, it fails: there is no package registry. The command runs in another
+    folder than the code's, so that workers have Ray's copy of the code alone, as on other machines."""
     before = servers()
     job = ("gsm8k", "--data", gsm8k(tmp_path, 2), "--ray", 1, "--max-new-tokens", 4, "--out", tmp_path / "out.jsonl")
     environment = os.environ | {"CHECKPOINT": "none", "COG_WEIGHTS": "demo", "SLOTS": "2"}
     environment |= {"PIP_INDEX_URL": "http://127.0.0.1:9", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}
-    done = subprocess.run(command(*job), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 3, done.stderr  # nothing was published for it
+    environment |= {"PYTHONPATH": str(ROOT)}
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(command(*job), cwd=tmp_path, env=environment, stdout=said, stderr=said)
+        started = set[int]()
+        while process.poll() is None:
+            started |= set(servers())
+            time.sleep(0.2)
+    assert process.returncode == 3, (tmp_path / "said").read_text()  # nothing was published for it
+    assert started > set(before)
     header = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
     found = (header["checkpoint"], header["checkpoint_digest"], header["engine"])
     assert found == ("demo", digest(demo), "llama_cpp")  # as in a single run's
