@@ -62,6 +62,8 @@ async def test_texts_counts_and_probabilities_are_those_of_the_engine_in_this_pr
             found = [await deltas(each, question, sampling) for each in (engine, here)]
             texts = ["".join(delta.text for delta in each) for each in found]
             assert texts[0] == texts[1] != ""
+            counts = [[(delta.text, delta.tokens) for delta in each if delta.text] for each in found]
+            assert counts[0] == counts[1]
             ends = [(each[-1].tokens, each[-1].finish) for each in found]
             assert ends[0] == ends[1]
             logprobs = [[value for delta in each for value in delta.logprobs] for each in found]
