@@ -33,7 +33,7 @@ SERVERS = ("replicate.bench.llama_server", "cog.server.http")  # in the command 
 SAMPLE = Sample(
     speed=100.0,
     first=[0.1, 0.2, 0.3, 0.4],
-    unserved=0,
+    waited=[],
     gaps=[0.01] * 98 + [0.5, 0.9],
     prompt_tokens=[80] * 4,
     tokens=200,
@@ -192,10 +192,13 @@ def test_figures_are_medians_over_the_rounds_not_means() -> None:
 
 
 def test_a_wait_that_did_not_end_counts_as_at_least_that() -> None:
-    waited = Measured("q", 1.0, 1, {"16": [SAMPLE, replace(SAMPLE, unserved=13, first=[9.0] * 16)]}).record()
+    waited = Measured("q", 1.0, 1, {"16": [SAMPLE, replace(SAMPLE, waited=[9.0] * 13)]}).record()
     assert waited["loads"]["16"]["first_p50"]["at_least"]
     assert ">4.600" in summary.table({"q": waited})
     assert ">" not in summary.table({"a": measured("a", 1.0).record()})
+    one = Measured("q", 1.0, 1, {"4": [replace(SAMPLE, waited=[9.0])]}).record()["loads"]["4"]
+    assert "at_least" in one["first_p95"]
+    assert "at_least" not in one["first_p50"]  # most were served before the wait in vain mattered
 
 
 def test_ratios_set_the_first_against_the_others_and_over_one_is_better() -> None:

@@ -227,3 +227,24 @@ async def test_text_is_sent_as_soon_as_it_is_there() -> None:
     async for _ in complete(engine, Prompt("raw", "x", (1,)), Sampling(stop=("zzz",)), Completion()):
         arrivals.append(time.perf_counter())
     assert all(later - earlier > 0.09 for earlier, later in pairwise(arrivals))
+
+
+@pytest.mark.parametrize(
+    ("style", "context", "starts"),
+    [
+        (CHAT, 4096, "User: What is 2 + 3?"),
+        (PromptStyle(chat_template="{{ no.such.thing }}"), 4096, "?"),
+        (CHAT, 20, "?"),
+    ],
+)
+async def test_the_warm_up_reads_what_a_client_sends_and_fails_on_no_template(
+    style: PromptStyle, context: int, starts: str
+) -> None:
+    """A broken template, or a context too small for the question, is a matter of the requests that meet it."""
+    warmed = service("5", style=style, context=context)
+    read: list[str] = []
+    engine = warmed.engine
+    assert isinstance(engine, ScriptedEngine)
+    engine.script = lambda prompt, sampling: [read.append("".join(map(chr, prompt))) or "5"]  # type: ignore[func-returns-value]
+    await warmed._warm_up()
+    assert [text.lstrip("\x02").startswith(starts) for text in read] == [True]

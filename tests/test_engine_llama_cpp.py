@@ -346,6 +346,6 @@ async def test_with_one_slot_nothing_of_an_earlier_request_is_reused(demo: Path)
     try:
         prompt = await chat(alone, " ".join(QUESTIONS[:4]))
         signs = [sum(delta.tokens == 0 for delta in await deltas(alone, prompt, TALK)) for _ in range(2)]
-        assert signs[0] == signs[1] > 2
+        assert signs[0] == signs[1] > 1
     finally:
         await alone.close()

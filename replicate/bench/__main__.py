@@ -116,7 +116,7 @@ def _finish(
     found = summary.ratios(records)
     cores = os.cpu_count()
     title = (
-        f"{terms.checkpoint}, {options.tokens} new tokens, {terms.threads} threads on {cores} cores, {rounds} rounds"
+        f"{terms.checkpoint}, {options.tokens} new tokens, {terms.threads} threads on {cores} cores, rounds: {rounds}"
     )
     draw(records, title, options.picture)
     print(f"\n{title}; medians over the rounds\n\n{summary.table(records)}")

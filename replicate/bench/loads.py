@@ -38,8 +38,8 @@ class Sample:
     """One load on one contender. Seconds, tokens a second, and shares of one core."""
 
     speed: float
-    first: list[float]  # seconds to the first text, of every request; of one that got none, as long as it waited
-    unserved: int  # how many those were
+    first: list[float]  # seconds to the first text, by request
+    waited: list[float]  # of the requests that got none: how long they waited up to the load's end
     gaps: list[float]
     prompt_tokens: list[int]  # by request, 0 where the reply did not end
     tokens: int  # of the replies that ended, as the server counts them
@@ -140,8 +140,8 @@ def measure(one: Running, load: Load | None, place: object, tokens: int, idle: S
     last = max((reply.ended for reply in whole if reply.ended), default=ended)
     return Sample(
         speed=made / (last - began),
-        first=[(reply.pieces[0] if reply.pieces else ended) - reply.sent for reply in replies],
-        unserved=sum(not reply.pieces for reply in replies),
+        first=[reply.pieces[0] - reply.sent for reply in replies if reply.pieces],
+        waited=[ended - reply.sent for reply in replies if not reply.pieces],
         gaps=[later - earlier for reply in replies for earlier, later in pairwise(reply.pieces)],
         prompt_tokens=[reply.prompt_tokens for reply in replies],
         tokens=made,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from statistics import median
 from typing import Any
 
@@ -17,14 +17,18 @@ class Figure:
     title: str
     of: Callable[[Sample], float | None]
     form: str  # format specification
-    waits: bool = False  # a time to a first text: at least that, where some got none
+    waits: bool = False  # a time to a first text, which some may have waited for in vain
     newcomer: bool = False  # also of the newcomers
 
 
 FIGURES: Mapping[str, Figure] = {
     "tokens_per_second": Figure("tokens/s", lambda sample: sample.speed, ".1f"),
-    "first_p50": Figure("first p50, s", lambda sample: percentile(sample.first, 0.5), ".3f", True, True),
-    "first_p95": Figure("first p95, s", lambda sample: percentile(sample.first, 0.95), ".3f", True, True),
+    "first_p50": Figure(
+        "first p50, s", lambda sample: percentile(sample.first + sample.waited, 0.5), ".3f", True, True
+    ),
+    "first_p95": Figure(
+        "first p95, s", lambda sample: percentile(sample.first + sample.waited, 0.95), ".3f", True, True
+    ),
     "gap_p99": Figure("gap p99, s", lambda sample: percentile(sample.gaps, 0.99), ".3f"),
     "outside_share": Figure("outside, %", lambda sample: _share(sample.outside, sample.seconds, 100), ".1f"),
     "outside_at_192": Figure(
@@ -63,7 +67,7 @@ def _figures(load: str, samples: Sequence[Sample]) -> dict[str, Any]:
         values = [value for sample in samples if (value := figure.of(sample)) is not None]
         if values and (figure.newcomer or load != NEWCOMER):
             found[name] = {key: round(of(values), 4) for key, of in (("median", median), ("low", min), ("high", max))}
-            if figure.waits and any(sample.unserved for sample in samples):
+            if figure.waits and any(min(sample.waited, default=inf) <= max(values) for sample in samples):
                 found[name]["at_least"] = True
     return found
 
