@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from replicate.bench.bandwidth import BYTES_PER_SECOND
+
 PAGE = Path(__file__).with_name("SCALE.md")
 
 PARAMETERS = 6.91e9  # config.json of deepseek-math-7b: 30 layers of 4096, 102400 words
@@ -36,9 +38,9 @@ class Card:
 
 
 CARDS = (
-    Card("L40S", 48e9, 864e9, 362e12, 3.51),
-    Card("A100 80 GB", 80e9, 2039e9, 312e12, 5.04),
-    Card("H100", 80e9, 3350e9, 989e12, 5.49),
+    Card("L40S", 48e9, BYTES_PER_SECOND["L40S"], 362e12, 3.51),
+    Card("A100 80 GB", 80e9, BYTES_PER_SECOND["A100-SXM4-80GB"], 312e12, 5.04),
+    Card("H100", 80e9, BYTES_PER_SECOND["H100"], 989e12, 5.49),
 )
 
 
