@@ -29,6 +29,7 @@ class Completion:
     tool_rounds: int = 0  # programs run
     tool_errors: int = 0  # of them, those that failed or were ended
     tool_seconds: float = 0.0  # what they took
+    paused: float = 0.0  # that, and the wait for their turn
     seconds: float = 0.0  # from the first token to the last, less the programs in between
     _before_last: tuple[float | None, float] = (None, 0.0)
 
@@ -45,7 +46,7 @@ class Completion:
             self._before_last = self.last_token, self.seconds
             self.last_token = time.perf_counter()
             self.first_token = self.first_token or self.last_token
-            self.seconds = self.last_token - self.first_token - self.tool_seconds
+            self.seconds = self.last_token - self.first_token - self.paused
         elif tokens < self.tokens:  # the last one turned out to be the end-of-sequence token
             self.last_token, self.seconds = self._before_last
             self.first_token = self.first_token if tokens else None

@@ -7,6 +7,7 @@ And it lets the model write "```output" before it stops it; here the end of a bl
 same text.
 """
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -68,11 +69,14 @@ async def solve(
             if completion.tokens >= sampling.max_new_tokens:
                 completion.finish_reason = "length"
                 return
+            paused = time.perf_counter()
             outcome = await sandbox.run(watch.program)
+            completion.paused += time.perf_counter() - paused
             completion.tool_rounds += 1
             completion.tool_seconds += outcome.seconds
             completion.tool_errors += outcome.error is not None
-            output = f"\n{OUTPUT}\n{shown(outcome)}\n{FENCE}\n"
+            begun = "" if completion.text.endswith("\n") else "\n"
+            output = f"{begun}{OUTPUT}\n{shown(outcome)}\n{FENCE}\n"
             completion.text += output
             yield output
             # The text is tokenised anew, as the published scripts do: what the model reads then never depends on how
@@ -87,9 +91,10 @@ def shown(outcome: Outcome) -> str:
     The published scripts cut an error at 50 and 50 tokens; here it is characters for both.
     """
     printed = outcome.printed.strip()
-    if outcome.error is None and printed:
-        return _cut(printed)
-    return f"Runtime errors: {_cut((outcome.error or '').strip())}".strip()
+    words = (
+        _cut(printed) if outcome.error is None and printed else f"Runtime errors: {_cut((outcome.error or '').strip())}"
+    )
+    return words.strip().replace(FENCE, "'''")  # or what follows in the output would pass for the model's own words
 
 
 def _cut(text: str) -> str:

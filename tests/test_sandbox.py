@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import struct
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -247,6 +248,39 @@ async def test_a_program_that_computes_for_long_gets_only_what_nobody_else_wants
             while os.sched_getscheduler(pid) != os.SCHED_IDLE:  # noqa: ASYNC110  # a process has no event
                 await asyncio.sleep(0.01)
         running.cancel()
+
+
+async def test_the_time_in_which_others_have_the_cores_does_not_count() -> None:
+    """0.4 s of work within a limit of 1 s of wall time, at a low priority beside two busy processes a core."""
+    work = "import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass\nprint('done')"
+    alone = Sandboxes(1, Limits(wall_seconds=1.0, prompt_seconds=60.0))
+    await alone.require()
+    endless = (sys.executable, "-c", "while True: pass")
+    busy = [await asyncio.create_subprocess_exec(*endless) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        async with alone.open(seed=0) as sandbox:
+            outcome = await sandbox.run(work)
+            assert (outcome.printed, outcome.error) == ("done\n", None)
+            assert "ran for more than 1 s" in str((await sandbox.run("import time; time.sleep(9)")).error)
+    finally:
+        for process in busy:
+            process.kill()
+            await process.wait()
+        await alone.close()
+
+
+async def test_the_files_of_a_program_that_is_ended_go_though_it_was_writing(sandboxes: Sandboxes) -> None:
+    rewriting = "n = 0\nwhile True:\n    open(f'f{n % 150}', 'w').write('x')\n    n += 1"
+    folder = sandboxes._nursery._folder  # type: ignore[union-attr]
+    for _ in range(10):
+        async with sandboxes.open(seed=0) as sandbox:
+            running = asyncio.create_task(sandbox.run(rewriting))
+            await asyncio.sleep(0.1)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+    async with asyncio.timeout(30):
+        while any(any(each.iterdir()) for each in folder.iterdir()):  # noqa: ASYNC110  # a folder has no event
+            await asyncio.sleep(0.05)
 
 
 async def test_closing_leaves_no_process_and_no_file() -> None:

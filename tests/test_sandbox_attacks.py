@@ -293,7 +293,7 @@ GREEDY: dict[str, tuple[str, str]] = {
     "recursion past the stack": (
         "import sys; sys.setrecursionlimit(10**8)\nclass A:\n    __getattr__ = lambda self, n: getattr(self, n + 'x')\n"
         "def f(x): return f([x])\nsorted([A(), A()], key=lambda a: a.b)",
-        "",
+        "SIGSEGV",
     ),
     "a crash": ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
     "an abort": ("import os; os.abort()", "SIGABRT"),
@@ -314,6 +314,7 @@ GREEDY: dict[str, tuple[str, str]] = {
         "ended",
     ),
     "a flood of short answers": ("import os\nwhile True: os.write(4, b'x\\n' * 32768)", "ended"),
+    "a flood of answers as they should be": ("import os\nwhile True: os.write(4, b'{}\\n' * 20000)", "ended"),
     "an answer too deep to read": ("import os\nos.write(4, b'[' * 5000 + b'\\n')\nwhile True: pass", "ended"),
     "an error that is no text": ("import os\nos.write(4, b'{\"error\": [[1]]}\\n')\nwhile True: pass", "ended"),
     "an answer that never ends": ("import os\nwhile True: os.write(4, b'x' * 60000)", "ended"),
@@ -328,7 +329,7 @@ GREEDY: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("name", GREEDY)
 async def test_a_greedy_program_ends_within_its_limits_and_the_model_is_told(sandboxes: Sandboxes, name: str) -> None:
     program, told = GREEDY[name]
-    async with asyncio.timeout(60), sandboxes.open(seed=0) as sandbox:
+    async with asyncio.timeout(120), sandboxes.open(seed=0) as sandbox:
         outcome = await sandbox.run(program)
         assert outcome.error is not None
         print(f"| {name} | {outcome.error.splitlines()[-1][:90]} |")

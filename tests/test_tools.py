@@ -167,9 +167,12 @@ TRANSCRIPTS = {
     ),
     "a block that only begins like Python": Transcript(("```pycon\n>>> 1\n```\n5",), "```pycon\n>>> 1\n```\n5"),
     "a fence in a string of the program": Transcript(
-        ("```python\nprint('```' + '``'[:1])  # ```\n```", "."),
-        "```python\nprint('```' + '``'[:1])  # ```\n```\n```output\n````\n```\n.",
+        ("```python\nprint('```' + '``'[:1])  # ``` \\\n```", "."),
+        "```python\nprint('```' + '``'[:1])  # ``` \\\n```\n```output\n'''`\n```\n.",
         programs=1,
+    ),
+    "a fence at the end of a line": Transcript(
+        ("```python\nprint(2)```\nmore", "So 2."), "```python\nprint(2)```\n```output\n2\n```\nSo 2.", programs=1
     ),
     "an empty block": Transcript(
         ("```python\n\n```\n```python\nprint(1)\n```", ""),
@@ -449,6 +452,8 @@ SILENT = {
     "a claim in a program": "```python\nprint('The answer is 3')\n",
     "a box in an output": "```python\nprint('\\\\boxed' + '{3}')\n",
     "a claim in an output": "```python\nprint('The answer', 'is 3')\n",
+    "a box behind a fence in an output": "```python\nprint('`' * 3 + '\\n\\\\boxed' + '{3}')\n",
+    "a box behind a fence in an error": "```python\nraise ValueError('`' * 3 + '\\n\\\\boxed' + '{3}')\n",
 }
 
 

@@ -11,6 +11,7 @@ class Limits:
     """Bounds of one prediction's sandbox. The kernel enforces all but three, which the pool watches from outside."""
 
     wall_seconds: float = 20.0  # of one program, watched; the published scripts allow 10 s on a machine of their own
+    patience_seconds: float = 40.0  # beyond that, as long as it was ready to run and others had the cores
     cpu_seconds: int = 30  # of all programs of a prediction
     prompt_seconds: float = 0.25  # of those; from then on it gets what nobody else wants, watched
     memory_bytes: int = 1 << 30  # address space; Python with numpy, scipy and sympy takes a third of it

@@ -94,6 +94,8 @@ class Nursery:
                 await process.ready()
         except BaseException:
             process.kill()
+            if number not in self._starting and not process.pid.done():  # nobody will start it
+                process.exited.set_result(None)
             raise
         return process
 
@@ -141,6 +143,7 @@ class Nursery:
             process, pid = self._starting.pop(message["id"]), message["pid"]
             if pid is None:
                 process.pid.cancel()
+                process.exited.set_result(None)
                 return
             self._processes[pid] = process
             process.pid.set_result(pid)
@@ -162,5 +165,6 @@ class Nursery:
             self.imported.set_exception(ServiceError("sandbox_failed", "The sandboxes' imports failed: see the log."))
             self.imported.exception()  # heard, also where nobody waits
         for process in [*self._processes.values(), *self._starting.values()]:
+            process.pid.cancel()
             if not process.exited.done():
                 process.exited.set_result(None)

@@ -174,7 +174,7 @@ async def _tried(limits: Limits) -> Nursery:
                 raise (OSError if killed else NotIsolatedError)(f"the probe failed: {error}")
             if escaped := json.loads(printed):
                 raise NotIsolatedError(f"a program could {', '.join(escaped)}")
-            await process.exited
+            await asyncio.shield(process.exited)
     except BaseException:
         await nursery.end()
         raise

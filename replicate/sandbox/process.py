@@ -97,7 +97,12 @@ class Process:
             raise OSError(f"the process could not be confined. {await self._why()}")
         if answer.get("ready") is not True:
             raise (OSError if answer.get("errno") in PASSING else NotIsolatedError)(str(answer.get("fault", answer)))
-        await self.pid
+        try:
+            await asyncio.shield(self.pid)  # who leaves does not take it from the zygote's hands
+        except asyncio.CancelledError:
+            if self.pid.cancelled():
+                raise OSError("the process that starts sandboxes has ended") from None
+            raise
 
     @property
     def alive(self) -> bool:
@@ -113,7 +118,7 @@ class Process:
             self._stopped = False
         self._commands.write(json.dumps({"code": code} | ({} if seed is None else {"seed": seed})).encode() + b"\n")
         answer, fault = await self._ended()
-        if fault is None and answer is None:
+        if fault is None and (answer is None or self._broken):
             fault = await self._why()
         if fault is not None:
             return "", fault, True
@@ -128,7 +133,7 @@ class Process:
     async def _ended(self) -> tuple[dict[str, Any] | None, str | None]:
         """The process's own answer, None if it died, or the limit that it went over."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._limits.wall_seconds
+        started, waited = loop.time(), self._waited()
         answer = asyncio.ensure_future(self._answers.get())
         flooded = asyncio.ensure_future(self._flooded.wait())
         try:
@@ -141,7 +146,8 @@ class Process:
                 if answer.done():
                     return answer.result(), None
                 self._demote()
-                left = deadline - loop.time()
+                patience = min(self._waited() - waited, self._limits.patience_seconds)
+                left = started + self._limits.wall_seconds + patience - loop.time()
                 if left <= 0:
                     return None, timed_out(f"ran for more than {self._limits.wall_seconds:g} s")
                 await asyncio.wait({answer, flooded}, timeout=min(TICK, left), return_when=asyncio.FIRST_COMPLETED)
@@ -156,6 +162,13 @@ class Process:
             if not self._demoted and time.clock_gettime(clock) > self._limits.prompt_seconds:
                 self.signal(DEMOTE)
                 self._demoted = True
+
+    def _waited(self) -> float:
+        """Seconds that it was ready to run in while others had the cores; 0 where the kernel does not say."""
+        try:
+            return int(Path(f"/proc/{self.pid.result()}/schedstat").read_text().split()[1]) / 1e9
+        except (OSError, IndexError, asyncio.InvalidStateError):
+            return 0.0
 
     def _overfull(self) -> str | None:
         count = size = 0
@@ -194,8 +207,7 @@ class Process:
             self._signal_it(self.pid.result(), number)
 
     def kill(self) -> None:
-        """Ends it at once, whatever it does; its folder goes with it."""
-        loop = asyncio.get_running_loop()
+        """Ends it at once, whatever it does; its folder goes once it can write no more."""
         self.signal(signal.SIGKILL)
         for descriptor in list(self._readers):
             self._close(descriptor)
@@ -203,6 +215,11 @@ class Process:
             self._commands.abort()
         elif self._commands is None and self._pipe is not None:
             self._pipe.close()
+        self.exited.add_done_callback(self._clear)
+
+    def _clear(self, exited: object) -> None:
+        """NOTE: done while it lives, a file that it opens meanwhile would stay."""
+        loop = self.exited.get_loop()
         loop.run_in_executor(None, lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
     def _read(self, descriptor: int) -> None:
@@ -225,11 +242,12 @@ class Process:
             self._printed += data
 
     def _heard(self, data: bytes) -> None:
-        """A program can write here too: the first line that is no answer is the last that is read, and ends it."""
+        """A program can write here too: the first line that is no answer, or an answer while one is unread, is the last
+        that is read, and ends it."""
         self._line += data
         *lines, self._line = self._line.split(b"\n")
-        answers = [None] if len(self._line) > ANSWER_BYTES else map(_answer, lines)
-        for answer in answers:
+        for line in [b""] if len(self._line) > ANSWER_BYTES else lines:
+            answer = _answer(line) if self._answers.empty() else None
             self._answers.put_nowait(answer)
             if answer is None:
                 self._broken = True
