@@ -28,7 +28,8 @@ class Sandboxes:
 
     A completion that waits for its turn keeps its place in the engine. With S places there, that is for at most
     S x wall limit / `processes`: each of the others runs one program before it. Samples of one vote may have to wait
-    for each other one at a time while other predictions come: S x wall limit.
+    for each other one at a time while other predictions come: S x wall limit. On a machine that is busy with other
+    things the wall limit stretches (see `Limits.patience_seconds`).
     """
 
     def __init__(self, processes: int | None = None, limits: Limits | None = None) -> None:

@@ -30,7 +30,7 @@ IN_FLIGHT = 16
 MODES: Mapping[str, Mapping[str, Any]] = {
     "raw": {"mode": "raw"},  # the base model continues the problem as a document
     "cot": {"mode": "cot"},
-    "vote": {"mode": "cot", "samples": 16, "temperature": 0.7},
+    "vote": {"mode": "cot", "samples": 16, "temperature": 0.7, "seed": SEED},
     "tool": {"mode": "tool"},
 }
 
@@ -53,15 +53,23 @@ async def evaluate(folder: Path, mode: str, count: int) -> dict[str, Any]:
                 return right
 
         try:
-            right = await asyncio.gather(*map(is_right, problems))
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(is_right(problem)) for problem in problems]
         finally:
             bar.close()
             await service.engine.close()
             await service.sandboxes.close()
             await judge().close()
+    right = [task.result() for task in asked]
     misses = Counter(one.kind for one, good in zip(problems, right, strict=True) if not good)
     seconds = round(time.monotonic() - start, 1)
-    counts = {"checkpoint": folder.name, "mode": mode, "right": sum(right), "count": count}
+    counts = {
+        "checkpoint": folder.name,
+        "mode": mode,
+        "samples": MODES[mode].get("samples", 1),
+        "right": sum(right),
+        "count": count,
+    }
     return counts | {"seconds": seconds, "misses": dict(misses.most_common())}
 
 
