@@ -29,9 +29,10 @@ grown := .grown
 .PHONY: predict serve checkpoints fetch image push schema bench bench-gpu test tiny lint format setup setup-tool setup-all setup-train clean
 
 predict: $(run)
-	@$(venv)/python -m replicate.server -- "$$PROMPT" $(INPUTS) $(if $(SAMPLES),"samples=$(SAMPLES)")
+	@$(venv)/python -m replicate.server --inputs="$$INPUTS" -- "$$PROMPT" $(if $(SAMPLES),"samples=$(SAMPLES)")
 override PROMPT := $(value PROMPT)# as it was typed: make would take the dollars of $x^2$ for its own
-export PROMPT
+override INPUTS := $(value INPUTS)
+export PROMPT INPUTS
 
 serve: $(run)
 	@$(venv)/python -m replicate.server --port $(PORT)

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import math
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -192,6 +193,16 @@ def _predict(prompt: str, settings: list[str]) -> int:
         return status
 
 
+def _words(text: str) -> list[str]:
+    """Split at blanks but for those in quotes. Backslashes and dollars stay: mathematics is full of both."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"a quote is not closed in {text!r}") from error
+
+
 def _serve(port: int) -> int:
     with LocalServer(port=port, say=_to_terminal) as server:
         assert server.process is not None
@@ -203,18 +214,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Cog's server on this machine, without Docker.")
     parser.add_argument("prompt", nargs="?", help="send this one prompt, then stop; without it, serve")
     parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
+    parser.add_argument("--inputs", type=_words, default=[], metavar="TEXT", help="more of these, in one text")
     parser.add_argument("--port", type=int, default=5000)
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
         signal.signal(ending, lambda number, _: sys.exit(128 + number))
     try:
-        return _predict(options.prompt, options.settings) if options.prompt is not None else _serve(options.port)
+        return (
+            _predict(options.prompt, options.inputs + options.settings)
+            if options.prompt is not None
+            else _serve(options.port)
+        )
     except (ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError) as error:
         _to_terminal(str(error))
         return 1
     except KeyboardInterrupt:
-        _to_terminal("\nstopped; a download goes on from where it was at the next start")
+        _to_terminal("\nstopped")
         return 130
 
 

@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from replicate import schema
 from tests.readme_tables import README, filled
 
@@ -64,11 +66,12 @@ def test_no_checkpoint_is_in_git() -> None:
     assert tracked.stdout.split() == ["weights/README.md"]
 
 
-def test_make_passes_a_prompt_on_as_it_was_typed() -> None:
+@pytest.mark.parametrize("variable", ["PROMPT", "INPUTS"])
+def test_make_passes_a_prompt_and_inputs_on_as_they_were_typed(variable: str) -> None:
     """make has a meaning of its own for dollars, and a shell for quotes: mathematics is full of both."""
     for prompt in (r"What is $\frac{1}{2}$ of $$x^2$$?", 'it\'s "5" `x` \\boxed{} #1 %s', "-x^2=4?", "1\n2", "求 $x$"):
-        program = "import os, sys; sys.stdout.write(os.environ['PROMPT'])"
+        program = f"import os, sys; sys.stdout.write(os.environ['{variable}'])"
         makefile = (ROOT / "Makefile").read_text() + f'\nshow:\n\t@{sys.executable} -c "{program}"\n'
-        command = ["make", "--no-print-directory", "-f", "-", "show", f"PROMPT={prompt}"]
+        command = ["make", "--no-print-directory", "-f", "-", "show", f"{variable}={prompt}"]
         shown = subprocess.run(command, input=makefile, cwd=ROOT, capture_output=True, text=True, check=True)
         assert shown.stdout == prompt

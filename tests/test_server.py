@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from replicate import client
+from replicate import client, server
 from replicate.server import ROOT, LocalServer, ServerFailed
 
 
@@ -68,6 +68,20 @@ def test_a_prediction_that_fails_says_why_and_exits_with_an_error(demo: Path) ->
     log = Path(err.split("the server's log: ")[1].strip())
     assert "control_token" in log.read_text()
     log.unlink()
+
+
+def test_inputs_in_one_text_are_split_at_blanks_and_nothing_else_is_lost() -> None:
+    with command("--inputs", r"seed=1 'expected_answer=\frac{1}{2} of $x^2$' nonsense=\pi", "--", "Hi") as process:
+        _, err = process.communicate(timeout=60)
+    assert "No input is called nonsense" in err
+    assert server._words(r"seed=1 'expected_answer=\frac{1}{2} of $x^2$' b=\pi #1") == [
+        "seed=1",
+        r"expected_answer=\frac{1}{2} of $x^2$",
+        r"b=\pi",
+        "#1",
+    ]
+    with command("--inputs", "'stop=it", "--", "Hi") as process:
+        assert "a quote is not closed" in process.communicate(timeout=60)[1]
 
 
 def test_a_checkpoint_that_does_not_exist_is_named_at_once() -> None:
