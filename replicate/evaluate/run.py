@@ -47,7 +47,8 @@ async def identify(url: str) -> Served:
         inputs = frozenset(document["components"]["schemas"]["Input"]["properties"])
         metrics = prediction["metrics"]
         digest, slots = metrics.get("checkpoint_digest"), metrics.get("slots")
-        return Served(metrics["checkpoint"], digest, metrics["engine"], slots, inputs)
+        settings = metrics.get("engine_settings")
+        return Served(metrics["checkpoint"], digest, metrics["engine"], slots, inputs, settings)
     except (httpx.HTTPError, client.PredictionRefused, json.JSONDecodeError, KeyError) as error:
         raise EvaluationError(
             f"{url} does not answer as this service does ({type(error).__name__}: {error}). Is it running, and READY?"
