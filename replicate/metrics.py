@@ -16,6 +16,7 @@ class Metrics:
     checkpoint: str
     engine: str
     checkpoint_digest: str | None = None  # tells its files from others of the same name
+    engine_settings: str | None = None  # what else of the engine changes texts: its context, dtype, model elsewhere
     slots: int | None = None  # most requests that the engine works on at once
     seed: int | None = None
     prompt_tokens: int = 0
@@ -53,6 +54,7 @@ class Metrics:
             "checkpoint": self.checkpoint,
             "engine": self.engine,
             "checkpoint_digest": self.checkpoint_digest,
+            "engine_settings": self.engine_settings,
             "slots": self.slots,
             "answer": self.answer,
             "answer_source": self.answer_source,

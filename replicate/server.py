@@ -82,9 +82,10 @@ class LocalServer:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cog.server.http", "--host", "127.0.0.1"],
+                [sys.executable, "-m", "replicate.server_process", "cog.server.http", "--host", "127.0.0.1"],
                 cwd=self.folder,
                 env=environment,
+                stdin=subprocess.PIPE,  # never written to: it closes when this process ends, and the server then ends
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the server in order
@@ -134,6 +135,8 @@ class LocalServer:
         finally:
             _kill_group(process.pid)
             process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
 
     def __enter__(self) -> "LocalServer":
         try:

@@ -33,9 +33,17 @@ WARM_UP = "What is 2 + 3?"
 class Service:
     """A checkpoint on its engine, ready to answer."""
 
-    def __init__(self, checkpoint: Checkpoint, engine: Engine, sandboxes: Sandboxes, digest: str | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        engine: Engine,
+        sandboxes: Sandboxes,
+        digest: str | None = None,
+        engine_settings: str | None = None,
+    ) -> None:
         self.checkpoint = checkpoint
         self.digest = digest
+        self.engine_settings = engine_settings
         self.engine = engine
         self.sandboxes = sandboxes
 
@@ -58,7 +66,7 @@ class Service:
         await engine.start()
         step(f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
         files = None if settings.engine_url else await asyncio.to_thread(digest, path)
-        service = cls(checkpoint, engine, Sandboxes(settings.tool_processes), files)
+        service = cls(checkpoint, engine, Sandboxes(settings.tool_processes), files, described(engine))
         await service._warm_up()
         step("warmed up")
         await service.sandboxes.start()
@@ -71,7 +79,9 @@ class Service:
 
         Any fault leaves as a ServiceError, with its traceback in the log.
         """
-        metrics = Metrics(self.checkpoint.name, self.engine.name, self.digest, self.engine.gate.slots)
+        metrics = Metrics(
+            self.checkpoint.name, self.engine.name, self.digest, self.engine_settings, self.engine.gate.slots
+        )
         try:
             request = Request.checked(**inputs)
             metrics.seed = request.sampling.seed
@@ -149,3 +159,15 @@ class Service:
         async with aclosing(complete(self.engine, prompt, sampling, Completion())) as pieces:
             async for _ in pieces:
                 pass
+
+
+def described(engine: Engine) -> str:
+    """What changes texts beside the checkpoint's files: the context, the dtype of transformers' weights, and which
+    model answers at which address where it is elsewhere. No key is in an address: Settings refuses one."""
+    inner: Any = engine
+    parts = [f"context {engine.context}"]
+    if engine.name == "transformers":
+        parts.append(str(inner._model.dtype).removeprefix("torch."))
+    if engine.name == "remote":
+        parts.append(f"{inner._remote.model} at {inner._server.where}")
+    return ", ".join(parts)

@@ -159,6 +159,16 @@ async def test_a_server_that_dies_amid_a_text_is_told_and_so_is_one_that_is_gone
         await engine.close()
 
 
+async def test_metrics_tell_which_model_answers_where(demo: Path, llama: LlamaServer, engine: RemoteEngine) -> None:
+    where = llama.url.removeprefix("http://")
+    environment = {"CHECKPOINT": "demo", "ENGINE_URL": llama.url, "ENGINE_API_KEY": "my-secret"}
+    with LocalServer(environment=environment) as server:
+        *_, last = stream(server.url, {"prompt": "Hi", "max_new_tokens": 2})
+    assert last.data["metrics"]["engine_settings"] == f"context 512, {engine._remote.model} at {where}"
+    assert "checkpoint_digest" not in last.data["metrics"]
+    assert "my-secret" not in str(last.data)
+
+
 async def test_the_service_is_the_same_before_a_server(llama: LlamaServer, server: LocalServer) -> None:
     """Through Cog: prompts, stop strings, seeds, the vote and the metrics, held against the engine in the process."""
     environment = {"CHECKPOINT": "demo", "ENGINE_URL": llama.url}

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,3 +82,37 @@ def test_a_hub_out_of_reach_is_named_with_the_way_round(monkeypatch: pytest.Monk
         data.questions(BENCHMARKS["gsm8k"], None, None, tmp_path)
     with viewer(0) as (url, _), pytest.raises(EvaluationError, match=r"0 of 0 rows came"):
         list(data.hub_rows(Hub("a/b", "default", "test"), "test", None, url))
+
+
+CHOICE = {"question": "?", "options": "A) 1 B) 2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "told"),
+    [
+        ("gsm8k", {"question": None, "answer": "1"}, "question is null"),
+        ("gsm8k", {"question": 5, "answer": "1"}, "the question is no text: 5"),
+        ("gsm8k", {"question": "?", "answer": None}, "answer is null"),
+        ("gsm8k", {"question": "?", "answer": ""}, "the answer is no text: ''"),
+        ("mgsm_zh", {"question": "?", "answer_number": None}, "answer_number is null"),
+        ("cmath", {"question": "?", "golden": None}, "golden is null"),
+        ("math", {"problem": "?", "solution": None}, "solution is null"),
+        ("ocw", {"problem": "?", "solution": "s", "answer": None}, "answer is null"),
+        ("sat", CHOICE | {"Answer": None}, "Answer is null"),
+        ("sat", CHOICE | {"Answer": "none"}, "the answer is no option's letter: 'none'"),
+        ("mmlu_stem", {"question": "?", "choices": ["1"] * 4, "answer": -1}, "KeyError -1"),
+        ("mmlu_stem", {"question": "?", "choices": ["1"] * 4, "answer": None}, "answer is null"),
+        ("gaokao_mathqa", {"question": "?", "options": ["(A)1"], "label": None}, "label is null"),
+        ("gaokao_mathcloze", {"question": "?", "answer": None}, "answer is null"),
+    ],
+)
+def test_a_question_or_an_answer_that_is_not_there_is_refused_with_its_line(
+    name: str, row: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    """Else it would be a question whose right answer is the word None, which nothing gets right."""
+    file = tmp_path / "q.jsonl"
+    file.write_text("\n" + json.dumps(row) + "\n")
+    with pytest.raises(EvaluationError, match=f"line 2 is not a question of {name}: .*{re.escape(told)}"):
+        data.questions(BENCHMARKS[name], file, None, tmp_path)
+    with pytest.raises(EvaluationError, match=f"line 2 is not a question of {name}: "):
+        data.shots(BENCHMARKS[name], file, 1, tmp_path)

@@ -11,7 +11,7 @@ import pytest
 
 from replicate import client
 from replicate.equivalence import judge
-from replicate.evaluate import data, run
+from replicate.evaluate import comparing, data, run
 from replicate.evaluate.benchmark import EvaluationError
 from replicate.evaluate.benchmarks import BENCHMARKS
 from replicate.evaluate.plan import Plan
@@ -88,6 +88,35 @@ async def test_an_engine_s_fault_is_tried_again_and_not_for_ever(
         pytest.raises(EvaluationError, match=told),
     ):
         await answered(service.url, file)
+
+
+@pytest.mark.usefixtures("judging")
+async def test_a_comparison_that_failed_is_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine two seconds of wall time may pass before a worker gets its turn."""
+    await judge().start()
+    judge()._seconds = 0.0
+    trying = asyncio.create_task(comparing.equivalent("x+x", "2x"))
+    while not judge()._known:  # noqa: ASYNC110  # the first try has no event
+        await asyncio.sleep(0.01)
+    assert not trying.done()
+    judge()._seconds = 60.0
+    assert await trying
+
+
+@pytest.mark.usefixtures("judging")
+async def test_a_question_whose_comparison_fails_twice_is_told_from_a_wrong_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "PAUSE", 0.0)
+    exam = {"What is the sum?": "\\boxed{x+x}", "What is the product?": "\\boxed{7}"}
+    rows = [{"question": text, "answer": answer} for text, answer in zip(exam, ("2x", "8"), strict=True)]
+    file = write(tmp_path / "q.jsonl", *rows)
+    with exam_service(tmp_path / "exam", exam) as service:
+        await judge().start()
+        judge()._seconds = 0.0
+        found = {line["expected"]: line for line in await answered(service.url, file)}
+    assert [found["2x"]["correct"], found["2x"]["undecided"]] == [False, "took over 0 s"]
+    assert [found["8"]["correct"], found["8"]["undecided"]] == [False, None]
 
 
 class Proxy:

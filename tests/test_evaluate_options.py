@@ -27,7 +27,7 @@ def test_what_can_t_run_says_why(service: ExamService, tmp_path: Path) -> None:
         "can't be read": ("gsm8k", "--data", tmp_path / "none.jsonl"),
         "line 2 is no JSON": ("gsm8k", "--data", bad),
         "several questions of one id": ("gsm8k", "--data", twice),
-        "row 1 is not a question of math": ("math", "--data", file),
+        "line 1 is not a question of math": ("math", "--data", file),
         "Pass its file: --data FILE": ("sat",),
         "does not answer as this service does": ("gsm8k", "--data", file, "--url", "http://127.0.0.1:9"),
         "checkpoint_unknown: 'none'": ("gsm8k", "--data", file),
@@ -40,6 +40,28 @@ def test_what_can_t_run_says_why(service: ExamService, tmp_path: Path) -> None:
     for reason, arguments in refused.items():
         status, _, said = evaluate(*arguments)
         assert (status, reason in said) == (2, True), said
+
+
+def test_a_fault_of_the_command_itself_is_no_verdict(service: ExamService, tmp_path: Path) -> None:
+    """Python would end with 1, which says that the published figure was not reached."""
+    out = tmp_path / "out.jsonl"
+    arguments = ("gsm8k", "--url", service.url, "--data", gsm8k(tmp_path, 2), "--out", out)
+    assert evaluate(*arguments)[0] == 0
+    out.write_text(out.read_text().replace('"correct"', '"right"'))
+    status, _, said = evaluate(*arguments)
+    assert (status, "KeyError: 'correct'" in said) == (2, True), said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("gsm8k", "--concurrency", 65), "--concurrency 65: a service takes 64 predictions at once, no more"),
+        (("gsm8k", "--ray", 2, "--url", "x"), "--ray 2 with 1 --url: each worker asks a service of its own"),
+    ],
+)
+def test_more_than_the_services_take_is_refused_at_once(arguments: tuple[object, ...], told: str) -> None:
+    status, _, said = evaluate(*arguments)
+    assert (status, told in said) == (2, True), said
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_services_of_two_kinds_are_refused(tmp_path: Path) -> None:
 
 def test_a_service_that_fails_ends_the_job_with_its_reason(tmp_path: Path) -> None:
     with exam_service(tmp_path / "a", {"What": "2"}, without=', "tool"') as a:
-        job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--ray", 2, "--mode", "tool")
+        job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--ray", 1, "--mode", "tool")
         status, _, said = evaluate(*job, "--out", tmp_path / "out.jsonl")
     assert status == 2
     assert "is not one of" in said

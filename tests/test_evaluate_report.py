@@ -1,5 +1,6 @@
 """Two runs side by side, and a folder of runs against the published figures."""
 
+import json
 import subprocess
 import sys
 from math import comb
@@ -121,6 +122,8 @@ def test_a_folder_of_runs_becomes_a_table_and_a_picture(tmp_path: Path) -> None:
 def test_files_that_are_no_run_are_named_and_left_out(tmp_path: Path) -> None:
     run(tmp_path / "a.jsonl", "1" * 9 + "0")
     run(tmp_path / "empty.jsonl", "")
+    row = {"id": "q", "published_correct": True, "finish_reason": "stop", "error": None, "tokens": 1}
+    (tmp_path / "without-verdict.jsonl").write_text(f"{json.dumps(HEADER)}\n{json.dumps(row)}\n")
     foreign = {"array": "[1]\n", "broken": "{\n", "empty-file": "", "old": '{"evaluate": 1}\n', "text": '{"a": 1}\n'}
     for name, content in foreign.items():
         (tmp_path / f"{name}.jsonl").write_text(content)
@@ -133,7 +136,9 @@ def test_files_that_are_no_run_are_named_and_left_out(tmp_path: Path) -> None:
         "empty",
         "old",
         "text",
+        "without-verdict",
     ]
+    assert left_out[-1].endswith("without-verdict.jsonl is no whole results file (KeyError: 'correct').")
     pytest.importorskip("matplotlib", reason="matplotlib is not installed here: see requirements-evaluate.txt")
     status, _, said = evaluate("report", tmp_path)
     assert status == 0, said
@@ -153,5 +158,10 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
 
 def test_help_says_what_each_exit_status_means() -> None:
     done = subprocess.run(command("--help"), cwd=ROOT, capture_output=True, text=True, check=True)
-    for words in ("the published figure lies inside", "lies above the interval", "no published figure to compare"):
+    for words in (
+        "143 by SIGTERM, 129 by SIGHUP",
+        "the published figure lies inside",
+        "lies above the interval",
+        "no published figure to compare",
+    ):
         assert words in done.stdout

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from replicate.evaluate.benchmark import EvaluationError
+from replicate.evaluate.benchmark import EvaluationError, Question
+from replicate.evaluate.benchmarks import BENCHMARKS
+from replicate.evaluate.plan import Plan, Served
 from replicate.evaluate.results import Results, load
 from replicate.server import ROOT
 from tests.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
@@ -135,6 +137,24 @@ def test_other_files_of_one_checkpoint_name_are_another_run(tmp_path: Path) -> N
     with exam_service(tmp_path / "b", perfect(3), DIGEST="d2") as service:
         status, _, said = evaluate(*arguments, "--url", service.url)
     assert (status, "checkpoint_digest 'd1', now 'd2'" in said) == (2, True), said
+
+
+def test_another_dtype_or_server_behind_the_service_is_another_run(tmp_path: Path) -> None:
+    """A service before a server elsewhere knows no digest: what stands there is all that tells two models apart."""
+    arguments = ("gsm8k", "--data", gsm8k(tmp_path, 3), "--out", tmp_path / "out.jsonl")
+    with exam_service(tmp_path / "a", perfect(3), ENGINE="context 4096, a at one:1") as service:
+        assert evaluate(*arguments, "--url", service.url)[0] == 0
+    with exam_service(tmp_path / "b", perfect(3), ENGINE="context 4096, b at two:1") as service:
+        status, _, said = evaluate(*arguments, "--url", service.url)
+    told = "engine_settings 'context 4096, a at one:1', now 'context 4096, b at two:1'"
+    assert (status, told in said) == (2, True), said
+
+
+def test_other_expected_answers_of_the_published_grader_are_other_questions() -> None:
+    questions = [Question("q", "?", "1", answers) for answers in (("1",), ("2",))]
+    served = Served("rl", "d", "e", 1, frozenset())
+    first, second = (Plan(BENCHMARKS["gsm8k"], "cot", (question,)).settings(served) for question in questions)
+    assert first["digest"] != second["digest"]
 
 
 def test_a_question_that_is_missing_or_there_twice_is_told(tmp_path: Path) -> None:

@@ -88,6 +88,13 @@ def test_the_summary_says_whether_every_question_was_answered() -> None:
     assert "unfinished 3 of 7 questions answered" in of(*[RIGHT] * 3, questions=7).text()
 
 
+def test_questions_that_no_comparison_decided_are_counted_apart() -> None:
+    found = of(RIGHT | {"undecided": "took over 2 s"}, WRONG, WRONG | {"undecided": "took over 2 s"})
+    assert found.undecided == 1  # the other one is right all the same
+    assert "undecided  1 questions, which count as wrong" in found.text()
+    assert "undecided" not in of(RIGHT, WRONG).text()
+
+
 def test_completions_cut_off_are_counted() -> None:
     assert of(RIGHT, RIGHT | {"finish_reason": "length"}).unfinished == 1
 

@@ -210,3 +210,23 @@ def test_what_setup_says_is_shown_while_it_is_at_work(tmp_path: Path) -> None:
     with server:
         assert said[0] == ("step one", "STARTING")
         assert [line for line, _ in said] == ["step one", "step two"]
+
+
+def test_a_killed_command_leaves_no_server_and_no_model_behind(tmp_path: Path) -> None:
+    """Nothing can be cleaned up after SIGKILL: the server must notice by itself."""
+    shutil.copy(ROOT / "tests/predictors/slow_setup.py", tmp_path)
+    program = (
+        "import sys, time; from pathlib import Path; from replicate.server import LocalServer\n"
+        "with LocalServer(reference='slow_setup.py:Predictor', folder=Path(sys.argv[1]), concurrency=1):\n"
+        "    print('ready', flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    children = family(process)
+    assert len(children) >= 2  # the server and its worker, which holds the model
+    process.kill()
+    process.communicate()
+    assert gone(children)

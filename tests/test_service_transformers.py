@@ -40,6 +40,7 @@ def test_sixteen_streams_are_live_and_each_is_its_seed_s_own(tiny: LocalServer) 
         final = events[-1].data
         assert final["status"] == "succeeded"
         assert (final["metrics"]["engine"], final["metrics"]["checkpoint"]) == ("transformers", "tiny")
+        assert final["metrics"]["engine_settings"].endswith(", float32")
         assert sum(event.kind == "output" for event in events) > 2
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,21 @@ CACHED = 4096  # pairs remembered
 STARTING = 60.0  # seconds for a worker's imports, on a machine that is busy with something else
 MAX_NUMBER = 60  # characters of a number that is compared here
 ROOT = Path(__file__).resolve().parents[2]
+NOT_EQUAL = "not equal: %s (%.60r, %.60r)"  # in the log
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether two answers are the same, and the seconds of a worker's time that it took to say so."""
+    """Whether two answers are the same, and the seconds of a worker's time that it took to say so.
+
+    `reason` says why the comparison failed: `equal` is False then, though nothing was decided.
+    """
 
     equal: bool
     seconds: float = 0.0
+    reason: str = ""
 
 
 class _Worker:
@@ -90,7 +95,7 @@ class Judge:
         self._processes = workers + 1
         self._turns = asyncio.Semaphore(workers)
         self._idle: asyncio.Queue[_Worker | Exception] = asyncio.Queue()  # or why there is none
-        self._known: OrderedDict[tuple[str, str], bool] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], Verdict] = OrderedDict()
         self._running: dict[tuple[str, str], asyncio.Task[Verdict]] = {}
         self._chores: set[asyncio.Task[None]] = set()
         self._started = self._closed = False
@@ -120,14 +125,14 @@ class Judge:
         """Whether two answers say the same. Never raises, and no pair of strings takes longer than its turn and 2 s."""
         return (await self.compare(a, b)).equal
 
-    async def compare(self, a: str, b: str) -> Verdict:
-        """`equivalent`, and what it has cost."""
+    async def compare(self, a: str, b: str, again: bool = False) -> Verdict:
+        """`equivalent`, and what it has cost. `again` asks a worker even if the answer is known."""
         if (obvious := _obvious(a, b)) is not None:
             return Verdict(obvious)
         pair = (min(a, b), max(a, b))
-        if pair in self._known:
+        if pair in self._known and not again:
             self._known.move_to_end(pair)
-            return Verdict(self._known[pair])
+            return replace(self._known[pair], seconds=0.0)
         if self._closed:
             return Verdict(False)
         self.begin()
@@ -144,32 +149,34 @@ class Judge:
         try:
             async with self._turns:
                 started = time.monotonic()
-                answer = await self._asked(pair)
+                worker = await self._worker()
+                if isinstance(worker, Exception):
+                    verdict = Verdict(False, reason=f"no worker: {worker}")  # not kept: there may be one soon
+                else:
+                    verdict = self._known[pair] = await self._asked(worker, pair)
+                    self._known.move_to_end(pair)
                 seconds = time.monotonic() - started
-            if answer["reason"]:
-                log.warning("not equal: %s (%.60r, %.60r)", answer["reason"], *pair)
-            if not answer.get("fleeting"):
-                self._known[pair] = bool(answer["equal"])
-                if len(self._known) > CACHED:
-                    self._known.popitem(last=False)
-            return Verdict(bool(answer["equal"]), seconds)
+            if verdict.reason:
+                log.warning(NOT_EQUAL, verdict.reason, *pair)
+            if len(self._known) > CACHED:
+                self._known.popitem(last=False)
+            return replace(verdict, seconds=seconds)
         finally:
             del self._running[pair]
 
-    async def _asked(self, pair: tuple[str, str]) -> dict[str, Any]:
-        """A worker's answer, or why there is none. The clock runs from when the worker has the question."""
-        worker = await self._worker()
-        if isinstance(worker, Exception):
-            return {"equal": False, "reason": f"no worker: {worker}", "fleeting": True}
+    async def _asked(self, worker: _Worker, pair: tuple[str, str]) -> Verdict:
+        """A worker's verdict, or why there is none. The clock runs from when the worker has the question."""
         keep = False
         try:
             answer = await asyncio.wait_for(worker.compare(*pair), self._seconds)
             keep = not answer["retire"]
-            return answer
+            if answer["reason"]:  # what can't be read is decided all the same
+                log.warning(NOT_EQUAL, answer["reason"], *pair)
+            return Verdict(bool(answer["equal"]))
         except TimeoutError:
-            return {"equal": False, "reason": f"took over {self._seconds:g} s"}
+            return Verdict(False, reason=f"took over {self._seconds:g} s")
         except (EOFError, OSError, ValueError) as error:
-            return {"equal": False, "reason": f"the comparison ended its process: {error or type(error).__name__}"}
+            return Verdict(False, reason=f"the comparison ended its process: {error or type(error).__name__}")
         finally:
             if keep:
                 self._idle.put_nowait(worker)

@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
@@ -92,7 +93,7 @@ def _identified(urls: list[str]) -> Served:
 
 
 def _shots(options: argparse.Namespace, served: Served, kept: Path) -> tuple[Question, ...]:
-    """None for a checkpoint that is asked in words. Raises EvaluationError."""
+    """Empty for a checkpoint that is asked in words. Raises EvaluationError."""
     base = served.checkpoint in CHECKPOINTS and CHECKPOINTS[served.checkpoint].style.base
     if options.mode == "tool" and base:
         raise EvaluationError(f"{served.checkpoint} is a base checkpoint, which has no tool mode here. Use --mode cot.")
@@ -178,7 +179,6 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    options = parse()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
     ended = STOPPED
 
@@ -191,6 +191,7 @@ def main() -> int:
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
         signal.signal(ending, end)
     try:
+        options = parse()
         if options.compare:
             return _compare(options)
         return _report(options) if options.what == "report" else evaluate(options)
@@ -200,6 +201,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nevaluate: stopped. The same command goes on from here.", file=sys.stderr)
         return ended
+    except Exception:  # Python's own status would be 1, which is a verdict
+        traceback.print_exc()
+        return FAILED
 
 
 if __name__ == "__main__":

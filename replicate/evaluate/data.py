@@ -8,8 +8,10 @@ rows, each `{"row": {...}, "truncated_cells": [...]}`, and `num_rows_total`.
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -60,19 +62,40 @@ def _read(
         source = f"{benchmark.hub.name} ({split})"
         file = _from_hub(benchmark.hub, split, limit, kept)
     found: list[Question] = []
-    for place, row in enumerate(_lines(file)):
-        if limit is not None and place == limit:
+    for number, row in _lines(file):
+        if len(found) == limit:
             break
         try:
-            found.append(benchmark.read(row, str(row.get("id", f"{benchmark.name}-{place}"))))
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            found.append(_question(benchmark, _Filled(row), f"{benchmark.name}-{len(found)}"))
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise EvaluationError(
-                f"{source}, row {place + 1} is not a question of {benchmark.name}: "
+                f"{source}, line {number} is not a question of {benchmark.name}: "
                 f"{type(error).__name__} {error}. It has {', '.join(row) or 'no fields'}."
             ) from error
     if not found:
         raise EvaluationError(f"{source} holds no question.")
     return found, source
+
+
+class _Filled(dict[str, Any]):
+    """A row whose fields that a question needs are there: `str()` would make an answer of null, the text None."""
+
+    def __getitem__(self, name: str) -> Any:
+        if (value := super().__getitem__(name)) is None:
+            raise ValueError(f"{name} is null")
+        return value
+
+
+def _question(benchmark: Benchmark, row: Row, id: str) -> Question:
+    """Raises ValueError, or whatever reading a row of another form does, where question or answer are no texts."""
+    question = benchmark.read(row, str(row.get("id", id)))
+    if not isinstance(question.text, str):
+        raise ValueError(f"the question is no text: {question.text!r}")
+    if not isinstance(question.expected, str) or not any([question.expected.strip(), *question.answers]):
+        raise ValueError(f"the answer is no text: {question.expected!r}")
+    if benchmark.judging == "choice" and not re.fullmatch("[A-Ga-g]", question.expected):
+        raise ValueError(f"the answer is no option's letter: {question.expected!r}")
+    return question
 
 
 def _from_hub(hub: Hub, split: str, limit: int | None, kept: Path) -> Path:
@@ -88,7 +111,8 @@ def _from_hub(hub: Hub, split: str, limit: int | None, kept: Path) -> Path:
     return file
 
 
-def _lines(file: Path) -> Iterator[Row]:
+def _lines(file: Path) -> Iterator[tuple[int, Row]]:
+    """Each row with the number of its line."""
     try:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
@@ -96,7 +120,7 @@ def _lines(file: Path) -> Iterator[Row]:
                     row = json.loads(line)
                     if not isinstance(row, dict):
                         raise EvaluationError(f"{file}, line {number} is no JSON object.")
-                    yield row
+                    yield number, row
     except json.JSONDecodeError as error:
         raise EvaluationError(f"{file}, line {number} is no JSON: {error}.") from error
     except (OSError, UnicodeDecodeError) as error:

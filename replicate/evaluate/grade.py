@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 
 from replicate.answer import extract, tidy
-from replicate.equivalence import equivalent
 from replicate.evaluate.benchmark import Benchmark, Question
+from replicate.evaluate.comparing import equivalent
 from replicate.evaluate.published_equality import pieces
 
 _LETTER = re.compile(r"[({\[]?\s*([A-Ga-g])\s*[)}\]]?\s*[.:：、,，。]?\s*(.*)", re.DOTALL)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from replicate.evaluate.benchmarks import BENCHMARKS
+from replicate.evaluate.run import TAKEN as AT_ONCE
 from replicate.evaluate.summary import KEY, PUBLISHED
 
 TAKEN = {  # by what is done; a benchmark takes all but --picture and FOLDER
@@ -14,10 +15,11 @@ TAKEN = {  # by what is done; a benchmark takes all but --picture and FOLDER
 EPILOG = """exit status:
   0    the published figure lies inside the 95 % Wilson interval of the accuracy, or below the accuracy
   1    the published figure lies above the interval
-  2    the run could not start or go on, and why (what was answered is kept), or every question was refused
+  2    the run could not start or go on, and why (what was answered is kept), or every question was refused; any
+       fault of this command itself, with its traceback
   3    the run is complete, but there is no published figure to compare it with: none for this benchmark, checkpoint,
        mode and number of samples, or one for other settings, which the summary names
-  130  stopped by Ctrl-C; the same command goes on where it stopped
+  130  stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP (a closed terminal); the same command goes on where it stopped
 """
 
 
@@ -45,8 +47,8 @@ def parser() -> argparse.ArgumentParser:
     add("--grader", choices=list(KEY), help="which count decides; both are reported (default: strict)")
     add("--published", choices=PUBLISHED, help="whose published figure (default: the checkpoint's own)")
     add("--out", type=Path, metavar="FILE", help="the results file (default: results/BENCHMARK-...-CHECKPOINT.jsonl)")
-    add("--concurrency", type=_positive, metavar="N", help="questions in flight (default: the service's slots and 4)")
-    add("--ray", type=_positive, metavar="N", help="N Ray workers, each with a service of its own or at the --urls")
+    add("--concurrency", type=_positive, metavar="N", help="questions in flight, at most 64 (default: the slots and 4)")
+    add("--ray", type=_positive, metavar="N", help="N Ray workers, each with a service of its own or one of N --urls")
     add("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two results files, question by question")
     add("--picture", type=Path, metavar="FILE", help="report: where the picture goes (default: FOLDER/report.png)")
     return parser
@@ -83,6 +85,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             without_effect.append(f"{_spelt(name)} (needs {needed})")
     if without_effect:
         command.error(f"these would have no effect: {'; '.join(sorted(without_effect))}")
+    if (options.concurrency or 0) > AT_ONCE:
+        command.error(f"--concurrency {options.concurrency}: a service takes {AT_ONCE} predictions at once, no more")
+    if options.ray and options.url and len(options.url) != options.ray:
+        command.error(f"--ray {options.ray} with {len(options.url)} --url: each worker asks a service of its own")
     options.grader, options.mode = options.grader or "strict", options.mode or "cot"
     options.samples, options.seed = options.samples or 1, options.seed or 0
     return options

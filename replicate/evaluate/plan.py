@@ -18,7 +18,8 @@ MAX_TOOL_ROUNDS: dict[Mode, int | None] = {"cot": None, "tool": 1}
 class Served:
     """What answers: the checkpoint by name and digest of its files, its engine and the engine's slots, its inputs.
 
-    `digest` and `slots` are None of a service that does not say.
+    `digest`, `slots` and `settings` (of the engine: context, dtype, the model elsewhere) are None of a service that
+    does not say.
     """
 
     checkpoint: str
@@ -26,9 +27,11 @@ class Served:
     engine: str
     slots: int | None
     inputs: frozenset[str]
+    settings: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.checkpoint} ({self.digest or 'of unknown digest'}) on {self.engine}"
+        settings = f" ({self.settings})" if self.settings else ""
+        return f"{self.checkpoint} ({self.digest or 'of unknown digest'}) on {self.engine}{settings}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Plan:
             "checkpoint": served.checkpoint,
             "checkpoint_digest": served.digest,
             "engine": served.engine,
+            "engine_settings": served.settings,
         }
 
     @property
@@ -92,6 +96,6 @@ class Plan:
         """Of all prompts and answers: other questions or shots are another run."""
         content = hashlib.sha256()
         for question in self.questions:
-            parts = [question.id, self.prompt(question), question.expected, ""]
+            parts = [question.id, self.prompt(question), question.expected, *question.answers, ""]
             content.update("\0".join(parts).encode(errors="surrogatepass"))
         return content.hexdigest()[:16]

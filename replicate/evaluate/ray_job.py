@@ -1,4 +1,4 @@
-"""The same benchmark as a Ray Data job: N workers, each with a service of its own or taking turns at running ones.
+"""The same benchmark as a Ray Data job: N workers, each with a service of its own or at one of N running ones.
 
 `--ray N` uses the cluster that RAY_ADDRESS names, else this machine. Each worker takes a batch of questions at a time
 and sends every line back as soon as it is answered, so the results file is as good for going on as a single run's.
@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,13 @@ def own_service(say: Callable[[str], None]) -> Served:
     engine = row_of(path)
     document = schema.openapi((ROOT / schema.REFERENCE.partition(":")[0]).read_text())
     inputs = frozenset(document["components"]["schemas"]["Input"]["properties"])
-    return Served(checkpoint.name, digest(path), engine.module, settings.slots or engine.slots, inputs)
+    slots = settings.slots or engine.slots
+    return Served(checkpoint.name, digest(path), engine.module, slots, inputs, _wanted(settings))
+
+
+def _wanted(settings: Settings) -> str:
+    """The engine's settings as they are asked for: what it makes of them, a worker's machine decides."""
+    return f"CONTEXT={settings.context or ''} DTYPE={settings.dtype or ''}"
 
 
 def _asked_for() -> tuple[Settings, Checkpoint]:
@@ -76,7 +83,7 @@ class Worker:
     async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, list[str]]]:
         if self._own:
             self._own, found = False, await run.identify(self._url)
-            if str(found) != str(self._served):
+            if str(replace(found, settings=self._served.settings)) != str(self._served):
                 raise EvaluationError(f"A worker's service has {found}, the run is of {self._served}.")
         questions = [self._questions[id] for id in batch["id"]]
         async for line in run.answers(self._plan, questions, self._url, self._in_flight):

@@ -16,13 +16,14 @@ def summaries(folder: Path, grader: Grader) -> tuple[list[Summary], list[str]]:
     for file in sorted(folder.glob("*.jsonl")):
         try:
             settings, lines = load(file)
+            if lines:
+                found.append(summarise(settings, lines, grader))
+            else:
+                left_out.append(f"{file} has no answer yet.")
         except EvaluationError as error:
             left_out.append(str(error))
-            continue
-        if lines:
-            found.append(summarise(settings, lines, grader))
-        else:
-            left_out.append(f"{file} has no answer yet.")
+        except (KeyError, TypeError) as error:
+            left_out.append(f"{file} is no whole results file ({type(error).__name__}: {error}).")
     if not found:
         raise EvaluationError(" ".join([f"{folder} holds no results (*.jsonl).", *left_out]))
     return sorted(found, key=lambda each: (each.benchmark, each.mode, each.samples, each.checkpoint)), left_out

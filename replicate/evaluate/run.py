@@ -11,6 +11,7 @@ import httpx
 from replicate import client
 from replicate.equivalence import judge
 from replicate.evaluate.benchmark import EvaluationError, Question
+from replicate.evaluate.comparing import failures
 from replicate.evaluate.grade import grade, right
 from replicate.evaluate.plan import Plan, Served
 
@@ -47,7 +48,8 @@ async def identify(url: str) -> Served:
         inputs = frozenset(document["components"]["schemas"]["Input"]["properties"])
         metrics = prediction["metrics"]
         digest, slots = metrics.get("checkpoint_digest"), metrics.get("slots")
-        return Served(metrics["checkpoint"], digest, metrics["engine"], slots, inputs)
+        settings = metrics.get("engine_settings")
+        return Served(metrics["checkpoint"], digest, metrics["engine"], slots, inputs, settings)
     except (httpx.HTTPError, client.PredictionRefused, json.JSONDecodeError, KeyError) as error:
         raise EvaluationError(
             f"{url} does not answer as this service does ({type(error).__name__}: {error}). Is it running, and READY?"
@@ -88,8 +90,10 @@ async def _answer(plan: Plan, question: Question, session: httpx.AsyncClient, ur
     seconds = round(time.perf_counter() - started, 3)
     metrics = prediction.get("metrics") or {}
     text = "".join(prediction.get("output") or "")
-    found = await grade(plan.benchmark, question, text, bool(plan.shots))
-    line = {
+    with failures() as undecided:
+        found = await grade(plan.benchmark, question, text, bool(plan.shots))
+        voted = await _voted(plan, question, metrics) if plan.samples > 1 else {}
+    return {
         "id": question.id,
         "prompt": plan.prompt(question),
         "completion": text,
@@ -101,9 +105,10 @@ async def _answer(plan: Plan, question: Question, session: httpx.AsyncClient, ur
         "tokens": metrics.get("completion_tokens", 0),
         "finish_reason": metrics.get("finish_reason"),
         "error": refused or metrics.get("error_code"),
+        "undecided": "; ".join(undecided) or None,
         "seconds": seconds,
+        **voted,
     }
-    return line | (await _voted(plan, question, metrics) if plan.samples > 1 else {})
 
 
 def _unsendable(prompt: str) -> str | None:

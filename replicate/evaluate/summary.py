@@ -42,6 +42,7 @@ class Summary:
     samples_used: float | None  # of a vote, on average
     unfinished: int  # completions that were cut off by max_new_tokens
     refused: dict[str, int]  # questions that the service could not take, by the refusal's code
+    undecided: int  # questions that count as wrong, with a comparison that failed twice
     tokens: int
 
     @property
@@ -93,6 +94,8 @@ class Summary:
         if self.refused:
             codes = ", ".join(f"{code} {count}" for code, count in self.refused.items())
             rows.append(f"  refused    {sum(self.refused.values())} questions, which count as wrong: {codes}")
+        if self.undecided:
+            rows.append(f"  undecided  {self.undecided} questions, which count as wrong: a comparison failed, twice")
         return "\n".join([*rows, f"  published  {self._verdict()}"])
 
     def _verdict(self) -> str:
@@ -145,6 +148,7 @@ def summarise(settings: Line, lines: Sequence[Line], grader: Grader, figure_of: 
         samples_used=mean(line["samples_used"] for line in lines) if voted else None,
         unfinished=sum(line["finish_reason"] == "length" for line in lines),
         refused=dict(refused),
+        undecided=sum(bool(line.get("undecided")) and not line[KEY[grader]] for line in lines),
         tokens=sum(line["tokens"] for line in lines),
     )
 

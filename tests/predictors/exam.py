@@ -3,7 +3,7 @@
 EXAM names a JSON file: question to completion, or to a list of completions by seed; the question that stands last in
 the prompt counts, and a program's output may be one. ASKED is the file where each question is noted, PAUSE the seconds
 before each answer, FAULTS how often the engine fails at each question before it answers, SLOTS how many it works on at
-once, DIGEST what is said of the checkpoint's files.
+once, DIGEST what is said of the checkpoint's files, ENGINE of the engine's settings.
 """
 
 import json
@@ -34,7 +34,9 @@ class Predictor(BasePredictor):
         style = PromptStyle(chat_template=DEEPSEEK_TEMPLATE)
         checkpoint = Checkpoint(os.environ.get("NAME", "rl"), Local(Path()), "none", style=style)
         engine = ScriptedEngine(self.answer, context=100_000, slots=int(os.environ.get("SLOTS", "16")))
-        self.service = Service(checkpoint, engine, Sandboxes(), os.environ.get("DIGEST", "d1"))
+        self.service = Service(
+            checkpoint, engine, Sandboxes(), os.environ.get("DIGEST", "d1"), os.environ.get("ENGINE")
+        )
 
     @streaming
     @concurrent(max=64)

@@ -13,7 +13,7 @@ from replicate.evaluate.benchmarks.sat import ASK, CHOICE_SHOTS
 def read(row: Row, id: str) -> Question:
     """The published file has `options` and a letter, the hub's lines have `choices` and a place."""
     options = row["options"] if "options" in row else row["choices"]
-    answer = row["answer"] if isinstance(row["answer"], str) else "ABCD"[row["answer"]]
+    answer = row["answer"] if isinstance(row["answer"], str) else dict(enumerate("ABCD"))[row["answer"]]
     text = f"{str(row['question']).strip()}\n{ASK}\n{lettered(options)}"
     return Question(id, text, answer, (answer,), solution_of(row))
 
