@@ -26,7 +26,7 @@ from replicate.request import Request
 from replicate.server_log import ServerLog
 
 ROOT = Path(__file__).resolve().parents[1]
-STOP_SECONDS = 15.0
+STOP_SECONDS = 5.0  # for predictions at work, once their clients are gone or the server is told to stop
 
 
 class ServerFailed(Exception):
@@ -196,7 +196,7 @@ def _predict(prompt: str, settings: list[str]) -> int:
         return status
 
 
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
     """Split at blanks but for those in quotes. Backslashes and dollars stay: mathematics is full of both."""
     lexer = shlex.shlex(text, posix=True)
     lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
@@ -217,7 +217,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Cog's server on this machine, without Docker.")
     parser.add_argument("prompt", nargs="?", help="send this one prompt, then stop; without it, serve")
     parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
-    parser.add_argument("--inputs", type=_words, default=[], metavar="TEXT", help="more of these, in one text")
+    parser.add_argument("--inputs", type=words, default=[], metavar="TEXT", help="more of these, in one text")
     parser.add_argument("--port", type=int, default=5000)
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored

@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pytest
 
-from replicate import client, server
-from replicate.server import ROOT, LocalServer, ServerFailed
+from replicate import client
+from replicate.server import ROOT, LocalServer, ServerFailed, words
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def test_inputs_in_one_text_are_split_at_blanks_and_nothing_else_is_lost() -> No
     with command("--inputs", r"seed=1 'expected_answer=\frac{1}{2} of $x^2$' nonsense=\pi", "--", "Hi") as process:
         _, err = process.communicate(timeout=60)
     assert "No input is called nonsense" in err
-    assert server._words(r"seed=1 'expected_answer=\frac{1}{2} of $x^2$' b=\pi #1") == [
+    assert words(r"seed=1 'expected_answer=\frac{1}{2} of $x^2$' b=\pi #1") == [
         "seed=1",
         r"expected_answer=\frac{1}{2} of $x^2$",
         r"b=\pi",
