@@ -2,26 +2,35 @@
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
+import torch
 
 pytest.importorskip("matplotlib", reason="matplotlib draws bench.png: requirements-bench.txt")
 
-from replicate.bench import prompts, summary
+from replicate.bench import loads, prompts, summary
 from replicate.bench.bandwidth import bandwidth
-from replicate.bench.loads import BESIDE, ENOUGH, LOADS, NEWCOMERS, Sample
-from replicate.bench.processes import Clock
+from replicate.bench.contenders import LLAMA_CPP, STOP_SECONDS, Running, Terms, running
+from replicate.bench.loads import BESIDE, ENOUGH, LOADS, NEWCOMERS, Sample, measure
+from replicate.bench.processes import QUIET, Clock, memory, settle
+from replicate.bench.seeds import Predictor
+from replicate.bench.streams import LLAMA
 from replicate.bench.summary import NEWCOMER, Measured
+from replicate.client import http
 from replicate.server import ROOT
 from replicate.training.gguf_file import convert
 from replicate.training.model import fresh, write
@@ -39,6 +48,8 @@ SAMPLE = Sample(
     tokens=200,
     processor=4.0,
     outside=0.1,
+    restless=0.0,
+    beside=None,
     others=0.0,
     client=0.0,
     seconds=2.0,
@@ -114,7 +125,7 @@ def test_a_native_llama_server_is_measured_where_one_is_named(weights: Path, tmp
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_no_server_behind(weights: Path, tmp_path: Path, how: signal.Signals) -> None:
-    with started(weights, "--only", "service", "llama", "--picture", tmp_path / "bench.png") as process:
+    with started(weights, "--only", "service", "llama", "--tokens", 16, "--picture", tmp_path / "bench.png") as process:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not all(map(seen(process).count, SERVERS)):
             time.sleep(0.1)
@@ -153,7 +164,11 @@ def seen(process: "subprocess.Popen[bytes]") -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "others", "reason"),
     [
-        (["--only", "nobody"], {}, "leaves nobody to measure"),
+        (["--only", "servce", "llama"], {}, "--only servce can't be measured here, only service, seeds, llama can"),
+        (["--only", "service", "native"], {}, "--only native can't be measured"),
+        (["--rounds", "0"], {}, "--rounds 0 --tokens 64 measures nothing"),
+        (["--tokens", "0"], {}, "--tokens 0 measures nothing"),
+        (["--tokens", "120"], {}, "tokens of context (newcomers come beside requests of 4 times as many"),
         ([], {"LLAMA_SERVER": "/no/such/program"}, "is no program"),
         ([], {"CHECKPOINT": "no-such-thing"}, "checkpoint_unknown"),
     ],
@@ -166,6 +181,126 @@ def test_what_can_not_be_measured_is_refused_before_anything_starts(
     assert done.returncode == 1
     assert reason in done.stderr
     assert "ready" not in done.stderr
+
+
+@pytest.fixture
+def quiet_rival(weights: Path, tmp_path: Path) -> Iterator[Running]:
+    terms = Terms("toy", weights, threads=1, slots=16, context=512, dtype="bfloat16")
+    with running(LLAMA_CPP, terms) as server:
+        yield server
+
+
+def test_a_load_that_begins_while_servers_are_busy_is_marked(
+    quiet_rival: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loads, "settle", lambda pids: settle(pids, patience=0.5))
+    assert measure(quiet_rival, LOADS[0], 0, 3, []).restless <= QUIET
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            found = measure(quiet_rival, LOADS[0], 1, 3, [replace(quiet_rival, pid=busy.pid)])
+        finally:
+            busy.kill()
+    assert found.restless > QUIET
+
+
+def test_a_newcomer_that_came_when_the_others_had_left_is_marked(quiet_rival: Running) -> None:
+    many, few = measure(quiet_rival, None, 0, 60, []), measure(quiet_rival, None, 1, 1, [])
+    assert many.beside == BESIDE
+    assert few.beside is not None
+    assert few.beside < BESIDE  # four tokens of a toy are over before the last of 15 has begun
+
+
+def test_doubts_are_in_the_record_and_below_the_table() -> None:
+    doubtful = [SAMPLE, replace(SAMPLE, restless=0.4), replace(SAMPLE, beside=BESIDE - 1)]
+    found = Measured("a", 1.0, 1, {"4": doubtful}).record()
+    assert found["loads"]["4"].items() >= {"restless_rounds": 1, "fewer_beside_rounds": 1}.items()
+    assert "! a, 4: the servers were not idle before it in rounds: 1" in summary.table({"a": found})
+    assert "! a, 4: fewer than 15 were still at work beside it in rounds: 1" in summary.table({"a": found})
+    sure = Measured("a", 1.0, 1, {NEWCOMER: [replace(SAMPLE, beside=BESIDE)]}).record()
+    assert set(sure["loads"][NEWCOMER]) == {"first_p50", "first_p95"}
+    assert "!" not in summary.table({"a": sure})
+
+
+READER = """
+import mmap, os, sys
+file = open(sys.argv[1], "rb")
+pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+for _ in range(int(sys.argv[2])):
+    if os.fork() == 0:
+        break
+sum(pages[::4096])
+os.write(1, b"read\\n")
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def readers(file: Path, children: int) -> Iterator[int]:
+    """A process, and children of it, that map `file` and have read all of it."""
+    run = [sys.executable, "-c", READER, str(file), str(children)]
+    with subprocess.Popen(run, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(1 + children):
+            assert process.stdout.readline() == b"read\n"
+        yield process.pid
+        process.stdin.close()
+
+
+def test_memory_counts_a_file_once_for_a_family_whoever_else_maps_it(tmp_path: Path) -> None:
+    file, size = tmp_path / "weights", 64 * 2**20
+    file.write_bytes(os.urandom(size))
+    with readers(file, children=2) as first:
+        alone = memory(first)
+        assert size < alone < 1.5 * size
+        with readers(file, children=0) as second:
+            assert memory(first) == pytest.approx(alone, rel=0.01)
+            assert size < memory(second) < 1.5 * size  # who starts later pays as much
+
+
+def test_llama_cpp_s_server_ends_on_sigterm_with_requests_in_line(weights: Path, tmp_path: Path) -> None:
+    terms = Terms("toy", weights, threads=1, slots=1, context=512, dtype="bfloat16")
+    with running(LLAMA_CPP, terms) as server, ThreadPoolExecutor(64) as clients:
+        begun = threading.Semaphore(0)
+
+        def ask(number: int) -> None:
+            body = LLAMA.body(prompts.prompt(number), 300)
+            with suppress(httpx.HTTPError), http(timeout=60.0) as session:
+                begun.release()
+                session.post(server.url + LLAMA.path, json=body)
+
+        asked = [clients.submit(ask, number) for number in range(64)]
+        for _ in asked:
+            begun.acquire()
+        time.sleep(0.5)  # for what was begun to be in line
+        psutil.Process(server.pid).terminate()
+        assert psutil.Process(server.pid).wait(STOP_SECONDS) == 0
+
+
+def test_the_seeds_way_raises_what_generation_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"WEIGHTS": make_tiny_llama(tmp_path / "folder"), "DTYPE": "float32", "THREADS": torch.get_num_threads()}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"BENCH_{name}", str(value))
+    predictor = Predictor()
+    predictor.setup()
+    said = queue.SimpleQueue[BaseException | None]()
+
+    def predict() -> None:
+        try:
+            list(predictor.predict(prompt="What is 12 + 30?", max_new_tokens=0))  # which generate() refuses
+        except BaseException as error:
+            said.put(error)
+        else:
+            said.put(None)
+
+    threading.Thread(target=predict, daemon=True).start()
+    assert "max_new_tokens" in str(said.get(timeout=60))
+
+
+def test_the_first_that_only_names_is_held_against_the_rest(weights: Path, tmp_path: Path) -> None:
+    record, _ = bench(weights, tmp_path / "bench.png", "--only", "llama", "service")
+    assert list(record["contenders"]) == ["llama", "service"]
+    assert list(record["ratios"]) == ["this service"]
 
 
 def test_a_percentile_is_the_nearest_rank() -> None:
@@ -235,6 +370,11 @@ def test_no_two_prompts_begin_alike_and_a_place_has_its_prompt() -> None:
         ("NVIDIA L40S", 0.864),
         ("NVIDIA L4", 0.3),
         ("NVIDIA L40", None),
+        ("Tesla V100-SXM2-16GB", 0.9),
+        ("Tesla V100-PCIE-32GB", 0.9),
+        ("NVIDIA A100-SXM4-40GB", 1.555),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", None),
+        ("NVIDIA H100 80GB HBM3 MIG 3g.40gb", None),
         ("CPU", None),
     ],
 )

@@ -19,7 +19,7 @@ import psutil
 
 from replicate.bench import summary
 from replicate.bench.contenders import Contender, Running, Terms, contenders, running
-from replicate.bench.loads import LOADS, Sample, measure
+from replicate.bench.loads import LOADS, LONGER, Sample, context_needed, measure
 from replicate.bench.picture import draw
 from replicate.bench.streams import BenchError
 from replicate.checkpoints import fetch, find
@@ -41,7 +41,12 @@ def arguments() -> argparse.Namespace:
     add("--minutes", type=float, default=5.5, help="rounds go on while another one fits into this (default: 5.5)")
     add("--rounds", type=int, default=7, help="the most rounds (default: 7)")
     add("--tokens", type=int, default=64, help="new tokens of a request (default: 64)")
-    add("--only", nargs="+", metavar="KEY", help="of service, seeds, llama, native; the first is held against the rest")
+    add(
+        "--only",
+        nargs="+",
+        metavar="KEY",
+        help="of service, seeds, llama, native; the first named is held against the rest",
+    )
     add("--dtype", choices=["bfloat16", "float32", "float16"], default="bfloat16", help="of the seeds' way")
     add("--picture", type=Path, default=Path("bench.png"), help="default: bench.png")
     return parser.parse_args()
@@ -50,9 +55,7 @@ def arguments() -> argparse.Namespace:
 def bench(options: argparse.Namespace) -> None:
     began = time.monotonic()
     terms = _terms(options.dtype)
-    rows = [row for row in contenders(terms) if not options.only or row.key in options.only]
-    if not rows:
-        raise BenchError(f"--only {' '.join(options.only)} leaves nobody to measure with these weights.")
+    rows = _rows(options, terms)
     _say(f"{terms.checkpoint}: {terms.threads} threads, {terms.slots} slots of {terms.context} tokens for all")
     with ExitStack() as stack:
         started = []
@@ -68,6 +71,24 @@ def bench(options: argparse.Namespace) -> None:
         for one in started
     }
     _finish(records, samples, rows, terms, options, rounds, time.monotonic() - began)
+
+
+def _rows(options: argparse.Namespace, terms: Terms) -> list[Contender]:
+    """Who is measured, the first of them against the rest. Raises BenchError for what can't be measured."""
+    if options.rounds < 1 or options.tokens < 1:
+        raise BenchError(f"--rounds {options.rounds} --tokens {options.tokens} measures nothing: each is 1 at least.")
+    known = {row.key: row for row in contenders(terms)}
+    if unknown := [key for key in options.only or () if key not in known]:
+        raise BenchError(
+            f"--only {' '.join(unknown)} can't be measured here, only {', '.join(known)} can: llama and native "
+            "need a GGUF file, native a LLAMA_SERVER too."
+        )
+    if (needed := context_needed(options.tokens, options.rounds)) > terms.context:
+        raise BenchError(
+            f"--tokens {options.tokens} may take {needed} tokens of context (newcomers come beside requests of "
+            f"{LONGER} times as many, after a prompt), and there are {terms.context}. Take fewer, or set CONTEXT."
+        )
+    return [known[key] for key in dict.fromkeys(options.only or known)]
 
 
 def _rounds(

@@ -18,7 +18,10 @@ BYTES_PER_SECOND: Mapping[str, float] = {  # the longest name that a device's na
     "L40S": 0.864e12,
     "L4": 0.3e12,
     "A10G": 0.6e12,  # as the A10
-    "V100": 0.9e12,
+    "V100-SXM2-16GB": 0.9e12,  # "V100": 900 GB/s in both forms, and with either memory
+    "V100-SXM2-32GB": 0.9e12,
+    "V100-PCIE-16GB": 0.9e12,
+    "V100-PCIE-32GB": 0.9e12,
     "T4": 0.32e12,
     "GeForce RTX 4090": 1.008e12,
     "GeForce RTX 3090": 0.936e12,
@@ -26,7 +29,9 @@ BYTES_PER_SECOND: Mapping[str, float] = {  # the longest name that a device's na
 
 
 def bandwidth(device: str) -> float | None:
-    """Bytes a second of the device of this name; None for one that is not in the table."""
+    """Bytes a second of the device of this name; None for one that is not in the table, or a slice of one (MIG)."""
     words = f" {device} "
+    if " MIG " in words:  # "NVIDIA A100-SXM4-40GB MIG 1g.5gb": a share of the card's memory channels
+        return None
     known = [name for name in BYTES_PER_SECOND if f" {name} " in words]
     return BYTES_PER_SECOND[max(known, key=len)] if known else None

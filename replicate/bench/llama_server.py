@@ -1,6 +1,7 @@
-"""llama.cpp's own HTTP server, the one inside xllamacpp, as it is by default: `python -m replicate.bench.llama_server`.
+"""llama.cpp's own HTTP server, the one inside xllamacpp, with its defaults: `python -m replicate.bench.llama_server`.
 
-It takes the flags of a native `llama-server` that the bench uses, so that one can stand in for the other.
+It takes the flags of a native `llama-server` that the bench uses, so that one can stand in for the other. It ends on
+SIGTERM and SIGINT at once, whatever is at work or in line.
 """
 
 import argparse
@@ -31,7 +32,7 @@ def main() -> None:
     server = xllamacpp.Server(params)
     print(f"listening on {server.listening_address}", flush=True)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
-    del server  # ends its threads
+    os._exit(0)  # NOTE: the server's destructor waits for every request in line
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ from replicate.client import crowd
 ENOUGH = 3  # replies after which a contender that serves one at a time has shown its speed
 BESIDE, NEWCOMERS = 15, 3
 PATIENCE = 10.0  # seconds that a newcomer waits beside the others
-LONGER = 4  # times the usual number of tokens: the others should not end while newcomers come
+LONGER = (
+    4  # times the usual number of tokens: the others should not end while newcomers come; a sample says if they did
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Sample:
     tokens: int  # of the replies that ended, as the server counts them
     processor: float  # seconds, all of the server
     outside: float | None  # of them, outside the engine; of the seeds' way, whose engine is Python, not known
+    restless: float  # share of a core that all contenders took when the load began; over QUIET: never idle before it
+    beside: int | None  # of newcomers: the fewest others that were at work (or in line) as one was sent
     others: float  # share of a core that the idle contenders took meanwhile
     client: float  # share of a core that the bench itself took
     seconds: float
@@ -107,7 +111,7 @@ async def _newcomers(one: Running, prompts: Sequence[str], tokens: int) -> list[
                         task.result()
                 await asyncio.sleep(0.01)
             for text in prompts[BESIDE:]:
-                reply = Reply(time.perf_counter())
+                reply = Reply(time.perf_counter(), beside=sum(other.ended is None for other in others))
                 try:
                     async with asyncio.timeout(PATIENCE):
                         await ask(session, one.url, protocol, reply, text, 1)
@@ -119,14 +123,25 @@ async def _newcomers(one: Running, prompts: Sequence[str], tokens: int) -> list[
     return replies
 
 
-def measure(one: Running, load: Load | None, place: object, tokens: int, idle: Sequence[Running]) -> Sample:
-    """Puts `load` on a contender, or newcomers where it is None, once everything is quiet. Raises BenchError.
+def _prompts(load: Load | None, place: object) -> list[str]:
+    count = load.requests if load else BESIDE + NEWCOMERS
+    return [prompt(place, load and load.streams, number) for number in range(count)]
 
+
+def context_needed(tokens: int, rounds: int) -> int:
+    """Tokens that the longest request may take: a tokenizer makes no more of a text than its bytes and a BOS."""
+    sizes = (len(text.encode()) for place in range(rounds) for text in _prompts(None, place))
+    return LONGER * tokens + max(sizes) + 1
+
+
+def measure(one: Running, load: Load | None, place: object, tokens: int, idle: Sequence[Running]) -> Sample:
+    """Puts `load` on a contender, or newcomers where it is None, once all servers are idle. Raises BenchError.
+
+    Where they do not become so in `settle`'s patience it goes on, and the sample's `restless` says so.
     `place` and the load name the prompts: contenders that are given the same ones read the same.
     """
-    count = load.requests if load else BESIDE + NEWCOMERS
-    prompts = [prompt(place, load and load.streams, number) for number in range(count)]
-    settle([other.pid for other in (one, *idle)])
+    prompts = _prompts(load, place)
+    restless = settle([other.pid for other in (one, *idle)])
     before, others, mine = clock(one.pid), [clock(other.pid).total for other in idle], time.process_time()
     began = time.perf_counter()
     replies = asyncio.run(_put(one, load, prompts, tokens) if load else _newcomers(one, prompts, tokens))
@@ -147,6 +162,8 @@ def measure(one: Running, load: Load | None, place: object, tokens: int, idle: S
         tokens=made,
         processor=processor,
         outside=None if one.contender.queues else outside,
+        restless=restless,
+        beside=min((reply.beside for reply in replies if reply.beside is not None), default=None),
         others=lazy / seconds,
         client=(time.process_time() - mine) / seconds,
         seconds=seconds,

@@ -1,6 +1,7 @@
 """What a server costs, read from /proc (proc(5)): processor time of its engine and of the rest, and memory."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ import psutil
 
 TICKS = os.sysconf("SC_CLK_TCK")  # a second
 QUIET = 0.05  # of a core: what servers may use together and count as idle
+MAPPING = re.compile(r"^(?=[0-9a-f]+-[0-9a-f]+ )", re.MULTILINE)  # where an entry of smaps begins
 GONE = (OSError, psutil.NoSuchProcess)  # a process or thread that ended while it was looked at
 
 
@@ -57,12 +59,25 @@ def _seconds(stat: Path) -> float:
 
 
 def memory(pid: int) -> int:
-    """Bytes of a process and its children; a page that several share counts once (the sum of PSS)."""
-    total = 0
+    """Bytes of a process and its children: their own pages, and what is mapped of each file once for all of them.
+
+    NOTE: neither PSS nor USS: both shrink while a process of somebody else maps the same weights or libraries.
+    """
+    own, files = 0, dict[tuple[str, ...], int]()
     for process in family(pid):
-        with suppress(*GONE, psutil.AccessDenied):
-            total += psutil.Process(process).memory_full_info().pss
-    return total
+        with suppress(*GONE):
+            own += _kilobytes(Path(f"/proc/{process}/smaps_rollup").read_text(), "Pss_Anon")  # shared by forks alone
+            for mapping in MAPPING.split(Path(f"/proc/{process}/smaps").read_text())[1:]:
+                _, _, offset, device, inode = mapping.split(maxsplit=5)[:5]
+                if inode != "0":
+                    here = _kilobytes(mapping, "Rss") - _kilobytes(mapping, "Anonymous")
+                    place = (device, inode, offset)
+                    files[place] = max(files.get(place, 0), here)
+    return 1024 * (own + sum(files.values()))
+
+
+def _kilobytes(text: str, field: str) -> int:
+    return int(text.partition(f"\n{field}:")[2].split(maxsplit=1)[0])
 
 
 class Peak:

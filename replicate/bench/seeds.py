@@ -7,8 +7,8 @@ NOTE: it is loaded by Cog from a folder of its own; see `contenders.py`.
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Thread
 
 import torch
 from cog import BasePredictor, ConcatenateIterator, Input, streaming
@@ -38,16 +38,21 @@ class Predictor(BasePredictor):
         """Streams the completion."""
         inputs = self.tokenizer(prompt, return_tensors="pt").to(self.model.device)
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        made: list[int] = []
 
-        def generate() -> None:
-            with torch.inference_mode():
-                whole = self.model.generate(**inputs, streamer=streamer, max_new_tokens=max_new_tokens, do_sample=False)
-            made.append(whole.shape[1] - inputs.input_ids.shape[1])
+        def generate() -> int:
+            try:
+                with torch.inference_mode():
+                    whole = self.model.generate(
+                        **inputs, streamer=streamer, max_new_tokens=max_new_tokens, do_sample=False
+                    )
+            finally:  # generate() ends the stream only where nothing went wrong: `yield from` would wait for ever
+                streamer.on_finalized_text("", stream_end=True)
+            return int(whole.shape[1] - inputs.input_ids.shape[1])
 
-        thread = Thread(target=generate)
-        thread.start()
+        thread = ThreadPoolExecutor(1)
+        made = thread.submit(generate)
+        thread.shutdown(wait=False)  # it takes no other work
         yield from streamer
-        thread.join()
+        completion_tokens = made.result()
         self.record_metric("prompt_tokens", inputs.input_ids.shape[1])
-        self.record_metric("completion_tokens", made[0])
+        self.record_metric("completion_tokens", completion_tokens)

@@ -39,6 +39,7 @@ class Reply:
     ended: float | None = None
     prompt_tokens: int = 0
     tokens: int = 0
+    beside: int | None = None  # of a newcomer: how many others were at work as it was sent
 
 
 def _cog_usage(kind: str, data: Mapping[str, Any]) -> tuple[int, int] | None:

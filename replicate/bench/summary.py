@@ -6,7 +6,8 @@ from math import ceil, inf
 from statistics import median
 from typing import Any
 
-from replicate.bench.loads import LOADS, Load, Sample
+from replicate.bench.loads import BESIDE, LOADS, Load, Sample
+from replicate.bench.processes import QUIET
 
 SHARE_AT = 192  # tokens a second of 16 streams at 12 each, a pace at which the share of a core is given too
 NEWCOMER = "newcomer"  # the name of the load of new requests beside others
@@ -47,7 +48,7 @@ class Measured:
     samples: Mapping[str, Sequence[Sample]]
 
     def record(self) -> dict[str, Any]:
-        loads = {load: _figures(load, samples) for load, samples in self.samples.items()}
+        loads = {load: _figures(load, samples) | _doubts(samples) for load, samples in self.samples.items()}
         start, memory = round(self.start_seconds, 2), round(self.memory / 2**30, 3)
         return {"start_seconds": start, "memory_gib": memory, "loads": loads}
 
@@ -70,6 +71,13 @@ def _figures(load: str, samples: Sequence[Sample]) -> dict[str, Any]:
             if figure.waits and any(min(sample.waited, default=inf) <= max(values) for sample in samples):
                 found[name]["at_least"] = True
     return found
+
+
+def _doubts(samples: Sequence[Sample]) -> dict[str, int]:
+    """Rounds in which a load was not what it is called."""
+    restless = sum(sample.restless > QUIET for sample in samples)
+    alone = sum(sample.beside is not None and sample.beside < BESIDE for sample in samples)
+    return {name: rounds for name, rounds in (("restless_rounds", restless), ("fewer_beside_rounds", alone)) if rounds}
 
 
 def name_of(load: Load | None) -> str:
@@ -98,7 +106,7 @@ def table(records: Mapping[str, Mapping[str, Any]]) -> str:
     lines = []
     for load in [*(str(load.streams) for load in LOADS), NEWCOMER]:
         shown = {name: figure for name, figure in FIGURES.items() if figure.newcomer or load != NEWCOMER}
-        title = "new, beside 15" if load == NEWCOMER else f"{load} stream{'s' * (load != '1')}"
+        title = f"new, beside {BESIDE}" if load == NEWCOMER else f"{load} stream{'s' * (load != '1')}"
         lines += ["", f"{title:{width}}" + "".join(f"{figure.title:>15}" for figure in shown.values())]
         for name, record in records.items():
             cells = [_cell(record["loads"].get(load, {}).get(key), figure) for key, figure in shown.items()]
@@ -106,7 +114,18 @@ def table(records: Mapping[str, Mapping[str, Any]]) -> str:
     lines += ["", f"{'':{width}}{'start, s':>15}{'memory, GiB':>15}"]
     for name, record in records.items():
         lines.append(f"{name:{width}}{record['start_seconds']:>15.1f}{record['memory_gib']:>15.2f}")
-    return "\n".join(lines[1:])
+    return "\n".join([*lines[1:], *_marks(records)])
+
+
+def _marks(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    marks = []
+    for name, record in records.items():
+        for load, found in record["loads"].items():
+            if rounds := found.get("restless_rounds"):
+                marks.append(f"! {name}, {load}: the servers were not idle before it in rounds: {rounds}")
+            if rounds := found.get("fewer_beside_rounds"):
+                marks.append(f"! {name}, {load}: fewer than {BESIDE} were still at work beside it in rounds: {rounds}")
+    return ["", *marks] if marks else []
 
 
 def _cell(found: Mapping[str, Any] | None, figure: Figure) -> str:
