@@ -332,9 +332,9 @@ async def test_a_checkpoint_without_a_tokenizer_is_refused(server: HostileComple
 
 
 def test_a_package_that_the_tokenizer_needs_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
     monkeypatch.delitem(sys.modules, "replicate.engines.hf_tokenizer", raising=False)
-    with pytest.raises(ServiceError, match="package_missing: .*remote engine, which needs transformers"):
+    with pytest.raises(ServiceError, match="package_missing: .*remote engine, which needs tokenizers"):
         open_engine(folder, None, Settings(engine_url="http://127.0.0.1:1"))
 
 
@@ -434,12 +434,11 @@ async def test_a_plain_server_gets_openai_s_fields_and_its_count_is_right_at_the
             assert await text(strict) == "fourty-two"
 
 
-def test_a_tokenizer_of_a_safetensors_checkpoint_needs_neither_torch_nor_llama_cpp(
-    folder: Path, server: HostileCompletions
-) -> None:
+def test_a_safetensors_checkpoint_needs_only_what_make_serve_installs(folder: Path, server: HostileCompletions) -> None:
+    assert "tokenizers==" in (Path(__file__).resolve().parents[1] / "requirements-run.txt").read_text()
     program = f"""
 import asyncio, sys
-sys.modules["torch"] = sys.modules["xllamacpp"] = None
+sys.modules["torch"] = sys.modules["transformers"] = sys.modules["xllamacpp"] = None
 from pathlib import Path
 from replicate.engines import open_engine
 from replicate.settings import Settings
