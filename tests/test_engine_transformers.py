@@ -563,7 +563,10 @@ def _changed(path: Path, **roles: Any) -> None:
         {},
         {"add_bos_token": False},
         {"add_bos_token": True, "eos_token": None},
-        {"bos_token": {"__type": "AddedToken", "content": BOS, "normalized": False}, "eos_token": {"content": EOS}},
+        {
+            "bos_token": {"__type": "AddedToken", "content": BOS, "normalized": False},
+            "eos_token": {"__type": "AddedToken", "content": EOS},
+        },
         {"bos_token": None, "chat_template": "{{ 1 }}"},
         {"chat_template": [{"name": "tool_use", "template": "{{ 2 }}"}]},
     ],
