@@ -10,6 +10,7 @@ import ssl
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -72,7 +73,7 @@ async def predict(
     session: httpx.AsyncClient, url: str, inputs: dict[str, Any], patience: float = 600.0
 ) -> dict[str, Any]:
     """One prediction in one piece: status, output, metrics, error. Leaving early stops it. A 409 is tried again for
-    `patience` seconds, as in `stream`.
+    `patience` seconds, as in `stream`. Raises PredictionRefused, and httpx.HTTPError where the stream is lost.
 
     It comes as a stream, whose signs of life tell a prediction that takes hours from a server that is gone.
     """
@@ -80,11 +81,16 @@ async def predict(
     while True:
         async with session.stream("POST", f"{url}/predictions", json={"input": inputs}, headers=STREAM) as response:
             if response.status_code == httpx.codes.OK:
-                async for event in EventSource(response).aiter_sse():
-                    if event.event in ("completed", "error"):
-                        ended: dict[str, Any] = event.json()
-                        return ended
-                raise httpx.RemoteProtocolError("the stream ended before the prediction did")
+                how = ""
+                async with aclosing(EventSource(response).aiter_sse()) as events:
+                    async for event in events:
+                        if event.event == "completed":
+                            ended: dict[str, Any] = event.json()
+                            return ended
+                        if event.event == "error":  # of the stream: this reader was too slow for it, for one
+                            how = f": {event.data}"
+                            break
+                raise httpx.RemoteProtocolError(f"the stream ended before the prediction did{how}")
             reason = (await response.aread()).decode(errors="replace")
         if response.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
             raise PredictionRefused(response.status_code, reason)

@@ -1,9 +1,12 @@
 """What the environment may set, read and checked once at the start."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+import httpx
 
 from replicate.errors import ServiceError
 
@@ -29,6 +32,12 @@ class Settings:
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ, weights: object = None) -> "Settings":
         """Raises ServiceError("setting_invalid"). An empty variable counts as unset; `weights` wins over CHECKPOINT."""
+        if not environment.get("ENGINE_URL"):
+            for name in ("ENGINE_MODEL", "ENGINE_API_KEY"):
+                if environment.get(name):
+                    raise ServiceError(
+                        "setting_invalid", f"{name} means nothing without ENGINE_URL. Set both or neither."
+                    )
         return cls(
             checkpoint=str(weights or environment.get("CHECKPOINT") or "rl"),
             slots=_whole(environment, "SLOTS"),
@@ -56,12 +65,13 @@ def _address(environment: Mapping[str, str], name: str) -> str | None:
         return None
     try:
         split = urlsplit(value)
+        httpx.URL(value).host.encode("idna")  # as it is looked up
         right = split.scheme in ("http", "https") and split.hostname and split.port != 0
         right = right and value.isprintable() and " " not in value
-    except ValueError:
+    except (ValueError, httpx.InvalidURL):
         right = False
     if not right or split.query or split.fragment or "@" in split.netloc:
-        shown = "(which holds a name or key)" if "@" in value else f"={value!r}"
+        shown = "(which holds a name or key)" if "@" in value else f"={re.split('[?#]', value)[0]!r}"
         raise ServiceError(
             "setting_invalid",
             f"{name}{shown}. Use an address such as http://127.0.0.1:8000, or leave it unset. A key goes in "

@@ -68,6 +68,8 @@ class HostileCompletions(ThreadingHTTPServer):
         self.always: Play | None = None
         self.probes: list[Play] = []  # instead of a right answer to a probe
         self.health = 200
+        self.healths: list[int] = []  # dealt before `health`
+        self.connections = 0
         self.bodies: list[dict[str, Any]] = []  # of completions, the probe's not among them
         self.keys: list[str | None] = []
         self.left = threading.Event()  # a client has closed a stream
@@ -87,6 +89,10 @@ class HostileCompletions(ThreadingHTTPServer):
             return self.plays.pop(0)
         return self.always or Play(self.speak("four", "ty", "-two", "", prompt=len(body["prompt"])))
 
+    def get_request(self) -> Any:
+        self.connections += 1
+        return super().get_request()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is nothing to print."""
 
@@ -99,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/v1/models":
             self._json(200, {"object": "list", "data": self.server.models})
         elif self.path == "/health":
-            self._json(self.server.health, {})
+            self._json(self.server.healths.pop(0) if self.server.healths else self.server.health, {})
         else:
             self._json(404, {"detail": "Not Found"})
 

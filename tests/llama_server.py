@@ -1,6 +1,7 @@
 """llama.cpp's own HTTP server on 127.0.0.1, in a process of its own: `with LlamaServer(path) as server: server.url`.
 
-It has the settings that make the in-process engine exact, so the same seed must give the same text through both.
+It has the settings that make the in-process engine exact, so the same seed must give the same text through both;
+with `flags` it is as anyone starts it.
 """
 
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,19 +21,22 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class LlamaServer:
-    def __init__(self, path: Path, context: int = 1024, slots: int = 16, key: str = "") -> None:
-        self._arguments = [str(path), str(context), str(slots), key]
+    def __init__(
+        self, path: Path, context: int = 1024, slots: int = 16, key: str = "", flags: Sequence[str] = ()
+    ) -> None:
+        ours = ["tests.llama_server", str(path), str(context), str(slots), key]
+        self._module = ["replicate.bench.llama_server", "-m", str(path), "--port", "0", *flags] if flags else ours
 
     def __enter__(self) -> "LlamaServer":
-        command = [sys.executable, "-m", "tests.llama_server", *self._arguments]
+        command = [sys.executable, "-m", *self._module]
         environment = os.environ | {"GOMP_SPINCOUNT": "200"}  # as the engine has it
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = ""
-        while not line.startswith("http://"):
+        while "http://" not in line:
             line = self.process.stdout.readline()
             assert line, f"llama.cpp's server ended with status {self.process.wait()}"
-        self.url = line.strip()
+        self.url = line.strip().removeprefix("listening on ")
         return self
 
     def __exit__(

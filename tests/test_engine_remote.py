@@ -1,6 +1,7 @@
 """The remote engine on llama.cpp's own HTTP server, beside what every engine does (`test_engines.py`)."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -17,7 +18,7 @@ from replicate.engines.remote import RemoteEngine
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
 from replicate.server import LocalServer
-from tests.llama_server import LlamaServer
+from tests.llama_server import ROOT, LlamaServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -119,6 +120,30 @@ async def test_more_requests_than_the_server_has_slots_wait_there(engine: Remote
     said = ["".join(delta.text for delta in each) for each in texts]
     assert len(set(said)) == 2
     assert said[0] == said[2] == said[8]
+
+
+async def test_a_server_that_is_started_as_the_readme_says_does(demo: Path) -> None:
+    """With llama.cpp's own defaults for all but slots and context."""
+    told = re.search(r"`llama-server -m \S+ -np (\d+) -c (\d+)`", (ROOT / "README.md").read_text())
+    assert told
+    slots, context = int(told[1]), int(told[2]) // 8  # of the demo's small model
+    with LlamaServer(demo, flags=["-np", str(slots), "-c", str(context)]) as server:
+        engine = RemoteEngine(demo, engine_url=server.url)
+        await engine.start()
+        try:
+            assert engine.context == context // slots
+            for question in QUESTIONS:
+                sampling = replace(TALK, logprobs=True, temperature=0.0)
+                found = await deltas(engine, question, sampling)
+                again = await deltas(engine, question, sampling)
+                said = ["".join(delta.text for delta in each) for each in (found, again)]
+                assert said[0] == said[1] != ""
+                ended = found[-1].finish == "stop"
+                if said[0].isascii():  # else some tokens are parts of characters, which have none
+                    assert sum(len(delta.logprobs) for delta in found) == found[-1].tokens + ended
+                assert ended or found[-1].tokens == sampling.max_new_tokens
+        finally:
+            await engine.close()
 
 
 async def test_a_key_is_asked_for_and_taken(demo: Path) -> None:

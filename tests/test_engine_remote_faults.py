@@ -120,6 +120,16 @@ async def test_a_server_that_says_when_to_come_again_is_obeyed(
     assert waits == [7.0, completions_server.LONGEST_WAIT, completions_server.BACKOFF * 4]
 
 
+async def test_a_server_that_is_full_and_says_so_by_its_health_too_is_waited_for(
+    folder: Path, server: HostileCompletions
+) -> None:
+    """The pause it asks for lasts twenty ticks."""
+    async with opened(folder, server) as engine:
+        server.plays = [Play(status=503, headers={"Retry-After": "1"})]
+        server.health = 503
+        assert await text(engine) == "fourty-two"
+
+
 @pytest.mark.parametrize("end", ["drop", "close"])
 async def test_a_drop_amid_the_text_is_an_error_and_nothing_is_said_twice(
     folder: Path, server: HostileCompletions, end: str
@@ -190,6 +200,35 @@ async def test_a_silent_server_that_is_not_well_is_given_up(folder: Path, server
         assert not await engine.healthy()
 
 
+async def test_one_late_answer_about_its_health_ends_no_stream(folder: Path, server: HostileCompletions) -> None:
+    async with opened(folder, server) as engine:
+        server.plays = [Play([GOOD[0], 0.5, *GOOD[1:]])]
+        server.healths = [503, 200, 503]
+        assert await text(engine) == "fourty-two"
+        assert len(server.healths) < 2
+
+
+async def test_predictions_in_turn_take_one_connection(
+    folder: Path, server: HostileCompletions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "TICK", 15.0)  # a look at its health may take another
+    async with opened(folder, server) as engine:
+        before = server.connections
+        for _ in range(8):
+            assert await text(engine) == "fourty-two"
+        assert server.connections == before
+
+
+async def test_a_stream_that_never_ends_after_its_last_word_is_whole(
+    folder: Path, server: HostileCompletions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completions_server, "END_SECONDS", 0.1)
+    async with opened(folder, server) as engine:
+        for end in ("stall", "drop"):
+            server.plays = [Play([*GOOD, "data: [DONE]\n\n"], end=end)]
+            assert await asyncio.wait_for(text(engine), 30) == "fourty-two"
+
+
 async def test_closing_a_stream_closes_the_connection(folder: Path, server: HostileCompletions) -> None:
     async with opened(folder, server) as engine:
         for events in (GOOD[:1], []):
@@ -237,6 +276,9 @@ MALFORMED: list[Event] = [
     {"choices": [{"text": "x", "finish_reason": "abort"}]},
     {"error": {"message": "engine died", "code": 500}},
     {"error": "engine died"},
+    {"object": "x"},
+    {"choices": [{"text": "x"}], "usage": {"completion_tokens": float("inf"), "prompt_tokens": 1}},
+    "data: " + "[" * 100_000 + "\n\n",
 ]
 
 
@@ -249,6 +291,24 @@ async def test_an_event_that_is_none_of_a_completion_is_an_error(
         with pytest.raises(ServiceError, match="engine_failed"):
             await asyncio.wait_for(deltas(engine), 10)
         assert await text(engine) == "fourty-two"
+
+
+@pytest.mark.parametrize("event", [*MALFORMED, {"choices": None, "usage": 5}])
+async def test_a_probe_that_is_answered_by_none_of_a_completion_is_an_error(
+    folder: Path, server: HostileCompletions, event: Event
+) -> None:
+    server.probes = [Play([event])]
+    with pytest.raises(ServiceError, match="engine_failed"):
+        async with opened(folder, server):
+            pass
+
+
+async def test_a_chunk_without_choices_is_no_fault(folder: Path, server: HostileCompletions) -> None:
+    server.probes = [Play([{"choices": None}, *vllm(*"abcd", finish="length")])]
+    server.text = None
+    with pytest.raises(ServiceError, match="engine_unusable: .*counted 0 tokens"):
+        async with opened(folder, server):
+            pass
 
 
 async def test_a_web_page_is_no_completion(folder: Path, server: HostileCompletions) -> None:
@@ -269,6 +329,26 @@ async def test_the_key_is_sent_and_shown_nowhere(
         assert set(server.keys) == {"Bearer secret-7"}
         assert "secret-7" not in str(refused.value) + repr(engine.__dict__)
         assert not any("secret-7" in record.getMessage() for record in caplog.records)
+
+
+REPEATED = [
+    Play(status=401, body='{"error": {"message": "wrong key: secret-7"}}'),
+    Play(status=400, body=f"{'x' * 294} secret-7"),
+    Play([{"error": {"message": "no tokens left for secret-7"}}]),
+    Play([{"object": "secret-7"}]),
+    Play(["data: secret-7\n\n"]),
+    Play(["data: [7, 'secret-7']\n\n"]),
+    Play([], kind="secret-7/html"),
+]
+
+
+@pytest.mark.parametrize("play", REPEATED)
+async def test_a_key_that_the_server_repeats_is_not_shown(folder: Path, server: HostileCompletions, play: Play) -> None:
+    async with opened(folder, server, engine_api_key="secret-7") as engine:
+        server.plays = [play]
+        with pytest.raises(ServiceError) as refused:
+            await deltas(engine)
+        assert "secr" not in str(refused.value)
 
 
 # What the server is, found out at the start
@@ -307,6 +387,25 @@ async def test_which_model_is_meant_must_be_plain(folder: Path, server: HostileC
     assert server.bodies[0]["model"] == "b"
 
 
+@pytest.mark.parametrize(
+    "card",
+    [{"max_model_len": "x"}, {"meta": [1]}, {"aliases": 5}, {"max_model_len": [4096]}, {"meta": {"n_ctx": {"all": 1}}}],
+)
+async def test_a_model_s_card_that_says_nothing_sensible_is_an_error(
+    folder: Path, server: HostileCompletions, card: dict[str, Any]
+) -> None:
+    server.models = [{"id": "math"} | card]
+    with pytest.raises(ServiceError, match="engine_failed: .*ENGINE_URL"):
+        async with opened(folder, server):
+            pass
+
+
+async def test_a_model_without_aliases_is_found(folder: Path, server: HostileCompletions) -> None:
+    server.models = [{"id": "math", "aliases": None, "meta": None}]
+    async with opened(folder, server) as engine:
+        assert await text(engine) == "fourty-two"
+
+
 async def test_a_server_that_takes_text_alone_is_refused_with_the_way_out(
     folder: Path, server: HostileCompletions
 ) -> None:
@@ -332,9 +431,9 @@ async def test_a_checkpoint_without_a_tokenizer_is_refused(server: HostileComple
 
 
 def test_a_package_that_the_tokenizer_needs_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
     monkeypatch.delitem(sys.modules, "replicate.engines.hf_tokenizer", raising=False)
-    with pytest.raises(ServiceError, match="package_missing: .*remote engine, which needs transformers"):
+    with pytest.raises(ServiceError, match="package_missing: .*remote engine, which needs tokenizers"):
         open_engine(folder, None, Settings(engine_url="http://127.0.0.1:1"))
 
 
@@ -423,6 +522,8 @@ async def test_a_plain_server_gets_openai_s_fields_and_its_count_is_right_at_the
             ("-two", 2, None),
             ("", 2, "stop"),
         ]
+        server.plays = [Play([event for event in plain("fourty", "-two") if "usage" not in str(event)])]
+        assert [delta.tokens for delta in await deltas(engine)] == [1, 2, 2]
         assert not {"top_k", "min_p", "samplers", "repetition_penalty"} & set(server.bodies[0])
         with pytest.raises(ServiceError, match="engine_refused: .*top_k is 5"):
             await deltas(engine, replace(WARM, top_k=5))
@@ -434,12 +535,11 @@ async def test_a_plain_server_gets_openai_s_fields_and_its_count_is_right_at_the
             assert await text(strict) == "fourty-two"
 
 
-def test_a_tokenizer_of_a_safetensors_checkpoint_needs_neither_torch_nor_llama_cpp(
-    folder: Path, server: HostileCompletions
-) -> None:
+def test_a_safetensors_checkpoint_needs_only_what_make_serve_installs(folder: Path, server: HostileCompletions) -> None:
+    assert "tokenizers==" in (Path(__file__).resolve().parents[1] / "requirements-run.txt").read_text()
     program = f"""
 import asyncio, sys
-sys.modules["torch"] = sys.modules["xllamacpp"] = None
+sys.modules["torch"] = sys.modules["transformers"] = sys.modules["xllamacpp"] = None
 from pathlib import Path
 from replicate.engines import open_engine
 from replicate.settings import Settings

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import random
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -549,6 +550,55 @@ async def test_the_real_tokenizer_gives_the_published_ids() -> None:
         assert await tokenizer.encode(vector["text"], control=False) == vector["ids"]
         detokenizer = Detokenizer(tokenizer)
         assert "".join(map(detokenizer.step, vector["ids"])) == tokenizer.decode(vector["ids"]).rstrip("\ufffd")
+
+
+def _changed(path: Path, **roles: Any) -> None:
+    written = json.loads(path.read_text())
+    path.write_text(json.dumps(written | roles))
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        {},
+        {"add_bos_token": False},
+        {"add_bos_token": True, "eos_token": None},
+        {
+            "bos_token": {"__type": "AddedToken", "content": BOS, "normalized": False},
+            "eos_token": {"__type": "AddedToken", "content": EOS},
+        },
+        {"bos_token": None, "chat_template": "{{ 1 }}"},
+        {"chat_template": [{"name": "tool_use", "template": "{{ 2 }}"}]},
+    ],
+)
+@pytest.mark.parametrize("beside", [True, False])
+async def test_roles_are_those_that_transformers_reads(
+    folder: Path, tmp_path: Path, roles: dict[str, Any], beside: bool
+) -> None:
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(folder / name, tmp_path)
+    if not beside:
+        (tmp_path / "chat_template.jinja").unlink()
+    _changed(tmp_path / "tokenizer_config.json", **roles)
+    ours = HFTokenizer(tmp_path)
+    theirs = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    adds_bos = theirs.bos_token_id is not None and theirs("").input_ids[:1] == [theirs.bos_token_id]
+    assert ours.bos == (theirs.bos_token_id if adds_bos else None)
+    assert (ours.bos_text, ours.eos, ours.eos_text) == (
+        theirs.bos_token or "",
+        theirs.eos_token_id,
+        theirs.eos_token or "",
+    )
+    assert ours.chat_template == (theirs.chat_template if isinstance(theirs.chat_template, str) else None)
+
+
+async def test_roles_that_no_tokenizer_config_names_are_config_json_s(folder: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        shutil.copy(folder / name, tmp_path)
+    ours = HFTokenizer(tmp_path)
+    assert ours.bos is not None
+    assert (ours.bos_text, ours.eos_text) == (BOS, EOS)
+    assert ours.chat_template is None
 
 
 async def test_free_memory_on_a_cpu_is_what_the_system_can_give() -> None:

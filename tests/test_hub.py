@@ -94,12 +94,18 @@ def test_a_tokenizer_comes_without_the_weights_and_whole_checkpoints_have_one(we
     assert fetch_tokenizer(target, quiet) == whole
 
 
-def test_where_the_tokenizer_is_in_the_weights_alone_they_are_fetched(
+def test_where_the_tokenizer_is_in_the_weights_alone_they_are_fetched_once(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    target = find("hf://owner/quantised")
     with running(StandInHub("owner/quantised", GGUFS)) as hub:
         point_at(hub.url, monkeypatch)
-        assert fetch_tokenizer(find("hf://owner/quantised"), quiet).name == "deepseek-math-7b-rl.Q4_K_M.gguf"
+        path = fetch_tokenizer(target, quiet)
+        assert path.name == "deepseek-math-7b-rl.Q4_K_M.gguf"
+        asked = len(hub.requests)
+        assert fetch(target, quiet) == fetch_tokenizer(target, quiet) == path
+        assert len(hub.requests) == asked
+    assert [folder.name for folder in weights.iterdir()] == ["owner--quantised"]
 
 
 def test_a_quantised_row_has_its_tokenizer_from_what_was_quantised() -> None:

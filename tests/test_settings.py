@@ -23,7 +23,10 @@ REFUSED = [
     {"ENGINE_URL": "http://"},
     {"ENGINE_URL": "http://host:99999"},
     {"ENGINE_URL": "http://a b"},
-    {"ENGINE_URL": "http://host/v1?key=x"},
+    {"ENGINE_URL": "http://☃.☃x."},
+    {"ENGINE_URL": "http://xn--a"},
+    {"ENGINE_URL": "http://a..b"},
+    {"ENGINE_URL": f"http://{'a' * 64}.b"},
 ]
 
 
@@ -57,11 +60,25 @@ def test_what_is_set_is_read() -> None:
 
 
 def test_a_key_is_never_shown() -> None:
-    assert "secret" not in repr(Settings.read({"ENGINE_API_KEY": "secret"}))
-    for environment in ({"ENGINE_API_KEY": "secret\u2028x"}, {"ENGINE_URL": "http://me:secret@host"}):
+    address = {"ENGINE_URL": "http://host"}
+    assert "secret" not in repr(Settings.read(address | {"ENGINE_API_KEY": "secret"}))
+    for environment in (
+        address | {"ENGINE_API_KEY": "secret\u2028x"},
+        {"ENGINE_API_KEY": "secret"},
+        {"ENGINE_URL": "http://me:secret@host"},
+        {"ENGINE_URL": "http://host/v1?api_key=secret"},
+        {"ENGINE_URL": "http://host/v1#secret"},
+        {"ENGINE_URL": "host?secret@"},
+    ):
         with pytest.raises(ServiceError, match="setting_invalid: ENGINE_") as refused:
             Settings.read(environment)
         assert "secret" not in refused.value.message
+
+
+@pytest.mark.parametrize("name", ["ENGINE_MODEL", "ENGINE_API_KEY"])
+def test_what_needs_an_address_is_refused_without_one(name: str) -> None:
+    with pytest.raises(ServiceError, match=f"setting_invalid: {name} .*without ENGINE_URL"):
+        Settings.read({name: "x", "ENGINE_URL": ""})
 
 
 def test_weights_that_cog_hands_over_win() -> None:

@@ -57,7 +57,12 @@ def fetch_tokenizer(checkpoint: Checkpoint, say: Callable[[str], None] = print) 
     if not isinstance(source, Hub) or (WEIGHTS / checkpoint.name).exists():
         return fetch(checkpoint, say)
     words = replace(source, tokenizer=True)
-    return fetch(replace(checkpoint, name=f"{checkpoint.name}-tokenizer", source=words, gigabytes=None), say)
+    apart = replace(checkpoint, name=f"{checkpoint.name}-tokenizer", source=words, gigabytes=None)
+    if not (WEIGHTS / apart.name).exists():
+        _, files = hub.listing(words, say)
+        if not {"config.json", "tokenizer.json"} <= {file.path for file in files}:  # they come with the weights
+            return fetch(checkpoint, say)
+    return fetch(apart, say)
 
 
 def _partial(folder: Path) -> Path:

@@ -8,20 +8,21 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 import httpx
-from httpx_sse import SSEError, aconnect_sse
+from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 
-from replicate.engines.dialects import malformed
+from replicate.engines.dialects import malformed, well_formed
 from replicate.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # for all but a completion
+END_SECONDS = 1.0  # that a stream may take to end once it has said [DONE]
 ATTEMPTS = 4
 BACKOFF = 0.5  # seconds before the second attempt; each next one waits twice as long
 LONGEST_WAIT = 30.0  # seconds, the most that a server's Retry-After is obeyed
@@ -70,7 +71,8 @@ class CompletionsServer:
     async def models(self) -> list[dict[str, Any]]:
         """The models that it lists. Raises ServiceError."""
         listed = await self._answer("GET", "/v1/models") or {}
-        return [model for model in listed.get("data") or [] if isinstance(model, dict) and "id" in model]
+        with well_formed(listed, self.hidden):
+            return [model for model in listed.get("data") or [] if isinstance(model, dict) and "id" in model]
 
     async def detokenize(self, model: str, tokens: list[int]) -> str | None:
         """The text that it knows the tokens by, control tokens included; None where it does not tell."""
@@ -81,7 +83,13 @@ class CompletionsServer:
     async def slot_context(self) -> int | None:
         """Of llama.cpp: the tokens that one request may take."""
         said = await self._answer("GET", "/props") or {}
-        return (said.get("default_generation_settings") or {}).get("n_ctx")
+        with well_formed(said, self.hidden):
+            context = (said.get("default_generation_settings") or {}).get("n_ctx")
+            return None if context is None else int(context)
+
+    def hidden(self, words: str) -> str:
+        """What may be shown of the server's words: it may repeat the key."""
+        return words.replace(self._key, "***") if self._key else words
 
     async def healthy(self) -> bool:
         """Both kinds have /health, which says whether the engine behind the server lives; others list their models."""
@@ -109,11 +117,12 @@ class CompletionsServer:
                 async with aclosing(source.aiter_sse()) as events:
                     async for event in events:
                         if event.data.startswith("[DONE]"):
+                            await _read_out(events)
                             return
                         if event.data:
-                            yield _parsed(event.data)
+                            yield self._parsed(event.data)
         except SSEError as error:  # which counts as an httpx.HTTPError
-            raise malformed(str(error)) from error
+            raise malformed(self.hidden(str(error))) from error
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
@@ -132,13 +141,13 @@ class CompletionsServer:
                 return None
             if not answer.is_success:
                 raise await self._refusal(answer)
-            return _parsed(answer.text)
+            return self._parsed(answer.text)
 
         return await patiently(ask)
 
     async def _refusal(self, answer: httpx.Response, model: str | None = None) -> ServiceError:
         """A status that is no success, in a sentence."""
-        status, said = answer.status_code, _said(answer)
+        status, said = answer.status_code, self._said(answer)
         if status in (401, 403):
             fault = "the key in ENGINE_API_KEY" if self._key else "a request without a key: set ENGINE_API_KEY"
             return ServiceError("engine_refused", f"The server at {self.where} refuses {fault} (HTTP {status}{said}).")
@@ -172,6 +181,26 @@ class CompletionsServer:
         text = f"The server at {self.where} broke off ({how}). Send the prediction again."
         return Passing("engine_unreachable", text)
 
+    def _said(self, answer: httpx.Response) -> str:
+        """The server's own words, which vLLM, llama.cpp and Ollama each put in another place."""
+        try:
+            said = answer.json()
+            error = said.get("error", said.get("detail", said.get("message", said)))
+            words = error.get("message", error) if isinstance(error, dict) else error
+        except (ValueError, AttributeError, RecursionError):
+            words = answer.text
+        words = " ".join(self.hidden(str(words)).split()).rstrip(".")
+        return f": {words[:300]}" if words else ""
+
+    def _parsed(self, text: str) -> dict[str, Any]:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise malformed(self.hidden(text)) from error
+        if not isinstance(value, dict):
+            raise malformed(self.hidden(text))
+        return value
+
 
 async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """What `ask` gives, tried again while its fault may pass."""
@@ -184,23 +213,9 @@ async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
             await fault.pause(attempt)
 
 
-def _said(answer: httpx.Response) -> str:
-    """The server's own words, which vLLM, llama.cpp and Ollama each put in another place."""
-    try:
-        said = answer.json()
-        error = said.get("error", said.get("detail", said.get("message", said)))
-        words = error.get("message", error) if isinstance(error, dict) else error
-    except (ValueError, AttributeError):
-        words = answer.text
-    words = " ".join(str(words).split()).rstrip(".")
-    return f": {words[:300]}" if words else ""
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise malformed(text) from error
-    if not isinstance(value, dict):
-        raise malformed(text)
-    return value
+async def _read_out(events: AsyncIterator[ServerSentEvent]) -> None:
+    """Lets a stream come to its end, so that its connection can be used again; what was asked for has come."""
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            async for _ in events:
+                pass

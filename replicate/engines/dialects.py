@@ -4,7 +4,8 @@ Sources: vLLM, vllm/entrypoints/openai/completion/{protocol,serving}.py at 00203
 API answers in xllamacpp 2026.10. A server of neither kind gets OpenAI's fields alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -80,24 +81,29 @@ PROBE = {**LLAMA_CPP.extra, **USAGE_ALWAYS, "max_tokens": 4, "temperature": 0.0,
 
 
 def recognised(chunks: Sequence[Mapping[str, Any]]) -> Dialect:
-    """The kind of server that answers a probe so. Ray Serve LLM hands on what its vLLM says."""
+    """The kind of server that answers a probe so. Ray Serve LLM hands on what its vLLM says. Raises ServiceError."""
     if any("timings" in chunk for chunk in chunks):
         return LLAMA_CPP
-    unfinished = (chunk for chunk in chunks for choice in chunk["choices"] if not choice.get("finish_reason"))
-    if any(chunk.get("usage") for chunk in unfinished):
-        return VLLM
+    for chunk in chunks:
+        with well_formed(chunk):
+            unfinished = any(not choice.get("finish_reason") for choice in chunk["choices"] or ())
+        if unfinished and chunk.get("usage"):
+            return VLLM
     return PLAIN
 
 
 @dataclass(slots=True)
 class Chunks:
     """Reads one stream of chunks. Counts are exact for vLLM and llama.cpp; for others a chunk counts as a token up to
-    the end, where the server's usage corrects the sum."""
+    the end, where the server's usage corrects the sum if it sends one. `hidden` is what may be shown of its words."""
+
+    hidden: Callable[[str], str] = str
 
     tokens: int = 0
     prompt_tokens: int | None = None  # as the server counts them, once it has said so
     began: bool = False  # whether anything was generated
     _finish: Literal["stop", "length"] | None = None
+    _counted: bool = field(default=False, init=False)  # by the server, which counts the end token too
     _text: str = field(default="", init=False)  # of the last chunk
     _logprobs: tuple[float, ...] = field(default=(), init=False)
 
@@ -106,16 +112,17 @@ class Chunks:
         if "error" in chunk:
             error = chunk["error"]
             said = error.get("message", error) if isinstance(error, dict) else error
-            raise ServiceError("engine_failed", f"The engine's server gave the request up: {said}. Send it again.")
-        try:
+            raise ServiceError(
+                "engine_failed", f"The engine's server gave the request up: {self.hidden(str(said))}. Send it again."
+            )
+        with well_formed(chunk, self.hidden):
             return self._read(chunk)
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-            raise malformed(str(chunk)) from error
 
     def _read(self, chunk: Mapping[str, Any]) -> Delta | None:
         usage, timings = chunk.get("usage"), chunk.get("timings")
         choice: Mapping[str, Any] = chunk["choices"][0] if chunk["choices"] else {}
         text = str(choice.get("text") or "")
+        self._counted = self._counted or bool(usage or timings)
         if usage:
             self.tokens, self.prompt_tokens = int(usage["completion_tokens"]), int(usage["prompt_tokens"])
         elif timings:
@@ -132,18 +139,27 @@ class Chunks:
         return None if self._finish else Delta(text, self.tokens, logprobs=logprobs)
 
     def last(self) -> Delta | None:
-        """The last delta, once all has arrived; None for a stream that has broken off. Both count the end token."""
+        """The last delta, once all has arrived; None for a stream that has broken off."""
         if self._finish is None:
             return None
-        tokens = self.tokens - 1 if self._finish == "stop" else self.tokens
+        tokens = self.tokens - 1 if self._counted and self._finish == "stop" else self.tokens
         return Delta(self._text, max(tokens, 0), self._finish, self._logprobs)
+
+
+@contextmanager
+def well_formed(said: object, hidden: Callable[[str], str] = str) -> Iterator[None]:
+    """Reading `said`, of JSON, finds what should be in it; else raises ServiceError."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise malformed(hidden(str(said))) from error
 
 
 def malformed(text: str) -> ServiceError:
     return ServiceError(
         "engine_failed",
-        f"The engine's server sent what is no part of a completion: {text[:100]!r}. Is ENGINE_URL the address of an "
-        "OpenAI-compatible server?",
+        f"The engine's server sent what is no OpenAI-compatible answer: {text[:100]!r}. Is ENGINE_URL the address of "
+        "such a server?",
     )
 
 

@@ -1,28 +1,44 @@
 """The tokenizer of a safetensors checkpoint, and its tokens back as text while they come."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tokenizers
-import transformers
 
 
 class HFTokenizer:
-    """The checkpoint's tokenizer.json, with the roles its tokenizer_config.json gives to tokens."""
+    """The checkpoint's tokenizer.json, with the roles its tokenizer_config.json gives to tokens.
+
+    What transformers' AutoTokenizer says of both files, without its 126 MB: the remote engine needs no more.
+    """
 
     def __init__(self, path: Path) -> None:
-        roles = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
-        adds_bos = roles("").input_ids[:1] == [roles.bos_token_id] or roles.init_kwargs.get("add_bos_token")
-        self.bos: int | None = roles.bos_token_id if adds_bos else None
-        self.bos_text: str = roles.bos_token or ""
-        self.eos: int | None = roles.eos_token_id
-        self.eos_text: str = roles.eos_token or ""
-        self.chat_template: str | None = roles.chat_template if isinstance(roles.chat_template, str) else None
         # Two tokenizers, as the attribute below is shared by all threads that use one.
         self._control = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
         self._plain = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
         self._plain.encode_special_tokens = True
+        ids = _read(path / "config.json")
+        named = {
+            f"{role}_token": self._control.id_to_token(ids[f"{role}_token_id"])
+            for role in ("bos", "eos")
+            if isinstance(ids.get(f"{role}_token_id"), int)
+        }
+        roles = named | _read(path / "special_tokens_map.json") | _read(path / "tokenizer_config.json")
+        bos, self.bos_text = self._role(roles.get("bos_token"))
+        self.eos, self.eos_text = self._role(roles.get("eos_token"))
+        adds_bos = self._control.encode("").ids[:1] == [bos] or roles.get("add_bos_token")
+        self.bos: int | None = bos if adds_bos else None
+        beside = path / "chat_template.jinja"  # which wins
+        template = beside.read_text("utf-8") if beside.exists() else roles.get("chat_template")
+        self.chat_template: str | None = template if isinstance(template, str) else None
+
+    def _role(self, token: Any) -> tuple[int | None, str]:
+        """The id and text of a token as tokenizer_config.json names it: its text, an object around it, or null."""
+        text = str((token["content"] if isinstance(token, dict) else token) or "")
+        return self._control.token_to_id(text), text
 
     async def encode(self, text: str, *, control: bool) -> list[int]:
         tokenizer = self._control if control else self._plain
@@ -35,6 +51,10 @@ class HFTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of `tokens` without control tokens; U+FFFD for bytes that are no character."""
         return self._control.decode(tokens, skip_special_tokens=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
 
 
 class Detokenizer:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 TICK = 15.0  # seconds of silence after which the server is asked whether it lives
 FIRST_SECONDS = 600.0  # of silence before the first token: a request may stand in a long line there
 BETWEEN_SECONDS = 60.0  # of silence between two tokens
+UNWELL = 2  # ticks in a row at which a silent server is not well before it is given up: one answer may come late
 
 
 class RemoteEngine:
@@ -102,21 +103,27 @@ class RemoteEngine:
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
         arrived: asyncio.Queue[Delta | Exception] = asyncio.Queue()
+        pausing = asyncio.Event()
         body = self._remote.dialect.body(self._remote.model, prompt, sampling)
-        reading = asyncio.create_task(self._read(body, arrived))
-        tokens, heard = 0, time.monotonic()
+        reading = asyncio.create_task(self._read(body, arrived, pausing))
+        tokens, unwell, heard = 0, 0, time.monotonic()
         try:
             while True:
                 try:
                     async with asyncio.timeout(TICK):
                         item = await arrived.get()
                 except TimeoutError:
-                    await self._require_life(time.monotonic() - heard, BETWEEN_SECONDS if tokens else FIRST_SECONDS)
+                    if pausing.is_set():  # it has answered: not now
+                        unwell, heard = 0, time.monotonic()
+                    else:
+                        self._require_patience(time.monotonic() - heard, BETWEEN_SECONDS if tokens else FIRST_SECONDS)
+                        unwell = 0 if await self._server.healthy() else unwell + 1
+                        self._require_life(unwell)
                     yield Delta("", tokens)
                     continue
                 if isinstance(item, Exception):
                     raise item
-                tokens, heard = item.tokens, time.monotonic()
+                tokens, unwell, heard = item.tokens, 0, time.monotonic()
                 yield item
                 if item.finish:
                     return
@@ -142,12 +149,15 @@ class RemoteEngine:
             await tokenizer.close()
         self._folder.cleanup()
 
-    async def _read(self, body: dict[str, Any], arrived: "asyncio.Queue[Delta | Exception]") -> None:
-        """Puts what comes into `arrived`, a fault last. Tries again only while nothing has been generated."""
+    async def _read(
+        self, body: dict[str, Any], arrived: "asyncio.Queue[Delta | Exception]", pausing: asyncio.Event
+    ) -> None:
+        """Puts what comes into `arrived`, a fault last. Tries again only while nothing has been generated; `pausing` is
+        set between two attempts."""
         attempt = 0
         while True:
             attempt += 1
-            chunks = Chunks()
+            chunks = Chunks(self._server.hidden)
             try:
                 try:
                     async with aclosing(self._server.chunks(body)) as stream:
@@ -161,21 +171,25 @@ class RemoteEngine:
                 except Passing as fault:
                     if chunks.began:
                         raise
+                    pausing.set()
                     await fault.pause(attempt)
+                    pausing.clear()
                     continue
                 arrived.put_nowait(last)
             except Exception as error:
                 arrived.put_nowait(error)
             return
 
-    async def _require_life(self, silent: float, most: float) -> None:
+    def _require_patience(self, silent: float, most: float) -> None:
         if silent >= most:
             raise ServiceError(
                 "engine_stalled",
                 f"The server at {self._server.where} sent nothing for {silent:.0f} s, so this prediction was given up. "
                 "Send it again; if that fails too, look at the server.",
             )
-        if not await self._server.healthy():
+
+    def _require_life(self, unwell: int) -> None:
+        if unwell >= UNWELL:
             raise ServiceError(
                 "engine_unreachable",
                 f"The server at {self._server.where} has gone silent and does not say that it is well. Send the "

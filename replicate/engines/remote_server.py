@@ -14,7 +14,7 @@ from typing import Any
 
 from replicate.engines import dialects
 from replicate.engines.completions_server import CompletionsServer, Refused, patiently
-from replicate.engines.dialects import Chunks, Dialect
+from replicate.engines.dialects import Chunks, Dialect, well_formed
 from replicate.engines.protocol import Tokenizer
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
@@ -48,16 +48,19 @@ async def inspect(server: CompletionsServer, model: str | None, tokenizer: Token
             f"The server at {server.where} reads the tokens of {SAMPLE[:16]!r} as {text[:16]!r}: its model {name} has "
             "another vocabulary than CHECKPOINT. Set CHECKPOINT to the model that it serves.",
         )
-    context = card.get("max_model_len") or (card.get("meta") or {}).get("n_ctx")  # vLLM's word, llama.cpp's word
+    with well_formed(card, server.hidden):
+        context = card.get("max_model_len") or (card.get("meta") or {}).get("n_ctx")  # vLLM's word, llama.cpp's word
+        context = None if context is None else int(context)
     if context is None and dialect is dialects.LLAMA_CPP:
         context = await server.slot_context()
-    return RemoteServer(name, dialect, None if context is None else int(context), text is not None)
+    return RemoteServer(name, dialect, context, text is not None)
 
 
 def _card(server: CompletionsServer, model: str | None, cards: list[Card]) -> Card:
     if model and not cards:  # some servers list nothing
         return {}
-    found = [card for card in cards if model in (None, card["id"], *card.get("aliases", ()))]
+    with well_formed(cards, server.hidden):
+        found = [card for card in cards if model in (None, card["id"], *(card.get("aliases") or ()))]
     if len(found) == 1:
         return found[0]
     wanted = f"has no model {model!r}" if model else f"lists {len(cards)} models, not 1"
@@ -77,7 +80,7 @@ async def _kind(server: CompletionsServer, model: str, ids: list[int]) -> Dialec
     """
     try:
         chunks = await _said(server, {"model": model, "prompt": ids, **dialects.PROBE})
-        dialect = dialects.recognised(chunks)
+        dialect = None
     except Refused:
         dialect = dialects.PLAIN
         try:
@@ -89,7 +92,7 @@ async def _kind(server: CompletionsServer, model: str, ids: list[int]) -> Dialec
                 "tokenises by itself may add a template or a second BOS in silence. Ollama is one: serve the same GGUF "
                 "file with llama-server, or use vLLM.",
             ) from error
-    reader = Chunks()
+    reader = Chunks(server.hidden)
     for chunk in chunks:
         reader.delta(chunk)
     if reader.prompt_tokens not in (None, len(ids)):
@@ -98,7 +101,7 @@ async def _kind(server: CompletionsServer, model: str, ids: list[int]) -> Dialec
             f"The server at {server.where} counted {reader.prompt_tokens} tokens where {len(ids)} were sent: it "
             "changes prompts, and the answers would be worse.",
         )
-    return dialect
+    return dialect or dialects.recognised(chunks)
 
 
 async def _said(server: CompletionsServer, body: dict[str, Any]) -> Sequence[dict[str, Any]]:
