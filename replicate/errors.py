@@ -51,6 +51,10 @@ CODES: dict[str, str] = {
 class ServiceError(Exception):
     """A fault that the client is told about. `code` is a key of CODES; `message` is for people."""
 
+    def __init_subclass__(cls) -> None:
+        """Cog puts the class's name before the text, and clients look for that of this one."""
+        cls.__name__ = cls.__qualname__ = ServiceError.__name__
+
     def __init__(self, code: str, message: str) -> None:
         assert code in CODES, code
         self.code = code

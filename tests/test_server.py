@@ -70,6 +70,17 @@ def test_a_prediction_that_fails_says_why_and_exits_with_an_error(demo: Path) ->
     log.unlink()
 
 
+def test_a_server_behind_the_service_that_is_gone_is_told_in_a_sentence(
+    demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE_URL", "http://127.0.0.1:9")  # nobody listens on the port of `discard`
+    with command("Hi") as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "\nengine_unreachable: No server can be reached at 127.0.0.1:9" in err
+    assert "Traceback" not in err
+
+
 def test_inputs_in_one_text_are_split_at_blanks_and_nothing_else_is_lost() -> None:
     with command("--inputs", r"seed=1 'expected_answer=\frac{1}{2} of $x^2$' nonsense=\pi", "--", "Hi") as process:
         _, err = process.communicate(timeout=60)
