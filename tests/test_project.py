@@ -75,3 +75,16 @@ def test_make_passes_a_prompt_and_inputs_on_as_they_were_typed(variable: str) ->
         command = ["make", "--no-print-directory", "-f", "-", "show", f"{variable}={prompt}"]
         shown = subprocess.run(command, input=makefile, cwd=ROOT, capture_output=True, text=True, check=True)
         assert shown.stdout == prompt
+
+
+def test_the_readme_s_links_lead_somewhere() -> None:
+    text = README.read_text(encoding="utf-8")
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"(?ms)^```\w*\n.*?^```\n", "", text), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert links
+    for link in links:
+        if link.startswith("#"):
+            assert link[1:] in anchors, link
+        elif "://" not in link:
+            assert (ROOT / link).exists(), link
