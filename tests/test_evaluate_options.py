@@ -55,7 +55,11 @@ def test_a_fault_of_the_command_itself_is_no_verdict(service: ExamService, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("gsm8k", "--concurrency", 65), "--concurrency 65: a service takes 64 predictions at once, no more"),
+        (("gsm8k", "--concurrency", 65), "--concurrency: 65 is not from 1 to 64"),
+        (("gsm8k", "--samples", 65), "--samples: 65 is not from 1 to 64"),
+        (("gsm8k", "--max-new-tokens", 4097), "--max-new-tokens: 4097 is not from 1 to 4096"),
+        (("gsm8k", "--mode", "tool", "--max-tool-rounds", 9), "--max-tool-rounds: 9 is not from 1 to 8"),
+        (("gsm8k", "--limit", "abc"), "--limit: abc is not a whole number of 1 or more"),
         (("gsm8k", "--ray", 2, "--url", "x"), "--ray 2 with 1 --url: each worker asks a service of its own"),
     ],
 )

@@ -1,12 +1,13 @@
 """The command's options, checked before anything starts: what has no effect is refused, never ignored."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from replicate.evaluate.benchmarks import BENCHMARKS
 from replicate.evaluate.run import TAKEN as AT_ONCE
 from replicate.evaluate.summary import KEY, PUBLISHED
+from replicate.request import MAX_NEW_TOKENS, MAX_SAMPLES, MAX_TOOL_ROUNDS
 
 TAKEN = {  # by what is done; a benchmark takes all but --picture and FOLDER
     "report": {"folder", "picture", "grader"},
@@ -35,30 +36,51 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", nargs="?", type=Path, help="report: of results files (default: results)")
     add = parser.add_argument
     add("--url", action="append", help="a running service; without one, CHECKPOINT is served on this machine")
-    add("--limit", type=_positive, metavar="N", help="only the first N questions")
+    add("--limit", type=_whole(), metavar="N", help="only the first N questions")
     add("--data", type=Path, metavar="FILE", help="the questions as JSON lines; without it they come from the hub")
     add("--mode", choices=["cot", "tool"], help="how the question is put (default: cot)")
     add("--shots", metavar="FILE", help="base checkpoints: worked questions as JSON lines, or train (their default)")
-    add("--shot-count", type=_positive, metavar="K", help="how many shots (default: as published)")
-    add("--samples", type=_positive, metavar="K", help="majority of K completions (default: 1, greedy)")
-    add("--max-new-tokens", type=_positive, metavar="N", help="default: as published, 1024; 2048 with --mode tool")
-    add("--max-tool-rounds", type=_positive, metavar="N", help="--mode tool: programs a completion (default: 1)")
+    add("--shot-count", type=_whole(), metavar="K", help="how many shots (default: as published)")
+    add("--samples", type=_whole(MAX_SAMPLES), metavar="K", help="majority of K completions (default: 1, greedy)")
+    add(
+        "--max-new-tokens",
+        type=_whole(MAX_NEW_TOKENS),
+        metavar="N",
+        help="default: as published, 1024; 2048 with --mode tool",
+    )
+    add(
+        "--max-tool-rounds",
+        type=_whole(MAX_TOOL_ROUNDS),
+        metavar="N",
+        help="--mode tool: programs a completion (default: 1)",
+    )
     add("--seed", type=int, help="of a vote's first completion (default: 0)")
     add("--grader", choices=list(KEY), help="which count decides; both are reported (default: strict)")
     add("--published", choices=PUBLISHED, help="whose published figure (default: the checkpoint's own)")
     add("--out", type=Path, metavar="FILE", help="the results file (default: results/BENCHMARK-...-CHECKPOINT.jsonl)")
-    add("--concurrency", type=_positive, metavar="N", help="questions in flight, at most 64 (default: the slots and 4)")
-    add("--ray", type=_positive, metavar="N", help="N Ray workers, each with a service of its own or one of N --urls")
+    add(
+        "--concurrency",
+        type=_whole(AT_ONCE),
+        metavar="N",
+        help="questions in flight, at most 64 (default: the slots and 4)",
+    )
+    add("--ray", type=_whole(), metavar="N", help="N Ray workers, each with a service of its own or one of N --urls")
     add("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two results files, question by question")
     add("--picture", type=Path, metavar="FILE", help="report: where the picture goes (default: FOLDER/report.png)")
     return parser
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
-    return value
+def _whole(most: int | None = None) -> Callable[[str], int]:
+    """Reads a whole number from 1 to what the service takes: a longer way round would end in its refusal."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1 or (most is not None and int(text) > most):
+            raise argparse.ArgumentTypeError(
+                f"{text} is not a whole number of 1 or more" if most is None else f"{text} is not from 1 to {most}"
+            )
+        return int(text)
+
+    return read
 
 
 def _spelt(name: str) -> str:
@@ -85,8 +107,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             without_effect.append(f"{_spelt(name)} (needs {needed})")
     if without_effect:
         command.error(f"these would have no effect: {'; '.join(sorted(without_effect))}")
-    if (options.concurrency or 0) > AT_ONCE:
-        command.error(f"--concurrency {options.concurrency}: a service takes {AT_ONCE} predictions at once, no more")
     if options.ray and options.url and len(options.url) != options.ray:
         command.error(f"--ray {options.ray} with {len(options.url)} --url: each worker asks a service of its own")
     options.grader, options.mode = options.grader or "strict", options.mode or "cot"
