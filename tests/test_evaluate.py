@@ -84,6 +84,7 @@ def test_every_line_has_what_a_reader_needs(service: ExamService, tmp_path: Path
         "tokens": 5,
         "finish_reason": "stop",
         "error": None,
+        "undecided": None,
     }
 
 
