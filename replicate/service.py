@@ -39,11 +39,9 @@ class Service:
         engine: Engine,
         sandboxes: Sandboxes,
         digest: str | None = None,
-        engine_settings: str | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.digest = digest
-        self.engine_settings = engine_settings
         self.engine = engine
         self.sandboxes = sandboxes
 
@@ -66,7 +64,7 @@ class Service:
         await engine.start()
         step(f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
         files = None if settings.engine_url else await asyncio.to_thread(digest, path)
-        service = cls(checkpoint, engine, Sandboxes(settings.tool_processes), files, described(engine))
+        service = cls(checkpoint, engine, Sandboxes(settings.tool_processes), files)
         await service._warm_up()
         step("warmed up")
         await service.sandboxes.start()
@@ -80,7 +78,7 @@ class Service:
         Any fault leaves as a ServiceError, with its traceback in the log.
         """
         metrics = Metrics(
-            self.checkpoint.name, self.engine.name, self.digest, self.engine_settings, self.engine.gate.slots
+            self.checkpoint.name, self.engine.name, self.digest, self.engine.settings, self.engine.gate.slots
         )
         try:
             request = Request.checked(**inputs)
@@ -159,15 +157,3 @@ class Service:
         async with aclosing(complete(self.engine, prompt, sampling, Completion())) as pieces:
             async for _ in pieces:
                 pass
-
-
-def described(engine: Engine) -> str:
-    """What changes texts beside the checkpoint's files: the context, the dtype of transformers' weights, and which
-    model answers at which address where it is elsewhere. No key is in an address: Settings refuses one."""
-    inner: Any = engine
-    parts = [f"context {engine.context}"]
-    if engine.name == "transformers":
-        parts.append(str(inner._model.dtype).removeprefix("torch."))
-    if engine.name == "remote":
-        parts.append(f"{inner._remote.model} at {inner._server.where}")
-    return ", ".join(parts)

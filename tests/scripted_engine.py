@@ -42,6 +42,7 @@ class ScriptedEngine:
     ) -> None:
         self.script = script
         self.context = context
+        self.settings = f"context {context}"
         self.gate = Gate(slots, slots * context)
         self.tokenizer: Tokenizer = CharacterTokenizer()
         self.sharing = 0  # shared prompts that are kept now

@@ -82,7 +82,8 @@ def test_services_of_two_kinds_are_refused(tmp_path: Path) -> None:
         job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--url", b.url, "--ray", 2)
         status, _, said = evaluate(*job, "--out", tmp_path / "out.jsonl")
     assert status == 2
-    assert f"{b.url} serves instruct (d1) on scripted, {a.url} rl (d1) on scripted" in said
+    engine = "(d1) on scripted (context 100000)"
+    assert f"{b.url} serves instruct {engine}, {a.url} rl {engine}" in said
 
 
 def test_a_service_that_fails_ends_the_job_with_its_reason(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ class LlamaCppEngine:
         self._header = read_header(path)
         self._thread_count = threads or _cores()
         self.context = checked_context(context, self._header.context)
+        self.settings = f"context {self.context}"
         each = self._header.kv_values_per_token * BYTES_PER_VALUE * self.context
         usable = free_bytes() * CPU_SHARE
         if each > usable:

@@ -52,6 +52,7 @@ class Engine(Protocol):
     tokenizer: Tokenizer
     gate: Gate  # callers enter it before `generate`, and leave it after
     cache: str  # the bound on the KV cache, for people
+    settings: str  # what changes texts beside the checkpoint's files: the context, the dtype, the model elsewhere
 
     async def start(self) -> None:
         """Loads the weights and the KV cache. Raises ServiceError."""

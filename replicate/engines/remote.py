@@ -45,6 +45,7 @@ class RemoteEngine:
     tokenizer: Tokenizer
     gate: Gate
     cache: str
+    settings: str
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class RemoteEngine:
         self.context = self._checked(self._remote.context, longest)
         self.gate = Gate(self._slots, self._slots * self.context)
         self.cache = f"up to {self._slots} requests at once"
+        self.settings = f"context {self.context}, {self._remote.model} at {self._server.where}"
         _tell(self._server.where, self._remote)
 
     async def _open_tokenizer(self) -> tuple[Any, int]:

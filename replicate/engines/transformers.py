@@ -42,6 +42,7 @@ class TransformersEngine:
     tokenizer: Tokenizer
     gate: Gate
     cache: str
+    settings: str
     kernels: str  # which attention and which graphs are used, for people
 
     def __init__(
@@ -157,6 +158,7 @@ class TransformersEngine:
         self._eos = {self._hf.eos, *(ends if isinstance(ends, list) else [ends])} - {None}
         longest = self._model.config.max_position_embeddings
         self.context = checked_context(self._wanted_context, longest)
+        self.settings = f"context {self.context}, {str(self._model.dtype).removeprefix('torch.')}"
         self._plan = plan_cache(self._model, self.context, self._wanted_slots)
         self.gate, self.cache = self._plan.gate, self._plan.cache
         try:

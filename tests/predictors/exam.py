@@ -34,9 +34,8 @@ class Predictor(BasePredictor):
         style = PromptStyle(chat_template=DEEPSEEK_TEMPLATE)
         checkpoint = Checkpoint(os.environ.get("NAME", "rl"), Local(Path()), "none", style=style)
         engine = ScriptedEngine(self.answer, context=100_000, slots=int(os.environ.get("SLOTS", "16")))
-        self.service = Service(
-            checkpoint, engine, Sandboxes(), os.environ.get("DIGEST", "d1"), os.environ.get("ENGINE")
-        )
+        engine.settings = os.environ.get("ENGINE", engine.settings)
+        self.service = Service(checkpoint, engine, Sandboxes(), os.environ.get("DIGEST", "d1"))
 
     @streaming
     @concurrent(max=64)
