@@ -8,11 +8,12 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.loopback import LoopbackServer
 
 Event = dict[str, Any] | str | float  # a chunk, a raw line, a pause in seconds
 
@@ -53,14 +54,11 @@ def _usage(prompt: int, completion: int) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-class HostileCompletions(ThreadingHTTPServer):
+class HostileCompletions(LoopbackServer):
     """`plays` are dealt one a completion; after them comes `always`. Requests for a probe are spared."""
 
-    daemon_threads = True
-    request_queue_size = 64
-
     def __init__(self, speak: Callable[..., list[Event]] = vllm, text: str | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.speak = speak
         self.text = text  # what /detokenize says; None: there is none
         self.models: list[dict[str, Any]] = [{"id": "math", "max_model_len": 512}]
@@ -73,11 +71,6 @@ class HostileCompletions(ThreadingHTTPServer):
         self.bodies: list[dict[str, Any]] = []  # of completions, the probe's not among them
         self.keys: list[str | None] = []
         self.left = threading.Event()  # a client has closed a stream
-        self.closing = threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def play(self, body: dict[str, Any]) -> Play:
         if self.probes and len(self.bodies) == 0:
@@ -166,16 +159,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: Any) -> None:
         pass
-
-
-@contextmanager
-def running(server: HostileCompletions) -> Iterator[HostileCompletions]:
-    """Serves until the block ends."""
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()

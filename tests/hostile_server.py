@@ -9,12 +9,12 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, TypeVar
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import urlsplit
+
+from tests.loopback import LoopbackServer
 
 XET_CHUNK = 1 << 16  # bytes
 
@@ -31,14 +31,11 @@ class Fault:
     ranges: bool = True  # whether a request for a part is understood
 
 
-class HostileServer(ThreadingHTTPServer):
+class HostileServer(LoopbackServer):
     """`files` by path. `sent` counts the bytes of bodies."""
 
-    daemon_threads = True
-    request_queue_size = 64
-
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.files = dict(files or {})
         self.faults: list[Fault] = []
         self.always: Fault | None = None
@@ -49,11 +46,6 @@ class HostileServer(ThreadingHTTPServer):
         self.sent = 0
         self.requests: list[tuple[str, str, dict[str, str]]] = []  # method, path, headers
         self.lock = threading.Lock()
-        self.closing = threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def next_fault(self, whole: bool) -> Fault | None:
         """The fault for this request. A request for the first byte alone is spared, unless faults are for always."""
@@ -237,21 +229,5 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-Served = TypeVar("Served", bound=HostileServer)
-
-
 def git_blob(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-@contextmanager
-def running(server: Served) -> Iterator[Served]:
-    """Serves until the block ends."""
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()

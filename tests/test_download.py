@@ -18,7 +18,8 @@ import pytest
 
 from replicate.checkpoints import Checkpoint, bulk, fetch, find, place, ranges, remote, store
 from replicate.errors import ServiceError
-from tests.hostile_server import Fault, HostileServer, running
+from tests.hostile_server import Fault, HostileServer
+from tests.loopback import running
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = 1 << 16

@@ -19,6 +19,7 @@ from replicate.engines.llama_cpp import LlamaCppEngine
 from replicate.engines.protocol import Delta
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
+from tests.streams import chat, deltas, text_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -43,18 +44,8 @@ async def engine(demo: Path) -> AsyncIterator[LlamaCppEngine]:
     await running.close()
 
 
-async def chat(engine: LlamaCppEngine, question: str) -> list[int]:
-    text = f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
-    return await engine.tokenizer.encode(text, control=True)
-
-
-async def deltas(engine: LlamaCppEngine, prompt: list[int], sampling: Sampling) -> list[Delta]:
-    async with aclosing(engine.generate(prompt, sampling)) as stream:
-        return [delta async for delta in stream]
-
-
 async def text(engine: LlamaCppEngine, question: str, sampling: Sampling) -> str:
-    return "".join(delta.text for delta in await deltas(engine, await chat(engine, question), sampling))
+    return await text_of(engine, await chat(engine, question), sampling)
 
 
 async def test_temperature_zero_is_greedy_whatever_the_seed(engine: LlamaCppEngine) -> None:

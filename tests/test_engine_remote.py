@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ from replicate.engines.remote import RemoteEngine
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
 from replicate.server import LocalServer
+from tests import streams
 from tests.llama_server import ROOT, LlamaServer
+from tests.streams import chat
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,14 +41,8 @@ async def engine(demo: Path, llama: LlamaServer) -> AsyncIterator[RemoteEngine]:
     await engine.close()
 
 
-async def chat(engine: Engine, question: str) -> list[int]:
-    text = f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
-    return await engine.tokenizer.encode(text, control=True)
-
-
 async def deltas(engine: Engine, question: str, sampling: Sampling = TALK) -> list[Delta]:
-    async with aclosing(engine.generate(await chat(engine, question), sampling)) as found:
-        return [delta async for delta in found]
+    return await streams.deltas(engine, await chat(engine, question), sampling)
 
 
 async def test_texts_counts_and_probabilities_are_those_of_the_engine_in_this_process(

@@ -20,7 +20,8 @@ from replicate.engines.remote_server import SAMPLE
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
 from replicate.settings import Settings
-from tests.hostile_completions import Event, HostileCompletions, Play, plain, running, vllm
+from tests.hostile_completions import Event, HostileCompletions, Play, plain, vllm
+from tests.loopback import running
 from tests.tiny_llama import make_tiny_llama
 
 PROMPT = [5, 6, 7]

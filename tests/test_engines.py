@@ -15,12 +15,13 @@ import pytest
 import pytest_asyncio
 
 from replicate.engines.llama_cpp import LlamaCppEngine
-from replicate.engines.protocol import Delta, Engine
+from replicate.engines.protocol import Engine
 from replicate.engines.remote import RemoteEngine
 from replicate.engines.transformers import TransformersEngine
 from replicate.errors import ServiceError
 from replicate.sampling import Sampling
 from tests.llama_server import LlamaServer
+from tests.streams import deltas, text_of
 from tests.tiny_llama import make_tiny_llama
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -65,13 +66,8 @@ async def ids_of(engine: Engine, question: str) -> list[int]:
     return ids if engine.tokenizer.bos is None else [engine.tokenizer.bos, *ids]
 
 
-async def deltas(engine: Engine, prompt: list[int], sampling: Sampling) -> list[Delta]:
-    async with aclosing(engine.generate(prompt, sampling)) as stream:
-        return [delta async for delta in stream]
-
-
 async def text(engine: Engine, question: str, sampling: Sampling) -> str:
-    return "".join(delta.text for delta in await deltas(engine, await ids_of(engine, question), sampling))
+    return await text_of(engine, await ids_of(engine, question), sampling)
 
 
 async def test_same_seed_gives_the_same_text_alone_or_beside_fifteen_others(engine: Engine) -> None:
@@ -156,10 +152,10 @@ async def test_tokens_are_counted_exactly_and_the_end_is_named(engine: Engine) -
     assert set(range(1, tokens)) <= set(counts)  # one delta a token
 
 
+@pytest.mark.parametrize("engine", ["llama_cpp", "remote"], indirect=True)
 async def test_no_character_is_cut(engine: Engine) -> None:
-    """The demo's vocabulary cuts emoji and rare characters into bytes."""
-    if engine.name == "transformers":
-        pytest.skip("a random model writes bytes that are no character; its own tests make it write some that are")
+    """The demo's vocabulary cuts emoji and rare characters into bytes. A random model on transformers writes bytes that
+    are no character; its own tests make it write some that are."""
     prompt = await ids_of(engine, "🙂🙃😀😃 龘龘龘 🙂🙃😀😃 龘龘龘 🙂🙃😀😃 龘龘龘 🙂🙃")
     for length in (1, 2, 3, 4, 5, 7, 40):
         cut = await deltas(engine, prompt, Sampling(max_new_tokens=length, temperature=0.0))
@@ -230,9 +226,8 @@ async def test_log_probabilities_are_the_models_own_whatever_the_temperature(eng
     assert not any(delta.logprobs for delta in await deltas(engine, prompt, TALK))
 
 
+@pytest.mark.parametrize("engine", ["llama_cpp", "remote"], indirect=True)  # transformers: see its own tests of faults
 async def test_a_request_that_the_engine_can_not_do_is_an_error_and_the_next_one_works(engine: Engine) -> None:
-    if engine.name == "transformers":
-        pytest.skip("a token beyond the vocabulary is checked by its own tests of faults")
     with pytest.raises(ServiceError, match="engine_(failed|refused): .*invalid tokens"):
         await deltas(engine, [1, 2, 10**9], TALK)
     with pytest.raises(ServiceError, match="engine_(failed|refused): .*context size"):

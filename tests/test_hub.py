@@ -13,7 +13,8 @@ import pytest
 
 from replicate.checkpoints import CHECKPOINTS, Checkpoint, Hub, fetch, fetch_tokenizer, find, remote, store
 from replicate.errors import ServiceError
-from tests.hostile_server import Fault, StandInHub, running
+from tests.hostile_server import Fault, StandInHub
+from tests.loopback import running
 from tests.tiny_llama import make_tiny_llama
 
 SHARD = random.Random(5).randbytes(3_000_000)
