@@ -187,14 +187,20 @@ def test_other_questions_or_limits_are_other_settings(tmp_path: Path) -> None:
         other.write_text(other.read_text().replace("number 2", "number 4"))
         status, _, said = evaluate(*arguments, "--data", other)
         assert status == 2
-        assert f"other questions or shots: they were from {tmp_path / 'gsm8k-3.jsonl'}, and are now from" in said
+        assert f"other questions or shots, though from {tmp_path / 'gsm8k-3.jsonl'} as before" in said
+        moved = other.rename(tmp_path / "moved.jsonl")
+        status, _, said = evaluate(*arguments, "--data", moved)
+        assert status == 2
+        assert f"other questions or shots: they were from {other}, and are now from {moved}" in said
 
 
 def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     for content in ("my notes", "my notes\n", '{"id": 1}\n', "[1]\n", '{"evaluate": 1}\nnonsense\n'):
         file.write_text(content)
-        with pytest.raises(EvaluationError):
+        with pytest.raises(
+            EvaluationError, match="line 2 is no JSON" if "evaluate" in content else "is no results file"
+        ):
             Results(file, SETTINGS)
         assert file.read_text() == content
     with pytest.raises(EvaluationError, match="can't be read"):

@@ -95,6 +95,15 @@ def test_questions_that_no_comparison_decided_are_counted_apart() -> None:
     assert "undecided" not in of(RIGHT, WRONG).text()
 
 
+def test_what_was_left_undecided_is_no_verdict_where_it_alone_may_be_the_reason() -> None:
+    undecided = WRONG | {"undecided": "took over 2 s"}
+    lost = of(*[WRONG] * 30)
+    assert (lost.reached, lost.differences) == (False, ())
+    found = of(*[undecided] * 30)
+    told = "30 questions were refused or left undecided, which alone may be the reason"
+    assert (found.reached, found.differences) == (None, (told,))
+
+
 def test_completions_cut_off_are_counted() -> None:
     assert of(RIGHT, RIGHT | {"finish_reason": "length"}).unfinished == 1
 

@@ -129,6 +129,8 @@ def parse(content: bytes, file: Path) -> tuple[Line | None, list[Line]]:
         try:
             lines.append(json.loads(text))
         except ValueError as error:
+            if number == 1:  # no header, so no file of ours
+                return None, []
             raise EvaluationError(f"{file}, line {number} is no JSON ({error}). Without it, it is repeated.") from error
     if not lines or not all(isinstance(line, dict) for line in lines) or "evaluate" not in lines[0]:
         return None, []
@@ -150,9 +152,10 @@ def _differences(header: Line, settings: Line, notes: Line) -> str:
     names = [name for name in settings if header.get(name) != settings[name]]
     told = [f"{name} {header.get(name)!r}, now {settings[name]!r}" for name in names if name != "digest"]
     if "digest" in names:  # which says nothing to people
-        told.append(
-            f"other questions or shots: they were from {header.get('source')}, and are now from {notes.get('source')}"
-        )
+        before, now = header.get("source"), notes.get("source")
+        moved = f": they were from {before}, and are now from {now}"
+        sources = moved if before != now else f", though from {now} as before"
+        told.append(f"other questions or shots{sources}")
     return "; ".join(told)
 
 

@@ -124,8 +124,11 @@ def summarise(settings: Line, lines: Sequence[Line], grader: Grader, figure_of: 
     differences = _settings_apart(settings, figure_of) if figure_of else []
     if len(lines) < settings["questions"]:
         differences.append(f"unfinished, {len(lines)} of {settings['questions']} questions are answered")
-    if figure is not None and high < figure <= wilson(correct[grader] + refused.total(), len(lines))[1]:
-        differences.append(f"{refused.total()} questions were refused, which alone may be the reason")
+    undecided = sum(bool(line.get("undecided")) and not line[KEY[grader]] for line in lines)
+    unjudged = refused.total() + undecided
+    if figure is not None and high < figure <= wilson(correct[grader] + unjudged, len(lines))[1]:
+        or_undecided = " or left undecided" if undecided else ""
+        differences.append(f"{unjudged} questions were refused{or_undecided}, which alone may be the reason")
     return Summary(
         benchmark=settings["benchmark"],
         checkpoint=settings["checkpoint"],
@@ -148,7 +151,7 @@ def summarise(settings: Line, lines: Sequence[Line], grader: Grader, figure_of: 
         samples_used=mean(line["samples_used"] for line in lines) if voted else None,
         unfinished=sum(line["finish_reason"] == "length" for line in lines),
         refused=dict(refused),
-        undecided=sum(bool(line.get("undecided")) and not line[KEY[grader]] for line in lines),
+        undecided=undecided,
         tokens=sum(line["tokens"] for line in lines),
     )
 
