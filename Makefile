@@ -53,7 +53,7 @@ schema: $(run)
 	@$(venv)/python -m replicate.schema
 
 bench: $(bench)
-	@$(venv)/python -m replicate.bench
+	@CHECKPOINT="$(named)" $(venv)/python -m replicate.bench
 
 bench-gpu: $(bench)
 	@$(venv)/python -m replicate.bench.gpu

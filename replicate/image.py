@@ -18,7 +18,7 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
-from replicate.checkpoints import CHECKPOINTS, Checkpoint, Hub, Wheel, fetch, find
+from replicate.checkpoints import CHECKPOINTS, Checkpoint, Hub, Local, Wheel, fetch, find
 from replicate.errors import ServiceError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,14 +29,17 @@ def variant(checkpoint: str) -> str:
     """cog.yaml for one checkpoint. The published schema has `environment` as a list of NAME=value."""
     text = re.sub(r"(?m)^# Which checkpoint:.*\n", "", (ROOT / "cog.yaml").read_text())
     source = CHECKPOINTS[checkpoint].source
-    if isinstance(source, Wheel) or (isinstance(source, Hub) and source.file):  # GGUF, which runs on the CPU
+    if isinstance(source, Wheel | Local) or (isinstance(source, Hub) and source.file):  # small or GGUF: for the CPU
         text = re.sub(r"(?m)^  gpu: true\n  cuda: .*\n", "  gpu: false\n", text)
     text = text if re.search(r"(?m)^environment:$", text) else text + "environment:\n"  # ENGINE_URL may stand there
     return re.sub(r"(?m)^environment:\n", f"environment:\n  - CHECKPOINT={checkpoint}\n", text)
 
 
 def ignored(checkpoint: str, bake: bool) -> str:
-    """.dockerignore, which with `bake` lets the checkpoint's folder through."""
+    """.dockerignore, which with `bake` lets the checkpoint's files through; those of the repository always go along."""
+    source = CHECKPOINTS[checkpoint].source
+    if isinstance(source, Local):
+        return _plain_ignored() + f"!{source.path.relative_to(ROOT).as_posix()}\n"
     return _plain_ignored() + (f"!weights/{checkpoint}\n" if bake else "")
 
 
@@ -76,7 +79,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def _named(checkpoint: str) -> Checkpoint:
     """Raises ServiceError: an image has a name of the table."""
     found = find(checkpoint)
-    if found.name not in CHECKPOINTS or found.name != checkpoint:
+    if found is not CHECKPOINTS.get(found.name):
         raise ServiceError("checkpoint_unknown", f"An image takes one of {', '.join(CHECKPOINTS)}, not {checkpoint!r}.")
     return found
 

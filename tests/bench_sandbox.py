@@ -2,7 +2,7 @@
 
 1. A one-line program, from asking for a sandbox to its output: with the warm pool, forked when asked for, and as a
    fresh interpreter with its imports.
-2. The gaps between the chunks of a stream of the demo checkpoint, with 8 hostile programs at work and without, in
+2. The gaps between the chunks of a stream of SmolLM2 135M, with 8 hostile programs at work and without, in
    windows that take turns: what counts is the median of the windows' ratios, for other work on the machine comes and
    goes. `--gaps 0.25 inf 0` measures that alone, once for each value of `Limits.prompt_seconds`.
 3. A program of 0.3 s of processor time, alone and beside 16 streams, for the same values.
@@ -168,7 +168,7 @@ async def main() -> None:
         print("a one-line program, median of", RUNS)
         for name, milliseconds in found.items():
             print(f"  {name:8}{milliseconds:10.1f} ms")
-    engine = open_engine(fetch(CHECKPOINTS["demo"]), 512, Settings(slots=STREAMS))
+    engine = open_engine(fetch(CHECKPOINTS["smollm2-135m"]), 512, Settings(slots=STREAMS))
     await engine.start()
     found |= await stalls(engine, pools)
     found |= await benign(engine, pools)

@@ -1,4 +1,4 @@
-"""What several test files share: the shared folder's data, the demo checkpoint, one real server that serves it."""
+"""What several test files share: the shared folder's data, SmolLM2, and one real server that serves it."""
 
 import os
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ def shared(name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo() -> Path:
-    """The demo checkpoint's GGUF file, downloaded once."""
-    return fetch(CHECKPOINTS["demo"])
+def smollm2() -> Path:
+    """SmolLM2 135M as a GGUF file, downloaded once: a real model of a general kind."""
+    return fetch(CHECKPOINTS["smollm2-135m"])
 
 
 @pytest.fixture(scope="session")
-def server(demo: Path) -> Iterator[LocalServer]:
-    """The whole service with the demo checkpoint, as `make serve` starts it."""
-    with LocalServer(environment={"CHECKPOINT": "demo"}, concurrency=32) as running:
+def server(smollm2: Path) -> Iterator[LocalServer]:
+    """The whole service with SmolLM2, as `make serve` starts it."""
+    with LocalServer(environment={"CHECKPOINT": "smollm2-135m"}, concurrency=32) as running:
         yield running

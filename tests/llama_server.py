@@ -69,7 +69,7 @@ def main() -> None:
     params.port = 0
     params.n_threads_http = 2 * int(slots) + 4
     params.endpoint_slots = True
-    params.model_alias = {"demo"}
+    params.model_alias = {"smollm2-135m"}
     params.api_keys = [key] if key else []
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)

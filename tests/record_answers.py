@@ -1,4 +1,4 @@
-"""Records what the demo checkpoint answers: 64 samples of each question, for the tests of early stopping.
+"""Records what SmolLM2 answers: 64 samples of each question, for the tests of early stopping.
 
 `python -m tests.record_answers` writes tests/answers.json: for each question its answers in the order of their seeds,
 null where a completion states none. Takes a few minutes on 2 cores.
@@ -68,7 +68,7 @@ async def answers(engine: LlamaCppEngine, question: str) -> list[str | None]:
 
 
 async def main() -> None:
-    engine = LlamaCppEngine(fetch(CHECKPOINTS["demo"]), context=512, slots=16)
+    engine = LlamaCppEngine(fetch(CHECKPOINTS["smollm2-135m"]), context=512, slots=16)
     await engine.start()
     recorded = {}
     for question in QUESTIONS:

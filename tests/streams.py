@@ -27,6 +27,6 @@ async def text_of(engine: Speaker, prompt: Sequence[int], sampling: Sampling) ->
 
 
 async def chat(engine: Speaker, question: str) -> list[int]:
-    """`question` as the demo checkpoint is asked."""
+    """`question` as SmolLM2 is asked."""
     text = f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
     return await engine.tokenizer.encode(text, control=True)

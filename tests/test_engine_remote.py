@@ -28,14 +28,14 @@ QUESTIONS = ("What is 12 + 30?", "用中文数到十。", "Write five emoji. �
 
 
 @pytest.fixture(scope="module")
-def llama(demo: Path) -> Iterator[LlamaServer]:
-    with LlamaServer(demo, context=512, slots=4) as server:
+def llama(smollm2: Path) -> Iterator[LlamaServer]:
+    with LlamaServer(smollm2, context=512, slots=4) as server:
         yield server
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def engine(demo: Path, llama: LlamaServer) -> AsyncIterator[RemoteEngine]:
-    engine = RemoteEngine(demo, engine_url=llama.url + "/v1/")
+async def engine(smollm2: Path, llama: LlamaServer) -> AsyncIterator[RemoteEngine]:
+    engine = RemoteEngine(smollm2, engine_url=llama.url + "/v1/")
     await engine.start()
     yield engine
     await engine.close()
@@ -46,10 +46,10 @@ async def deltas(engine: Engine, question: str, sampling: Sampling = TALK) -> li
 
 
 async def test_texts_counts_and_probabilities_are_those_of_the_engine_in_this_process(
-    engine: RemoteEngine, demo: Path
+    engine: RemoteEngine, smollm2: Path
 ) -> None:
     """The same weights, settings, token ids and seeds: all that lies between is the way there."""
-    here: Any = LlamaCppEngine(demo, context=512, slots=4)
+    here: Any = LlamaCppEngine(smollm2, context=512, slots=4)
     await here.start()
     try:
         for place, question in enumerate(QUESTIONS):
@@ -68,8 +68,8 @@ async def test_texts_counts_and_probabilities_are_those_of_the_engine_in_this_pr
         await here.close()
 
 
-async def test_a_vocabulary_without_weights_tokenises_as_the_loaded_file(engine: RemoteEngine, demo: Path) -> None:
-    here: Any = LlamaCppEngine(demo, context=256, slots=1)
+async def test_a_vocabulary_without_weights_tokenises_as_the_loaded_file(engine: RemoteEngine, smollm2: Path) -> None:
+    here: Any = LlamaCppEngine(smollm2, context=256, slots=1)
     await here.start()
     try:
         ours, theirs = engine.tokenizer, here.tokenizer
@@ -82,9 +82,9 @@ async def test_a_vocabulary_without_weights_tokenises_as_the_loaded_file(engine:
         await here.close()
 
 
-async def test_the_server_s_context_is_found_out(engine: RemoteEngine, demo: Path, llama: LlamaServer) -> None:
+async def test_the_server_s_context_is_found_out(engine: RemoteEngine, smollm2: Path, llama: LlamaServer) -> None:
     assert (engine.context, engine.gate.slots) == (512, 64)
-    more = RemoteEngine(demo, context=1024, engine_url=llama.url)
+    more = RemoteEngine(smollm2, context=1024, engine_url=llama.url)
     with pytest.raises(ServiceError, match="setting_invalid: CONTEXT is 1024 tokens.*8192.*512"):
         await more.start()
     await more.close()
@@ -117,13 +117,13 @@ async def test_more_requests_than_the_server_has_slots_wait_there(engine: Remote
     assert said[0] == said[2] == said[8]
 
 
-async def test_a_server_that_is_started_as_the_readme_says_does(demo: Path) -> None:
+async def test_a_server_that_is_started_as_the_readme_says_does(smollm2: Path) -> None:
     """With llama.cpp's own defaults for all but slots and context."""
     told = re.search(r"`llama-server -m \S+ -np (\d+) -c (\d+)`", (ROOT / "README.md").read_text())
     assert told
-    slots, context = int(told[1]), int(told[2]) // 8  # of the demo's small model
-    with LlamaServer(demo, flags=["-np", str(slots), "-c", str(context)]) as server:
-        engine = RemoteEngine(demo, engine_url=server.url)
+    slots, context = int(told[1]), int(told[2]) // 8  # of a small model
+    with LlamaServer(smollm2, flags=["-np", str(slots), "-c", str(context)]) as server:
+        engine = RemoteEngine(smollm2, engine_url=server.url)
         await engine.start()
         try:
             assert engine.context == context // slots
@@ -141,22 +141,22 @@ async def test_a_server_that_is_started_as_the_readme_says_does(demo: Path) -> N
             await engine.close()
 
 
-async def test_a_key_is_asked_for_and_taken(demo: Path) -> None:
-    with LlamaServer(demo, context=256, slots=1, key="right") as server:
+async def test_a_key_is_asked_for_and_taken(smollm2: Path) -> None:
+    with LlamaServer(smollm2, context=256, slots=1, key="right") as server:
         for key in (None, "wrong"):
-            engine = RemoteEngine(demo, engine_url=server.url, engine_api_key=key)
+            engine = RemoteEngine(smollm2, engine_url=server.url, engine_api_key=key)
             with pytest.raises(ServiceError, match="engine_refused: .*401"):
                 await engine.start()
             await engine.close()
-        engine = RemoteEngine(demo, engine_url=server.url, engine_api_key="right")
+        engine = RemoteEngine(smollm2, engine_url=server.url, engine_api_key="right")
         await engine.start()
         assert (await deltas(engine, QUESTIONS[0]))[-1].tokens
         await engine.close()
 
 
-async def test_a_server_that_dies_amid_a_text_is_told_and_so_is_one_that_is_gone(demo: Path) -> None:
-    with LlamaServer(demo, context=512, slots=2) as server:
-        engine = RemoteEngine(demo, engine_url=server.url)
+async def test_a_server_that_dies_amid_a_text_is_told_and_so_is_one_that_is_gone(smollm2: Path) -> None:
+    with LlamaServer(smollm2, context=512, slots=2) as server:
+        engine = RemoteEngine(smollm2, engine_url=server.url)
         await engine.start()
         story = engine.generate(await chat(engine, "Tell me a long story."), replace(TALK, max_new_tokens=400))
         async for delta in story:
@@ -173,15 +173,15 @@ async def test_a_server_that_dies_amid_a_text_is_told_and_so_is_one_that_is_gone
         assert not await engine.healthy()
         with pytest.raises(ServiceError, match="engine_unreachable: No server can be reached"):
             await deltas(engine, QUESTIONS[0])
-    with LlamaServer(demo, context=512, slots=2) as again:
+    with LlamaServer(smollm2, context=512, slots=2) as again:
         engine._server.root = again.url  # as if it were started anew at the old address
         assert (await deltas(engine, QUESTIONS[0]))[-1].tokens
         await engine.close()
 
 
-async def test_metrics_tell_which_model_answers_where(demo: Path, llama: LlamaServer, engine: RemoteEngine) -> None:
+async def test_metrics_tell_which_model_answers_where(smollm2: Path, llama: LlamaServer, engine: RemoteEngine) -> None:
     where = llama.url.removeprefix("http://")
-    environment = {"CHECKPOINT": "demo", "ENGINE_URL": llama.url, "ENGINE_API_KEY": "my-secret"}
+    environment = {"CHECKPOINT": "smollm2-135m", "ENGINE_URL": llama.url, "ENGINE_API_KEY": "my-secret"}
     with LocalServer(environment=environment) as server:
         *_, last = stream(server.url, {"prompt": "Hi", "max_new_tokens": 2})
     assert last.data["metrics"]["engine_settings"] == f"context 512, {engine._remote.model} at {where}"
@@ -191,7 +191,7 @@ async def test_metrics_tell_which_model_answers_where(demo: Path, llama: LlamaSe
 
 async def test_the_service_is_the_same_before_a_server(llama: LlamaServer, server: LocalServer) -> None:
     """Through Cog: prompts, stop strings, seeds, the vote and the metrics, held against the engine in the process."""
-    environment = {"CHECKPOINT": "demo", "ENGINE_URL": llama.url}
+    environment = {"CHECKPOINT": "smollm2-135m", "ENGINE_URL": llama.url}
     inputs = {"prompt": QUESTIONS[0], "mode": "chat", "temperature": 0.9, "max_new_tokens": 40, "seed": 3}
     kinds = [inputs, inputs | {"stop": ["12"]}, inputs | {"samples": 4, "max_new_tokens": 24}]
 
@@ -209,5 +209,5 @@ async def test_the_service_is_the_same_before_a_server(llama: LlamaServer, serve
     with LocalServer(environment=environment, concurrency=8) as remote:
         assert await asyncio.to_thread(ask, remote.url) == await asyncio.to_thread(ask, server.url)
         log = remote.log.read_text()
-    assert f"{llama.url.removeprefix('http://')}: a llama.cpp server with the model demo" in log
+    assert f"{llama.url.removeprefix('http://')}: a llama.cpp server with the model smollm2-135m" in log
     assert "loaded on remote: context 512 tokens, up to 64 requests at once" in log

@@ -1,6 +1,6 @@
 """What every engine promises (`replicate/engines/protocol.py`), asked of all three.
 
-llama.cpp runs in this process with the demo checkpoint, transformers has a tiny random Llama, and remote the demo
+llama.cpp runs in this process with SmolLM2, transformers has a tiny random Llama, and remote SmolLM2
 checkpoint on llama.cpp's own HTTP server.
 """
 
@@ -42,18 +42,18 @@ TALK = Sampling(max_new_tokens=16, temperature=0.9, seed=1)
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module", params=["llama_cpp", "transformers", "remote"])
 async def engine(
-    request: pytest.FixtureRequest, demo: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, smollm2: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Engine]:
     if request.param == "remote":
-        with LlamaServer(demo, CONTEXT) as server:
-            remote = RemoteEngine(demo, slots=16, engine_url=server.url)
+        with LlamaServer(smollm2, CONTEXT) as server:
+            remote = RemoteEngine(smollm2, slots=16, engine_url=server.url)
             await remote.start()
             yield remote
             await remote.close()
         return
     engine: Any
     if request.param == "llama_cpp":
-        engine = LlamaCppEngine(demo, CONTEXT)
+        engine = LlamaCppEngine(smollm2, CONTEXT)
     else:
         engine = TransformersEngine(make_tiny_llama(tmp_path_factory.mktemp("tiny"), CONTEXT))
     await engine.start()
@@ -154,7 +154,7 @@ async def test_tokens_are_counted_exactly_and_the_end_is_named(engine: Engine) -
 
 @pytest.mark.parametrize("engine", ["llama_cpp", "remote"], indirect=True)
 async def test_no_character_is_cut(engine: Engine) -> None:
-    """The demo's vocabulary cuts emoji and rare characters into bytes. A random model on transformers writes bytes that
+    """SmolLM2's vocabulary cuts emoji and rare characters into bytes. A random model on transformers writes bytes that
     are no character; its own tests make it write some that are."""
     prompt = await ids_of(engine, "🙂🙃😀😃 龘龘龘 🙂🙃😀😃 龘龘龘 🙂🙃😀😃 龘龘龘 🙂🙃")
     for length in (1, 2, 3, 4, 5, 7, 40):

@@ -201,15 +201,15 @@ def test_as_many_questions_are_in_flight_as_the_service_has_slots_and_four(tmp_p
     assert (found, process.returncode) == (7, 130)
 
 
-def test_the_demo_checkpoint_takes_gsm8k_and_mgsm_zh_for_real(server: LocalServer, tmp_path: Path) -> None:
+def test_a_real_checkpoint_takes_gsm8k_and_mgsm_zh_for_real(server: LocalServer, tmp_path: Path) -> None:
     """Two questions of each over the whole service; it gets next to none right, so nothing is said of its score."""
     for name, file in (("gsm8k", "gsm8k_test"), ("mgsm_zh", "mgsm_zh_test")):
         out = tmp_path / f"{name}.jsonl"
         arguments = (name, "--url", server.url, "--data", shared(f"data/{file}.jsonl"), "--out", out, "--limit", 2)
         status, summary, said = evaluate(*arguments, "--max-new-tokens", 24)
         assert status == 3, said  # nothing was published for it
-        assert "nothing for demo; --published says" in said
-        assert (summary["checkpoint"], summary["engine"], summary["questions"]) == ("demo", "llama_cpp", 2)
+        assert "nothing for smollm2-135m; --published says" in said
+        assert (summary["checkpoint"], summary["engine"], summary["questions"]) == ("smollm2-135m", "llama_cpp", 2)
         for line in lines(out):
             reply = httpx.post(
                 f"{server.url}/predictions",

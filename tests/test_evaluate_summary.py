@@ -46,7 +46,8 @@ def test_the_figure_is_the_checkpoint_s_own_or_the_one_asked_for() -> None:
         ("my-rl", None, None, None),
         ("llm-7b-base", None, None, None),
         ("llm-7b-chat", None, None, None),
-        ("demo", None, None, None),
+        ("smollm2-135m", None, None, None),
+        ("tiny-rl", None, None, None),
     ]:
         found = of(RIGHT, checkpoint=checkpoint, asked=asked)
         assert (found.figure_of, found.figure) == (figure_of, figure)

@@ -102,13 +102,24 @@ def test_the_build_context_is_small_and_has_the_code() -> None:
     assert size < 5_000_000, sorted(files, key=lambda file: -(ROOT / file).stat().st_size)[:5]
     names = {file.as_posix() for file in files}
     assert {"replicate/predict.py", "replicate/checkpoints/table.py", "requirements.txt", "cog.yaml"} <= names
-    assert not any(name.startswith(("tests/", ".git/", "weights/demo", ".venv/")) for name in names)
+    assert not any(name.startswith(("tests/", ".git/", "weights/smollm2-135m", ".venv/")) for name in names)
 
 
-def test_baked_weights_are_in_the_build_context(demo: Path) -> None:
-    weights = demo.relative_to(ROOT)
-    assert weights not in context_files(image.ignored("demo", bake=False))
-    assert weights in context_files(image.ignored("demo", bake=True))
+def test_baked_weights_are_in_the_build_context(smollm2: Path) -> None:
+    weights = smollm2.relative_to(ROOT)
+    assert weights not in context_files(image.ignored("smollm2-135m", bake=False))
+    assert weights in context_files(image.ignored("smollm2-135m", bake=True))
+
+
+@pytest.mark.parametrize(("name", "there"), [("tiny-rl", "rl.gguf"), ("tiny-base", "base/model.safetensors")])
+def test_the_tiny_family_goes_into_its_own_images_alone(name: str, there: str) -> None:
+    def family(checkpoint: str) -> set[str]:
+        names = {path.as_posix() for path in context_files(image.ignored(checkpoint, bake=False))}
+        return {path for path in names if path.startswith("weights/tiny/")}
+
+    assert f"weights/tiny/{there}" in family(name)
+    assert not any("instruct" in path for path in family(name))
+    assert not family("rl")
 
 
 @pytest.mark.parametrize(
@@ -117,11 +128,11 @@ def test_baked_weights_are_in_the_build_context(demo: Path) -> None:
         (["rl"], ["cog build -f cog-rl.yaml -t deepseek-math:rl"]),
         (["rl-q4_k_m"], ["cog build -f cog-rl-q4_k_m.yaml -t deepseek-math:rl-q4_k_m"]),
         (["base", "--to", "registry.example/me/it"], ["cog push -f cog-base.yaml registry.example/me/it"]),
-        (["demo", "--bake"], ["cog build -f cog-demo.yaml -t deepseek-math:demo"]),
+        (["smollm2-135m", "--bake"], ["cog build -f cog-smollm2-135m.yaml -t deepseek-math:smollm2-135m"]),
     ],
 )
 def test_cog_is_called_once_with_the_variant_s_files_in_place(
-    arguments: list[str], expected: list[str], demo: Path, tmp_path: Path
+    arguments: list[str], expected: list[str], smollm2: Path, tmp_path: Path
 ) -> None:
     """A program called cog writes down what it was called with, and what it found."""
     cog = tmp_path / "cog"
@@ -143,7 +154,7 @@ def test_cog_is_called_once_with_the_variant_s_files_in_place(
 
 
 def test_an_image_for_a_cpu_asks_for_no_gpu_and_says_nothing_of_another_checkpoint() -> None:
-    for name, gpu in {"rl": True, "base": True, "demo": False, "rl-q4_k_m": False}.items():
+    for name, gpu in {"rl": True, "base": True, "smollm2-135m": False, "rl-q4_k_m": False, "tiny-base": False}.items():
         build = yaml.safe_load(image.variant(name))["build"]
         assert (build["gpu"], "cuda" in build) == (gpu, gpu)
         assert "rl when unset" not in image.variant(name)
@@ -173,7 +184,7 @@ def test_a_name_that_no_image_has_is_refused_as_elsewhere(name: str, reason: str
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_build_that_is_ended_leaves_nothing_and_no_other_runs_beside_it(
-    number: signal.Signals, demo: Path, tmp_path: Path
+    number: signal.Signals, smollm2: Path, tmp_path: Path
 ) -> None:
     """After a SIGKILL the next build puts things right."""
     cog = tmp_path / "cog"
@@ -181,7 +192,7 @@ def test_a_build_that_is_ended_leaves_nothing_and_no_other_runs_beside_it(
     cog.chmod(cog.stat().st_mode | stat.S_IXUSR)
     before = (ROOT / ".dockerignore").read_text()
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    command = [sys.executable, "-m", "replicate.image", "demo", "--bake"]
+    command = [sys.executable, "-m", "replicate.image", "smollm2-135m", "--bake"]
     first = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
         while not (tmp_path / "begun").exists() and first.poll() is None:
@@ -200,7 +211,7 @@ def test_a_build_that_is_ended_leaves_nothing_and_no_other_runs_beside_it(
     finally:
         os.killpg(first.pid, signal.SIGKILL) if _alive(first.pid) else None
         (ROOT / ".dockerignore").write_text(before)
-        (ROOT / "cog-demo.yaml").unlink(missing_ok=True)
+        (ROOT / "cog-smollm2-135m.yaml").unlink(missing_ok=True)
 
 
 def _alive(group: int) -> bool:

@@ -88,7 +88,7 @@ ATTACKS: dict[str, str] = {
     "read /etc/passwd": "open('/etc/passwd').read(); print('ESCAPED')",
     "read /etc/passwd by a bare system call": "syscall(SYS_openat, -100, b'/etc/passwd', 0); print('ESCAPED')",
     "list the root folder": "os.listdir('/'); print('ESCAPED')",
-    "read a file of the demo checkpoint": "open('WEIGHTS').read(1); print('ESCAPED')",
+    "read a file of a checkpoint": "open('WEIGHTS').read(1); print('ESCAPED')",
     "overwrite a file of the service's": "open('OUTSIDE/secret', 'w'); print('ESCAPED')",
     "empty a file by opening it to read": "os.open('OUTSIDE/secret', os.O_RDONLY | os.O_TRUNC); print('ESCAPED')",
     "empty a file by opening it for nothing": "os.open('OUTSIDE/secret', os.O_ACCMODE | os.O_TRUNC); print('ESCAPED')",

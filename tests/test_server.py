@@ -20,7 +20,7 @@ from replicate.server import ROOT, LocalServer, ServerFailed, words
 
 
 @contextmanager
-def command(*arguments: str, checkpoint: str = "demo") -> Iterator[subprocess.Popen[str]]:
+def command(*arguments: str, checkpoint: str = "smollm2-135m") -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "replicate.server", *arguments],
         cwd=ROOT,
@@ -44,7 +44,7 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=10)[1]
 
 
-def test_one_command_streams_an_answer_and_leaves_nothing_running(demo: Path) -> None:
+def test_one_command_streams_an_answer_and_leaves_nothing_running(smollm2: Path) -> None:
     with command("What is 12 + 30?", "max_new_tokens=24", "mode=chat") as process:
         children: set[psutil.Process] = set()
         assert process.stdout is not None
@@ -54,13 +54,19 @@ def test_one_command_streams_an_answer_and_leaves_nothing_running(demo: Path) ->
         out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert out.strip()
-    for line in ("checkpoint demo", "loaded on llama_cpp", "warmed up", "completion_tokens", "time_to_first_token"):
+    for line in (
+        "checkpoint smollm2-135m",
+        "loaded on llama_cpp",
+        "warmed up",
+        "completion_tokens",
+        "time_to_first_token",
+    ):
         assert line in err
     assert children
     assert gone(list(children))
 
 
-def test_a_prediction_that_fails_says_why_and_exits_with_an_error(demo: Path) -> None:
+def test_a_prediction_that_fails_says_why_and_exits_with_an_error(smollm2: Path) -> None:
     with command("<|im_end|>") as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 1
@@ -71,7 +77,7 @@ def test_a_prediction_that_fails_says_why_and_exits_with_an_error(demo: Path) ->
 
 
 def test_a_server_behind_the_service_that_is_gone_is_told_in_a_sentence(
-    demo: Path, monkeypatch: pytest.MonkeyPatch
+    smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENGINE_URL", "http://127.0.0.1:9")  # nobody listens on the port of `discard`
     with command("Hi") as process:
@@ -104,7 +110,7 @@ def test_a_checkpoint_that_does_not_exist_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_stopping_the_server_stops_all_of_it(demo: Path, how: signal.Signals) -> None:
+def test_stopping_the_server_stops_all_of_it(smollm2: Path, how: signal.Signals) -> None:
     port = LocalServer().port  # a free one
     with command("--port", str(port)) as process:
         deadline = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""The whole service over HTTP: a real coglet, the real Predictor, the real demo checkpoint."""
+"""The whole service over HTTP: a real coglet, the real Predictor, real weights."""
 
 import random
 import threading
@@ -28,14 +28,14 @@ def text(events: list[Event]) -> str:
     return "".join(event.data["chunk"] for event in events if event.kind == "output")
 
 
-def test_a_prediction_streams_and_reports_itself(server: LocalServer, demo: Path) -> None:
+def test_a_prediction_streams_and_reports_itself(server: LocalServer, smollm2: Path) -> None:
     events = predict(server, seed=3, **TALK)
     final = events[-1].data
     assert final["status"] == "succeeded"
     assert "".join(final["output"]) == text(events) != ""
     metrics = final["metrics"]
-    assert (metrics["checkpoint"], metrics["engine"], metrics["seed"]) == ("demo", "llama_cpp", 3)
-    assert (metrics["checkpoint_digest"], metrics["slots"]) == (digest(demo), 16)
+    assert (metrics["checkpoint"], metrics["engine"], metrics["seed"]) == ("smollm2-135m", "llama_cpp", 3)
+    assert (metrics["checkpoint_digest"], metrics["slots"]) == (digest(smollm2), 16)
     assert metrics["finish_reason"] in ("stop", "length")
     assert 0 < metrics["completion_tokens"] <= 40
     assert metrics["prompt_tokens"] > 20
@@ -143,7 +143,7 @@ def test_stop_strings_end_the_text_and_never_show(server: LocalServer) -> None:
 
 
 def test_the_answer_is_found_and_checked(server: LocalServer) -> None:
-    """The demo model is asked to repeat a sentence: it can't do sums, but it can do that."""
+    """SmolLM2 is asked to repeat a sentence: it can't do sums, but it can do that."""
     prompt = "Q: 1+1?\nA: The answer is \\boxed{\\frac{1}{2}}.\n" * 2 + "Q: 1+1?\nA:"
     inputs = {"mode": "raw", "prompt": prompt, "max_new_tokens": 24, "stop": ["\nQ"]}
     for expected, correct in (("0.5", True), ("50", False)):
@@ -323,7 +323,7 @@ SHOTS = "Q: Ann has 3 apples and buys 4 more. How many has she?\nA: She has 3 + 
 SUM = {"mode": "raw", "prompt": f"{SHOTS}Q: What is 12 + 30?\nA:", "stop": ["\nQ"], "max_new_tokens": 40}
 
 
-def test_the_demo_checkpoint_votes(server: LocalServer) -> None:
+def test_a_real_checkpoint_votes(server: LocalServer) -> None:
     """The tally comes live, then one whole completion of the winner, which its seed gives alone as well."""
     events = predict(server, **SUM, samples=12, seed=5)
     final = events[-1].data

@@ -1,6 +1,6 @@
-"""Tool mode over HTTP: a real coglet, the real Predictor, the real demo checkpoint, real sandboxes.
+"""Tool mode over HTTP: a real coglet, the real Predictor, SmolLM2, real sandboxes.
 
-The demo writes a program when earlier turns show it how; `mode=tool` and its suffix are the published ones.
+It writes a program when earlier turns show it how; `mode=tool` and its suffix are the published ones.
 """
 
 import time
@@ -35,7 +35,7 @@ def text(events: list[Event]) -> str:
     return "".join(event.data["chunk"] for event in events if event.kind == "output")
 
 
-def test_the_demo_s_program_runs_inside_the_stream(server: LocalServer) -> None:
+def test_the_model_s_program_runs_inside_the_stream(server: LocalServer) -> None:
     events = predict(server, "print(12 + 30)", expected_answer="42")
     final = events[-1].data
     assert final["status"] == "succeeded", final

@@ -44,7 +44,7 @@ def test_unset_and_empty_are_the_defaults() -> None:
 
 def test_what_is_set_is_read() -> None:
     environment = {
-        "CHECKPOINT": "demo",
+        "CHECKPOINT": "smollm2-135m",
         "SLOTS": "4",
         "CONTEXT": "512",
         "THREADS": "2",
@@ -56,7 +56,7 @@ def test_what_is_set_is_read() -> None:
         "ENGINE_API_KEY": " key\n",
     }
     remote = ("http://[::1]:8000/v1", "math", "key")
-    assert Settings.read(environment) == Settings("demo", 4, 512, 2, 3, "float16", "auto", *remote)
+    assert Settings.read(environment) == Settings("smollm2-135m", 4, 512, 2, 3, "float16", "auto", *remote)
 
 
 def test_a_key_is_never_shown() -> None:
@@ -82,8 +82,8 @@ def test_what_needs_an_address_is_refused_without_one(name: str) -> None:
 
 
 def test_weights_that_cog_hands_over_win() -> None:
-    assert Settings.read({"CHECKPOINT": "demo"}, "/src/mine").checkpoint == "/src/mine"
-    assert Settings.read({"CHECKPOINT": "demo"}, None).checkpoint == "demo"
+    assert Settings.read({"CHECKPOINT": "smollm2-135m"}, "/src/mine").checkpoint == "/src/mine"
+    assert Settings.read({"CHECKPOINT": "smollm2-135m"}, None).checkpoint == "smollm2-135m"
 
 
 def test_a_context_beyond_the_checkpoint_s_is_refused_with_both_numbers() -> None:

@@ -1,6 +1,6 @@
 """`python -m replicate.bench`: this service beside the seeds' way and llama.cpp's server, in one run on this machine.
 
-It ends with a table, a picture and one line of JSON. CHECKPOINT names the weights (demo when unset); SLOTS, CONTEXT and
+It ends with a table, a picture and one line of JSON. CHECKPOINT names the weights (SmolLM2 135M when unset); SLOTS, CONTEXT and
 THREADS hold for every contender; LLAMA_SERVER names a native llama-server to measure too.
 """
 
@@ -165,7 +165,7 @@ def _finish(
 
 def _terms(dtype: str) -> Terms:
     """The weights, downloaded before anything is timed, and what a service would make of the environment."""
-    settings = Settings.read({**os.environ, "CHECKPOINT": os.environ.get("CHECKPOINT") or "demo"})
+    settings = Settings.read({**os.environ, "CHECKPOINT": os.environ.get("CHECKPOINT") or "smollm2-135m"})
     checkpoint = find(settings.checkpoint)
     weights = fetch(checkpoint, _say)
     context = settings.context or checkpoint.context or CONTEXT

@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from replicate.checkpoints import CHECKPOINTS, Checkpoint, fetch, find, store
+from replicate.checkpoints import CHECKPOINTS, Checkpoint, Local, fetch, find, store
 from replicate.checkpoints.remote import gigabytes
+from replicate.checkpoints.table import TINY
 from replicate.errors import ServiceError
 
 
@@ -21,18 +22,18 @@ def table() -> str:
 def _others() -> list[str]:
     """What lies in weights/ under other names: addresses, whole or in part, and what people have put there."""
     folders = {path.name.removesuffix(".partial") for path in store.WEIGHTS.glob("[!.]*") if path.is_dir()}
-    return sorted(folders - set(CHECKPOINTS))
+    return sorted(folders - set(CHECKPOINTS) - {TINY.name})
 
 
 def _row(checkpoint: Checkpoint) -> list[str]:
     source = checkpoint.source
-    origin = getattr(source, "repository", None) or getattr(source, "package", "")
+    origin = getattr(source, "repository", None) or getattr(source, "package", "this repository")
     revision = getattr(source, "revision", None)
     return [
         checkpoint.name,
-        f"{checkpoint.gigabytes} GB",
+        f"{checkpoint.gigabytes} GB" if checkpoint.gigabytes else "-",
         str(checkpoint.context),
-        _on_disk(store.WEIGHTS / checkpoint.name),
+        _on_disk(source.path if isinstance(source, Local) else store.WEIGHTS / checkpoint.name),
         f"{origin}@{revision}" if revision else str(origin),
         checkpoint.licence,
     ]
@@ -47,7 +48,8 @@ def _on_disk(folder: Path) -> str:
 
 def _bytes(folder: Path) -> int:
     """What the files take up; an unfinished one has holes that take nothing."""
-    return sum(min(path.stat().st_size, path.stat().st_blocks * 512) for path in folder.rglob("*") if path.is_file())
+    files = folder.rglob("*") if folder.is_dir() else [folder]
+    return sum(min(path.stat().st_size, path.stat().st_blocks * 512) for path in files if path.is_file())
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import urldefrag, urlsplit
 
-from replicate.checkpoints.table import ARCHIVES, CHECKPOINTS, Address, Checkpoint, Hub, Local
+from replicate.checkpoints.table import ALIASES, ARCHIVES, CHECKPOINTS, Address, Checkpoint, Hub, Local
 from replicate.errors import ServiceError
 
 KINDS = (".gguf", ".safetensors", *ARCHIVES)
@@ -15,8 +15,8 @@ OWN = "see its own files"
 
 def find(name: str) -> Checkpoint:
     """The checkpoint that `name` means. Raises ServiceError("checkpoint_unknown"). Nothing is fetched."""
-    if name in CHECKPOINTS:
-        return CHECKPOINTS[name]
+    if (row := CHECKPOINTS.get(ALIASES.get(name, name))) is not None:
+        return row
     if name.startswith("hf://"):
         return _hub(name)
     if name.startswith(("http://", "https://")):

@@ -40,6 +40,10 @@ def loadable(folder: Path) -> Path:
 
 def given(path: Path) -> Path:
     """What an engine is given of a file or folder of the user's own. Raises ServiceError."""
+    if not path.exists():  # of the table's own: an image holds those of its own checkpoint alone
+        raise ServiceError(
+            "checkpoint_unusable", f"{path} is not here. It comes with the repository: fetch it from there."
+        )
     if path.is_dir():
         return loadable(path)
     if path.suffix != ".gguf":

