@@ -1,7 +1,7 @@
 """`python -m replicate.bench`: this service beside the seeds' way and llama.cpp's server, in one run on this machine.
 
-It ends with a table, a picture and one line of JSON. CHECKPOINT names the weights (SmolLM2 135M when unset); SLOTS, CONTEXT and
-THREADS hold for every contender; LLAMA_SERVER names a native llama-server to measure too.
+It ends with a table, a picture and one line of JSON. CHECKPOINT names the weights (SmolLM2 135M when unset); SLOTS,
+CONTEXT and THREADS hold for every contender; LLAMA_SERVER names a native llama-server to measure too.
 """
 
 import argparse
