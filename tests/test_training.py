@@ -22,7 +22,7 @@ from replicate.prompts import PromptStyle
 from replicate.request import Request
 from replicate.training import evaluate, grpo, loop, questions
 from replicate.training.documents import conversation, document, prompt
-from replicate.training.finetune import WORKED, finetune
+from replicate.training.finetune import BRISK, WORKED, finetune
 from replicate.training.generator import distinct, draw
 from replicate.training.gguf_file import convert
 from replicate.training.held_out import generate
@@ -166,7 +166,7 @@ def test_the_learning_rate_warms_up_and_falls_as_published() -> None:
 
 
 def test_rows_hold_whole_texts_and_only_what_is_to_be_learnt(tokenizer: Tokenizer) -> None:
-    rows = Rows(finetuning(WORKED), tokenizer, 3, ((4, 256), (1, 512)))
+    rows = Rows(finetuning(WORKED, BRISK), tokenizer, 3, ((4, 256), (1, 512)))
     blocks, again = rows[5], rows[5]
     assert [tuple(ids.shape) for ids, _ in blocks] == [(4, 256), (1, 512)]
     assert all(torch.equal(one, other) for (one, _), (other, _) in zip(blocks, again, strict=True))

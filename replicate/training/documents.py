@@ -16,6 +16,10 @@ from replicate.training.problem import Problem
 Mode = Literal["chat", "cot", "tool"]
 
 SUFFIX: Mapping[Mode, Mapping[Language, str]] = {"chat": {"en": "", "zh": ""}, "cot": COT_SUFFIX, "tool": TOOL_SUFFIX}
+OPENINGS: Mapping[Language, tuple[str, ...]] = {
+    "en": ("Step by step:", "In steps:", "We work it out:"),
+    "zh": ("一步一步算：", "分步计算：", "先写出步骤："),
+}
 HEADS: Mapping[Language, tuple[str, ...]] = {
     "en": ("", "Problem: ", "Question: ", "Exercise. "),
     "zh": ("", "题目：", "问题：", "例题。"),
@@ -52,6 +56,7 @@ def prompt(question: str, mode: Mode, language: Language) -> str:
     return f"User: {question}{SUFFIX[mode][language]}\n\nAssistant:"
 
 
-def conversation(problem: Problem, mode: Mode) -> Conversation:
-    text = problem.program_solution if mode == "tool" else problem.solution
+def conversation(problem: Problem, mode: Mode, opening: str = "") -> Conversation:
+    """`opening` is a line before the steps; a program has none."""
+    text = problem.program_solution if mode == "tool" else f"{opening}\n{problem.solution}".lstrip("\n")
     return Conversation(prompt(problem.question, mode, problem.language), f" {text}")

@@ -1,13 +1,13 @@
 """Endless training rows, each a pure function of the seed and its step, so that a run can stop and go on anywhere."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from random import Random
 
 import torch
 from tokenizers import Tokenizer
 
-from replicate.training.documents import Mode, conversation, document
+from replicate.training.documents import OPENINGS, Mode, conversation, document
 from replicate.training.generator import draw, pick
 from replicate.training.vocabulary import BOS, EOS
 
@@ -22,8 +22,9 @@ def pretraining(random: Random, tokenizer: Tokenizer) -> Piece:
     return piece_of("", document(random), tokenizer)
 
 
-def finetuning(worked: Mapping[str, float]) -> Source:
-    """Conversations in all modes; of the solutions of each kind of problem a share `worked` has its steps written out.
+def finetuning(worked: Mapping[str, float], opened: Collection[str] = ()) -> Source:
+    """Conversations in all modes; of the solutions of each kind of problem a share `worked` has its steps written out,
+    after a line that says so where the kind is `opened`.
 
     The rest states results at once, as people do who skip steps. Such solutions are true as well, but a model can't
     learn to guess them: what it should learn is to prefer the steps, and that is left to reinforcement learning.
@@ -32,7 +33,10 @@ def finetuning(worked: Mapping[str, float]) -> Source:
     def source(random: Random, tokenizer: Tokenizer) -> Piece:
         mode: Mode = random.choices(("cot", "chat", "tool"), (0.55, 0.2, 0.25))[0]
         kind = pick(random)
-        talk = conversation(draw(random, held=False, worked=random.random() < worked[kind], kind=kind), mode)
+        steps = random.random() < worked[kind]
+        problem = draw(random, held=False, worked=steps, kind=kind)
+        opening = random.choice(OPENINGS[problem.language]) if steps and kind in opened else ""
+        talk = conversation(problem, mode, opening)
         return piece_of(talk.prompt, talk.completion, tokenizer)
 
     return source
