@@ -22,7 +22,7 @@ def pretraining(random: Random, tokenizer: Tokenizer) -> Piece:
     return piece_of("", document(random), tokenizer)
 
 
-def finetuning(worked: Mapping[str, float], opened: Collection[str] = ()) -> Source:
+def finetuning(worked: Mapping[str, float], opened: Collection[str]) -> Source:
     """Conversations in all modes; of the solutions of each kind of problem a share `worked` has its steps written out,
     after a line that says so where the kind is `opened`.
 
