@@ -63,6 +63,8 @@ class Service:
         engine = open_engine(path, checkpoint.context, settings)
         await engine.start()
         step(f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
+        if engine.context <= (default := Sampling().max_new_tokens):
+            say(f"requests must ask for less than the default of {default} max_new_tokens to fit this context")
         files = None if settings.engine_url else await asyncio.to_thread(digest, path)
         service = cls(checkpoint, engine, Sandboxes(settings.tool_processes), files)
         await service._warm_up()

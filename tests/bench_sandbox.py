@@ -4,7 +4,8 @@
    fresh interpreter with its imports.
 2. The gaps between the chunks of a stream of SmolLM2 135M, with 8 hostile programs at work and without, in
    windows that take turns: what counts is the median of the windows' ratios, for other work on the machine comes and
-   goes. `--gaps 0.25 inf 0` measures that alone, once for each value of `Limits.prompt_seconds`.
+   goes. A second quiet window in each turn shows how far chance alone moves that ratio. `--gaps 0.25 inf 0` measures
+   that alone, once for each value of `Limits.prompt_seconds`; `--rounds 20 --chunks 400` does so for longer.
 3. A program of 0.3 s of processor time, alone and beside 16 streams, for the same values.
 """
 
@@ -41,7 +42,7 @@ HOSTILE = [
     "import time\nwhile True: time.sleep(0.0001)",
 ]
 BENIGN = "import time\nfrom sympy import *\nx = symbols('x')\nwhile time.process_time() < 0.3: integrate(x * exp(x), x)"
-RUNS, ROUNDS, TOKENS, STREAMS = 30, 8, 150, 16
+RUNS, ROUNDS, CHUNKS, STREAMS = 30, 8, 150, 16
 
 
 async def latency(sandboxes: Sandboxes, pause: float) -> float:
@@ -80,11 +81,11 @@ def fresh() -> float:
     return median(took)
 
 
-async def gaps(engine: Engine, ids: list[int]) -> list[float]:
+async def gaps(engine: Engine, ids: list[int], chunks: int = CHUNKS) -> list[float]:
     """Milliseconds between the pieces of one stream."""
     at = []
     async with aclosing(
-        complete(engine, Prompt("raw", "", tuple(ids)), Sampling(max_new_tokens=TOKENS), Completion())
+        complete(engine, Prompt("raw", "", tuple(ids)), Sampling(max_new_tokens=chunks), Completion())
     ) as pieces:
         async for _ in pieces:
             at.append(time.perf_counter())
@@ -101,23 +102,23 @@ def p99(gaps: list[float]) -> float:
     return quantiles(gaps, n=100)[98]
 
 
-async def stalls(engine: Engine, pools: dict[str, Sandboxes]) -> dict[str, float]:
+async def stalls(engine: Engine, pools: dict[str, Sandboxes], rounds: int, chunks: int) -> dict[str, float]:
     """The ratios of gaps with hostile programs to those of the quiet window of the same round."""
     ids = await engine.tokenizer.encode("Once upon a time", control=False)
     await gaps(engine, ids)
-    windows: dict[str, list[list[float]]] = {"quiet": [], **{name: [] for name in pools}}
-    for number in range(ROUNDS):
+    windows: dict[str, list[list[float]]] = {"quiet": [], "quiet again": [], **{name: [] for name in pools}}
+    for number in range(rounds):
         names = list(windows)
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            programs = HOSTILE if name != "quiet" else []
+            programs = HOSTILE if name in pools else []
             attackers = [asyncio.create_task(hostile(pools[name], program)) for program in programs]
             await asyncio.sleep(0.5)
-            windows[name].append(await gaps(engine, ids))
+            windows[name].append(await gaps(engine, ids, chunks))
             for attacker in attackers:
                 attacker.cancel()
             await asyncio.gather(*attackers, return_exceptions=True)
             await asyncio.sleep(0.3)
-    print(f"gaps of {ROUNDS} windows of {TOKENS} chunks, ms   median   p99   max   ratio of p99 to quiet, median")
+    print(f"gaps of {rounds} windows of {chunks} chunks, ms   median   p99   max   ratio of p99 to quiet, median")
     found: dict[str, float] = {}
     for name, each in windows.items():
         every = [gap for window in each for gap in window]
@@ -155,7 +156,10 @@ async def benign(engine: Engine, pools: dict[str, Sandboxes]) -> dict[str, float
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--gaps", nargs="*", type=float, help="values of prompt_seconds; leaves the first table out")
-    values = parser.parse_args().gaps
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--chunks", type=int, default=CHUNKS)
+    options = parser.parse_args()
+    values = options.gaps
     names = {f"8 hostile, {value:g} s": value for value in values or [Limits().prompt_seconds]}
     pools = {name: Sandboxes(limits=Limits(wall_seconds=5.0, prompt_seconds=value)) for name, value in names.items()}
     for pool in pools.values():
@@ -170,7 +174,7 @@ async def main() -> None:
             print(f"  {name:8}{milliseconds:10.1f} ms")
     engine = open_engine(fetch(CHECKPOINTS["smollm2-135m"]), 512, Settings(slots=STREAMS))
     await engine.start()
-    found |= await stalls(engine, pools)
+    found |= await stalls(engine, pools, options.rounds, options.chunks)
     found |= await benign(engine, pools)
     for pool in pools.values():
         await pool.close()

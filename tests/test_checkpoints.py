@@ -262,3 +262,4 @@ def test_weights_that_cog_hands_over_win_over_the_name(smollm2: Path) -> None:
     assert f"checkpoint {smollm2.name}: looking for its files" in said
     for step in ("files in place", "loaded on llama_cpp", "warmed up"):
         assert any(line.startswith(step) and line.endswith(" s)") for line in said), said
+    assert any("less than the default of 1024 max_new_tokens" in line for line in said)  # in a context of 64

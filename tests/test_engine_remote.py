@@ -94,9 +94,9 @@ async def test_closing_streams_frees_the_server_s_slots_and_harms_no_other(
     engine: RemoteEngine, llama: LlamaServer
 ) -> None:
     expected = "".join(delta.text for delta in await deltas(engine, QUESTIONS[0]))
-    long = replace(TALK, max_new_tokens=450, seed=5)
+    long = replace(TALK, max_new_tokens=450, seed=0)  # with this seed it does not end by itself
     prompt = await chat(engine, "Tell me a very long story about all the numbers there are.")
-    streams = [engine.generate(prompt, replace(long, seed=seed)) for seed in range(3)]
+    streams = [engine.generate(prompt, long) for _ in range(3)]
     for each in streams:
         async for delta in each:
             if delta.tokens >= 2:
