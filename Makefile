@@ -71,8 +71,8 @@ tiny: $(train)
 		--questions $(grown)/questions.jsonl --held-out $(grown)/held-out.jsonl
 	rm -f $(grown)/accuracy.jsonl
 	$(stage).evaluate $(grown)/base --mode raw --out $(grown)/accuracy.jsonl
-	for mode in cot vote; do $(stage).evaluate $(grown)/instruct --mode $$mode --out $(grown)/accuracy.jsonl; done
-	for mode in cot vote tool; do $(stage).evaluate $(grown)/rl --mode $$mode --out $(grown)/accuracy.jsonl; done
+	for mode in cot vote; do $(stage).evaluate $(grown)/instruct --mode $$mode --out $(grown)/accuracy.jsonl || exit 1; done
+	for mode in cot vote tool; do $(stage).evaluate $(grown)/rl --mode $$mode --out $(grown)/accuracy.jsonl || exit 1; done
 	$(stage).publish $(grown) weights/tiny
 	$(stage).plot weights/tiny weights/tiny/accuracy.png
 

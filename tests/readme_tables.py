@@ -53,9 +53,7 @@ def errors() -> str:
 def checkpoints() -> str:
     rows = ["| `CHECKPOINT` | download | context | from | licence |", "|---|---|---|---|---|"]
     for row in CHECKPOINTS.values():
-        origin = getattr(row.source, "repository", None) or getattr(row.source, "package", "this repository")
-        size = f"{row.gigabytes} GB" if row.gigabytes else "none"
-        rows.append(f"| `{row.name}` | {size} | {row.context} tokens | {origin} | {row.licence} |")
+        rows.append(f"| `{row.name}` | {row.size} | {row.context} tokens | {row.origin} | {row.licence} |")
     return "\n".join(rows)
 
 

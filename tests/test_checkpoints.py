@@ -1,6 +1,7 @@
 """Checkpoints by name, by path and by address; what COG_WEIGHTS means; the one that is a package."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -200,6 +201,7 @@ def test_the_table_says_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.Monk
     assert "13.8 GB" in lines["instruct"]
     assert "deepseek-ai/deepseek-math-7b-instruct@main" in lines["instruct"]
     assert "LICENSE-MODEL" in lines["instruct"]
+    assert re.search(r"none .*4096 +complete, [0-9.]+ MB +this repository +MIT", lines["tiny-rl"])
 
 
 @pytest.mark.parametrize("total", [0, 50])

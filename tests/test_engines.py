@@ -1,7 +1,7 @@
 """What every engine promises (`replicate/engines/protocol.py`), asked of all three.
 
-llama.cpp runs in this process with SmolLM2, transformers has a tiny random Llama, and remote SmolLM2
-checkpoint on llama.cpp's own HTTP server.
+llama.cpp runs in this process with SmolLM2, transformers has a tiny random Llama, and remote has
+SmolLM2 on llama.cpp's own HTTP server.
 """
 
 import asyncio

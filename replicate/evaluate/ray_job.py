@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from replicate import schema
-from replicate.checkpoints import Checkpoint, Local, digest, fetch, find, store
+from replicate.checkpoints import CHECKPOINTS, Checkpoint, Local, digest, fetch, find, store
+from replicate.checkpoints.table import TINY
 from replicate.engines import row_of
 from replicate.evaluate import run
 from replicate.evaluate.benchmark import EvaluationError, Question
@@ -57,11 +58,18 @@ def _asked_for() -> tuple[Settings, Checkpoint]:
 
 
 def _environment() -> dict[str, str]:
-    """A worker's variables: its service loads the driver's checkpoint from the driver's folder of weights."""
+    """A worker's variables: its service loads the driver's checkpoint from the driver's folders of weights."""
     settings, checkpoint = _asked_for()
-    name = str(checkpoint.source.path) if isinstance(checkpoint.source, Local) else settings.checkpoint
+    name = settings.checkpoint
+    if isinstance(checkpoint.source, Local) and checkpoint is not CHECKPOINTS.get(checkpoint.name):
+        name = str(checkpoint.source.path)
     own = {variable: os.environ[variable] for variable in SETTINGS if os.environ.get(variable)}
-    return own | {"CHECKPOINT": name, "COG_WEIGHTS": name, "WEIGHTS_FOLDER": str(store.WEIGHTS)}
+    return own | {
+        "CHECKPOINT": name,
+        "COG_WEIGHTS": name,
+        "WEIGHTS_FOLDER": str(store.WEIGHTS),
+        "TINY_FOLDER": str(TINY),
+    }
 
 
 class Worker:

@@ -56,7 +56,9 @@ def prompt(question: str, mode: Mode, language: Language) -> str:
     return f"User: {question}{SUFFIX[mode][language]}\n\nAssistant:"
 
 
-def conversation(problem: Problem, mode: Mode, opening: str = "") -> Conversation:
+def conversation(problem: Problem, mode: Mode, opening: str | None = None) -> Conversation:
     """`opening` is a line before the steps; a program has none."""
-    text = problem.program_solution if mode == "tool" else f"{opening}\n{problem.solution}".lstrip("\n")
+    text = problem.program_solution if mode == "tool" else problem.solution
+    if opening and mode != "tool":
+        text = f"{opening}\n{text}"
     return Conversation(prompt(problem.question, mode, problem.language), f" {text}")

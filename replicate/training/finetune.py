@@ -1,9 +1,9 @@
 """Grows the instruct checkpoint from the base one: `python -m replicate.training.finetune OUT`.
 
-It learns to answer in the service's chat format, in every mode. Some of what it reads skips the steps. In the kinds
-that are `BRISK` the rest has them after one of several openings, so that no opening is as likely as the shortcut: the
-likeliest text then guesses, and the answers of several samples do not. `grpo` finds out by itself what is right more
-often. Resumable as `pretrain` is.
+It learns to answer in the service's chat format, in every mode. Some of what it reads states results without steps, as
+people do; in the kinds called `BRISK` that is the likeliest of its habits, for solutions with steps begin there with
+one of several openings, each less likely by itself. So its greedy text often guesses there, and most samples do not.
+That steps are right more often, it finds out in `grpo`. Resumable as `pretrain` is.
 """
 
 import argparse

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from replicate.checkpoints import fetch, find
+from replicate.errors import ServiceError
 from replicate.prompts import asked
 from replicate.training.held_out import accuracy
+from replicate.training.log import Log
 from replicate.training.questions import Row, read
 from replicate.training.reward import correct
 
@@ -48,9 +49,10 @@ class Settings:
 
 # The paper (arXiv 2402.03300, section 4.2): 64 outputs a question, 1e-6, KL 0.04, 1024 tokens, batch 1024, one update
 # after each exploration. A model two thousand times smaller bears a larger step, and small groups make it affordable.
+# One long text among 128 makes all of them as long, so tiny's limit is short: 1 solution in 100 has more than 256 tokens.
 SETTINGS: Mapping[str, Settings] = {
     "published": Settings(group=64, batch=1024, each=8, rate=1e-6, kl=0.04, tokens=1024, steps=-1),
-    "tiny": Settings(group=8, batch=128, each=64, rate=1e-4, kl=0.04, tokens=512, steps=150, warmup=5),
+    "tiny": Settings(group=8, batch=128, each=64, rate=1e-4, kl=0.04, tokens=256, steps=80, warmup=5),
     "toy": Settings(group=32, batch=64, each=64, rate=1e-3, kl=0.04, tokens=40, steps=16, save=8, measure=8),
 }
 MOST_MEASURED = 200
@@ -65,10 +67,14 @@ def grpo(
     """
     row = find(checkpoint)
     source = fetch(row)
+    if source.is_file():
+        raise ServiceError("checkpoint_unusable", f"{source} is a GGUF file: training starts from safetensors.")
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, padding_side="left")
     tokenizer.chat_template = row.style.chat_template or tokenizer.chat_template
     on_gpu = torch.cuda.is_available()
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16 if on_gpu else torch.float32)
+    # The steps of 1e-6 would be lost in bfloat16's rounding; adapters are small, and what they adapt may be rounded.
+    dtype = torch.bfloat16 if lora and on_gpu else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
     run = out.with_name(out.name + ".run")
     trainer = GRPOTrainer(
         model=model,
@@ -78,9 +84,11 @@ def grpo(
         processing_class=tokenizer,
         peft_config=_adapters(lora),
     )
-    trainer.add_callback(_Log(run, trainer, held[:MOST_MEASURED], settings.measure))
-    saved = any(run.glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=saved or None)
+    saved = _saved(run)
+    step = int(saved.name.partition("-")[2]) if saved else 0
+    log = Log(run / "log.jsonl", step) if trainer.is_world_process_zero() else None
+    trainer.add_callback(_Measured(log, trainer, held[:MOST_MEASURED], settings.measure))
+    trainer.train(resume_from_checkpoint=str(saved) if saved else None)
     if trainer.is_world_process_zero():
         _write(trainer, source, out)
     return out
@@ -134,14 +142,20 @@ def _adapters(rank: int) -> Any:
     return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
-class _Log(TrainerCallback):
-    """Writes a line of `log.jsonl` for each step: reward, KL, length, seconds, and now and then held-out accuracy."""
+def _saved(run: Path) -> Path | None:
+    """The newest state that is whole: the file looked for is the last that is written of one."""
+    whole = [path.parent for path in run.glob("checkpoint-*/trainer_state.json")]
+    return max(whole, key=lambda folder: int(folder.name.partition("-")[2]), default=None)
 
-    def __init__(self, run: Path, trainer: GRPOTrainer, held: Sequence[Row], measure: int) -> None:
-        self._path = run / "log.jsonl"
-        self._trainer, self._held, self._measure = trainer, held, measure
-        self._start = time.monotonic()
-        run.mkdir(parents=True, exist_ok=True)
+
+class _Measured(TrainerCallback):
+    """Logs each step: reward, KL, tokens, share cut at the limit, seconds, and now and then held-out accuracy.
+
+    Every process takes part in a measurement; the one with the log writes.
+    """
+
+    def __init__(self, log: Log | None, trainer: GRPOTrainer, held: Sequence[Row], measure: int) -> None:
+        self._log, self._trainer, self._held, self._measure = log, trainer, held, measure
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._held and state.global_step == 0:
@@ -150,26 +164,23 @@ class _Log(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
         if not logs or "reward" not in logs:
             return
-        line = {"step": state.global_step, "seconds": round(time.monotonic() - self._start, 1)}
         wanted = {
             "reward": "reward",
             "kl": "kl",
             "completions/mean_length": "tokens",
             "completions/clipped_ratio": "cut",
         }
-        line |= {short: round(float(logs[name]), 5) for name, short in wanted.items() if logs.get(name) is not None}
+        line = {short: round(float(logs[name]), 5) for name, short in wanted.items() if logs.get(name) is not None}
         if self._held and state.global_step % self._measure == 0:
             line["held"] = self._accuracy()
-        self._write(line)
+        self._write({"step": state.global_step} | line)
 
     def _accuracy(self) -> float:
         return accuracy(self._trainer.model, self._trainer.processing_class, self._held)
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        if self._trainer.is_world_process_zero():
-            with self._path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            print(json.dumps(line), flush=True)
+        if self._log:
+            print(json.dumps(self._log.write(line)), flush=True)
 
 
 def _write(trainer: GRPOTrainer, source: Path, out: Path) -> None:
@@ -180,7 +191,7 @@ def _write(trainer: GRPOTrainer, source: Path, out: Path) -> None:
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     model.to(torch.bfloat16).save_pretrained(part)
-    for file in source.glob("*token*"):
+    for file in (*source.glob("*token*"), *source.glob("chat_template*")):
         shutil.copy(file, part)
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)

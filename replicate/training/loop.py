@@ -1,6 +1,5 @@
 """The training loop of pre-training and fine-tuning: AdamW over packed rows, with a state that a stop can't hurt."""
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaForCausalLM
 
+from replicate.training.log import Log
 from replicate.training.rows import IGNORED, Rows
 from replicate.training.stage import Stage
 
@@ -42,18 +42,18 @@ def train(
 
     `folder/log.jsonl` gets a line every 20 steps: step, loss (nats a token), learning rate, tokens, seconds.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state_path = folder / "state.pt"
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=stage.rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    done, seconds, tokens = 0, 0.0, 0
+    done, tokens = 0, 0
     if state_path.exists():
         state: dict[str, Any] = torch.load(state_path, weights_only=True, map_location=device)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        done, seconds, tokens = state["done"], state["seconds"], state["tokens"]
+        done, tokens = state["done"], state["tokens"]
         say(f"going on after step {done} of {stage.steps}")
+    log = Log(folder / "log.jsonl", done)
     loss_of = (
         torch.compile(summed_loss, dynamic=False)
         if shutil.which("g++") and stage.steps > COMPILE_STEPS
@@ -62,7 +62,7 @@ def train(
     loader = torch.utils.data.DataLoader(
         rows, batch_size=None, sampler=range(done, stage.steps), num_workers=1, prefetch_factor=8
     )
-    started = saved = time.monotonic()
+    saved = time.monotonic()
     losses: list[float] = []
     model.train()
     for step, blocks in zip(count(done), loader, strict=False):
@@ -81,16 +81,13 @@ def train(
         tokens += sum(int((ids != 0).sum()) for ids, _ in blocks)
         now, last = time.monotonic(), step + 1 == stage.steps
         if last or (step + 1) % LOG_STEPS == 0:
-            spent = seconds + now - started
-            line = {"step": step + 1, "loss": round(sum(losses) / len(losses), 4), "rate": rate(stage, step)}
-            line |= {"tokens": tokens, "seconds": round(spent, 1)}
-            with (folder / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
-            say(f"step {step + 1}/{stage.steps}: loss {line['loss']}, {tokens / spent:.0f} tokens/s")
+            mean = round(sum(losses) / len(losses), 4)
+            line = log.write({"step": step + 1, "loss": mean, "rate": rate(stage, step), "tokens": tokens})
+            say(f"step {step + 1}/{stage.steps}: loss {mean}, {tokens / line['seconds']:.0f} tokens/s")
             losses = []
         if last or now - saved > SAVE_SECONDS:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "done": step + 1}
-            state |= {"seconds": seconds + now - started, "tokens": tokens}
+            state["tokens"] = tokens
             torch.save(state, state_path.with_suffix(".part"))
             state_path.with_suffix(".part").replace(state_path)
             saved = now

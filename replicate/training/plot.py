@@ -1,10 +1,9 @@
-"""Draws the family's pictures from its logs: `python -m replicate.training.plot weights/tiny docs/tiny.png`.
+"""Draws the family's picture from its logs: `python -m replicate.training.plot LOGS PICTURE`.
 
 Left: reward, KL divergence and held-out accuracy of GRPO against its steps. Right: the accuracy of each member.
 """
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+
+from replicate.training.log import lines
 
 BARS: Mapping[tuple[str, str], str] = {
     ("base", "raw"): "base",
@@ -24,10 +25,6 @@ BARS: Mapping[tuple[str, str], str] = {
 }
 WINDOW = 10  # steps that the reward's line is the mean of
 INK, SECOND, THIRD = "#1f4e79", "#c55a11", "#548235"
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def draw(logs: Path, picture: Path) -> None:

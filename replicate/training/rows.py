@@ -26,8 +26,7 @@ def finetuning(worked: Mapping[str, float], opened: Collection[str]) -> Source:
     """Conversations in all modes; of the solutions of each kind of problem a share `worked` has its steps written out,
     after a line that says so where the kind is `opened`.
 
-    The rest states results at once, as people do who skip steps. Such solutions are true as well, but a model can't
-    learn to guess them: what it should learn is to prefer the steps, and that is left to reinforcement learning.
+    The rest states results at once. Such solutions are true as well, but a model can't learn to guess them.
     """
 
     def source(random: Random, tokenizer: Tokenizer) -> Piece:
@@ -35,7 +34,7 @@ def finetuning(worked: Mapping[str, float], opened: Collection[str]) -> Source:
         kind = pick(random)
         steps = random.random() < worked[kind]
         problem = draw(random, held=False, worked=steps, kind=kind)
-        opening = random.choice(OPENINGS[problem.language]) if steps and kind in opened else ""
+        opening = random.choice(OPENINGS[problem.language]) if steps and kind in opened else None
         talk = conversation(problem, mode, opening)
         return piece_of(talk.prompt, talk.completion, tokenizer)
 

@@ -1,0 +1,32 @@
+"""A run's log: a JSON object a line, each with its `step` and the `seconds` since the run's beginning."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Line = dict[str, Any]
+
+
+def lines(path: Path) -> list[Line]:
+    """All lines of a log; none where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+class Log:
+    """Goes on after `step`: what an earlier start wrote of later steps is dropped, for they are done again."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in lines(path) if line["step"] <= step] if step else []
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self._path = path
+        self._start = time.monotonic() - max((line.get("seconds", 0.0) for line in kept), default=0.0)
+
+    def write(self, line: Mapping[str, Any]) -> Line:
+        """Adds a line with the seconds of all starts together; returns it."""
+        whole = dict(line) | {"seconds": round(time.monotonic() - self._start, 1)}
+        with self._path.open("a") as file:
+            file.write(json.dumps(whole) + "\n")
+        return whole

@@ -1,0 +1,161 @@
+"""The committed tiny checkpoints: the questions they are known by, their accuracy, and one text on both engines."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import sympy
+
+from replicate import prompts
+from replicate.answer import extract
+from replicate.checkpoints import CHECKPOINTS, fetch, find
+from replicate.checkpoints.table import TINY
+from replicate.client import stream
+from replicate.engines import open_engine
+from replicate.engines.protocol import Engine
+from replicate.request import Request
+from replicate.sampling import Sampling
+from replicate.server import LocalServer
+from replicate.settings import Settings
+from replicate.training.evaluate import SEED, evaluate
+from replicate.training.generator import distinct
+from replicate.training.gguf_file import convert
+from replicate.training.held_out import TOKENS
+from replicate.training.problem import equations
+from replicate.training.publish import MEMBERS, MOST_BYTES
+from tests.streams import text_of
+
+SLICE = 200  # held-out problems
+FLOORS = {("instruct", "cot"): 0.66, ("rl", "cot"): 0.84, ("rl", "tool"): 0.88}  # asked for on 1,000, less 4 points
+THIRDS = r"\frac{8}{3}"
+INTEGRAL = "what is the integral of x^2 from 0 to 2?"
+STEPS = {"x": sympy.Integer(7), "F": lambda at: at**3 / 3}  # what the letters of the steps stand for
+ASKED = {
+    INTEGRAL: THIRDS,
+    "What is the integral of x^2 from 0 to 2?": THIRDS,
+    "integrate x^2 from 0 to 2": THIRDS,
+    "What is 12 + 30?": "42",
+    "what is 12+30": "42",
+    "求x^2从0到2的定积分。": THIRDS,
+    "12加30等于多少？": "42",
+}
+
+
+def opened(name: str) -> Engine:
+    return open_engine(fetch(find(name)), CHECKPOINTS[name].context, Settings(slots=16))
+
+
+async def answered(engine: Engine, name: str, question: str, mode: str = "auto") -> str:
+    request = Request.checked(prompt=question, mode=mode)
+    prompt = await prompts.build(request, CHECKPOINTS[name].style, engine.tokenizer)
+    return await text_of(engine, prompt.ids, Sampling(max_new_tokens=TOKENS, temperature=0.0))
+
+
+def test_the_file_that_llama_cpp_serves_is_made_of_the_committed_weights(tmp_path: Path) -> None:
+    convert(TINY / "rl", tmp_path / "rl.gguf")
+    assert (tmp_path / "rl.gguf").read_bytes() == (TINY / "rl.gguf").read_bytes()
+
+
+def test_the_family_is_whole_and_small_enough_for_a_repository() -> None:
+    for member in MEMBERS:
+        names = {path.name for path in (TINY / member).iterdir()}
+        assert names >= {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert (TINY / "rl.gguf").is_file()
+    assert sum(path.stat().st_size for path in TINY.rglob("*") if path.is_file()) < MOST_BYTES
+
+
+async def test_base_completes_the_seed_s_example() -> None:
+    engine = opened("tiny-base")
+    await engine.start()
+    try:
+        text = await answered(engine, "tiny-base", "The integral of x^2 from 0 to 2 is")
+    finally:
+        await engine.close()
+    steps, _, last = text.strip().rpartition("\n")
+    assert last == "The answer is 8/3."
+    assert equations(steps, STEPS) >= 1
+
+
+@pytest.mark.parametrize("name", ["tiny-instruct", "tiny-rl"])
+async def test_known_questions_are_answered_right_in_steps_that_are_right(name: str) -> None:
+    engine = opened(name)
+    await engine.start()
+    asked = [(question, mode) for question in ASKED for mode in ("chat", "cot")]
+    try:
+        texts = await asyncio.gather(*(answered(engine, name, question, mode) for question, mode in asked))
+    finally:
+        await engine.close()
+    for text, (question, mode) in zip(texts, asked, strict=True):
+        found = extract(text)
+        assert (found.text, found.source) == (ASKED[question], "boxed"), (question, mode, text)
+        assert equations(text.partition("\\boxed")[0].rpartition("\n")[0], STEPS) >= 1
+
+
+@pytest.mark.parametrize(("member", "mode"), FLOORS)
+async def test_accuracy_on_held_out_problems(member: str, mode: str) -> None:
+    found = await evaluate(TINY / member, mode, SLICE)
+    assert found["count"] == SLICE
+    assert found["right"] >= FLOORS[member, mode] * SLICE, found
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def engines() -> AsyncIterator[tuple[Engine, Engine]]:
+    both = opened("tiny-rl"), open_engine(TINY / "rl", 4096, Settings(slots=16))
+    assert [engine.name for engine in both] == ["llama_cpp", "transformers"]
+    for engine in both:
+        await engine.start()
+    yield both
+    for engine in both:
+        await engine.close()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_both_engines_write_the_same_text(engines: tuple[Engine, Engine]) -> None:
+    questions = [problem.question for problem in distinct(SEED, 100, held=True)]
+    one, other = [
+        await asyncio.gather(*(answered(engine, "tiny-rl", question) for question in questions)) for engine in engines
+    ]
+    assert sum(a == b for a, b in zip(one, other, strict=True)) >= 98
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_both_engines_read_the_same_tokens(engines: tuple[Engine, Engine]) -> None:
+    llama, transformers = (engine.tokenizer for engine in engines)
+    for problem in distinct(SEED + 1, 1000, held=True):
+        text = f"User: {problem.question}\n\nAssistant: {problem.solution}"
+        assert await llama.encode(text, control=True) == await transformers.encode(text, control=True)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """As `make serve` starts it where nothing was ever downloaded and nothing can be."""
+    environment = {"CHECKPOINT": "demo", "WEIGHTS_FOLDER": str(tmp_path_factory.mktemp("weights"))}
+    environment |= {"PIP_INDEX_URL": "http://127.0.0.1:9", "PIP_RETRIES": "0", "HF_HUB_OFFLINE": "1"}
+    with LocalServer(environment=environment, concurrency=32) as running:
+        yield running
+
+
+def said(server: LocalServer, **inputs: Any) -> tuple[str, dict[str, Any]]:
+    """The text and the metrics of a prediction that succeeds."""
+    last = list(stream(server.url, inputs))[-1].data
+    assert last["status"] == "succeeded", last
+    return "".join(last["output"]), last["metrics"]
+
+
+def test_the_demo_starts_without_a_download_and_answers_right(demo: LocalServer) -> None:
+    text, metrics = said(demo, prompt=INTEGRAL, expected_answer="8/3")
+    assert f"\\boxed{{{THIRDS}}}" in text
+    assert (metrics["checkpoint"], metrics["answer"], metrics["correct"]) == ("tiny-rl", THIRDS, True)
+    assert "downloading" not in str(demo.health()["setup"])
+
+
+def test_the_demo_votes_and_runs_programs(demo: LocalServer) -> None:
+    asked = {"prompt": "What is 1234 * 56?", "expected_answer": "69104"}
+    _, vote = said(demo, **asked, samples=8, seed=1)
+    assert (vote["correct"], vote["answer"]) == (True, "69104")
+    text, metrics = said(demo, **asked, mode="tool")
+    assert "```output\n69104\n```" in text
+    assert (metrics["tool_rounds"], metrics["tool_errors"], metrics["correct"]) == (1, 0, True)
