@@ -49,7 +49,7 @@ class Settings:
 
 # The paper (arXiv 2402.03300, section 4.2): 64 outputs a question, 1e-6, KL 0.04, 1024 tokens, batch 1024, one update
 # after each exploration. A model two thousand times smaller bears a larger step, and small groups make it affordable.
-# One long text among 128 makes all of them as long, so tiny's limit is short: 1 solution in 100 has more than 256 tokens.
+# One long text among 128 makes all as long, so tiny's limit is short: 1 solution in 100 has more than 256 tokens.
 SETTINGS: Mapping[str, Settings] = {
     "published": Settings(group=64, batch=1024, each=8, rate=1e-6, kl=0.04, tokens=1024, steps=-1),
     "tiny": Settings(group=8, batch=128, each=64, rate=1e-4, kl=0.04, tokens=256, steps=80, warmup=5),
