@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from replicate.answer import extract
 from replicate.checkpoints import CHECKPOINTS, fetch, find
 from replicate.checkpoints.table import TINY
 from replicate.client import stream
+from replicate.completion import Completion, complete
 from replicate.engines import open_engine
 from replicate.engines.protocol import Engine
 from replicate.request import Request
@@ -26,7 +28,6 @@ from replicate.training.gguf_file import convert
 from replicate.training.held_out import TOKENS
 from replicate.training.problem import equations
 from replicate.training.publish import MEMBERS, MOST_BYTES
-from tests.streams import text_of
 
 SLICE = 200  # held-out problems
 FLOORS = {("instruct", "cot"): 0.66, ("rl", "cot"): 0.84, ("rl", "tool"): 0.88}  # asked for on 1,000, less 4 points
@@ -51,7 +52,8 @@ def opened(name: str) -> Engine:
 async def answered(engine: Engine, name: str, question: str, mode: str = "auto") -> str:
     request = Request.checked(prompt=question, mode=mode)
     prompt = await prompts.build(request, CHECKPOINTS[name].style, engine.tokenizer)
-    return await text_of(engine, prompt.ids, Sampling(max_new_tokens=TOKENS, temperature=0.0))
+    async with aclosing(complete(engine, prompt, Sampling(max_new_tokens=TOKENS), Completion())) as pieces:
+        return "".join([piece async for piece in pieces])
 
 
 def test_the_file_that_llama_cpp_serves_is_made_of_the_committed_weights(tmp_path: Path) -> None:
@@ -119,6 +121,14 @@ async def test_both_engines_write_the_same_text(engines: tuple[Engine, Engine]) 
         await asyncio.gather(*(answered(engine, "tiny-rl", question) for question in questions)) for engine in engines
     ]
     assert sum(a == b for a, b in zip(one, other, strict=True)) >= 98
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_demo_s_texts_are_the_same_alone_and_beside_others(engines: tuple[Engine, Engine]) -> None:
+    llama, _ = engines
+    questions = [problem.question for problem in distinct(SEED + 2, 16, held=True)]
+    alone = [await answered(llama, "tiny-rl", question) for question in questions]
+    assert await asyncio.gather(*(answered(llama, "tiny-rl", question) for question in questions)) == alone
 
 
 @pytest.mark.asyncio(loop_scope="module")
