@@ -210,7 +210,7 @@ def test_a_size_that_is_unknown_or_exceeded_still_makes_a_line_and_a_bar(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setattr("replicate.checkpoints.progress.BAR_SECONDS", 0.0)
-    progress = Progress("smollm2-135m", total, 0, print)
+    progress = Progress("model", total, 0, print)
     progress.add(98_000_000)
     progress.close()
     line = capsys.readouterr().err

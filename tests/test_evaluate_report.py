@@ -95,7 +95,7 @@ def test_the_command_compares_and_ends_with_a_json_line(tmp_path: Path) -> None:
 
 def test_a_folder_of_runs_becomes_a_table_and_a_picture(tmp_path: Path) -> None:
     run(tmp_path / "a.jsonl", "1" * 9 + "0")
-    run(tmp_path / "b.jsonl", "10" * 5, checkpoint="smollm2-135m", benchmark="mgsm_zh")
+    run(tmp_path / "b.jsonl", "10" * 5, checkpoint="llm-7b-chat", benchmark="mgsm_zh")
     run(tmp_path / "f.jsonl", "0" * 5, checkpoint="mine", benchmark="mgsm_zh", published="rl")
     run(tmp_path / "c.jsonl", "1" * 4, checkpoint="base", benchmark="sat", shots=4)
     run(tmp_path / "d.jsonl", "1" * 4, checkpoint="base", benchmark="sat", shots=2)
@@ -106,7 +106,7 @@ def test_a_folder_of_runs_becomes_a_table_and_a_picture(tmp_path: Path) -> None:
         "| gsm8k | cot | rl | llama_cpp | 10 | 90.0% | 59.6% to 98.2% | 100.0% | 88.2% (rl) | yes |",
         "| gsm8k | tool | rl | llama_cpp | 4 of 9 | 100.0% | 51.0% to 100.0% | 100.0% | 86.7% (rl) | "
         "unfinished, 4 of 9 questions are answered |",
-        "| mgsm_zh | cot | smollm2-135m | llama_cpp | 10 | 50.0% | 23.7% to 76.3% | 60.0% | none |  |",
+        "| mgsm_zh | cot | llm-7b-chat | llama_cpp | 10 | 50.0% | 23.7% to 76.3% | 60.0% | none |  |",
         "| mgsm_zh | cot | mine | llama_cpp | 5 | 0.0% | 0.0% to 43.4% | 20.0% | 79.6% (rl) | no |",
         "| sat | cot 4-shot | base | llama_cpp | 4 | 100.0% | 51.0% to 100.0% | 100.0% | 84.4% (base) | yes |",
         "| sat | cot 2-shot | base | llama_cpp | 4 | 100.0% | 51.0% to 100.0% | 100.0% | 84.4% (base) | "
@@ -115,7 +115,7 @@ def test_a_folder_of_runs_becomes_a_table_and_a_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed here: see requirements-evaluate.txt")
     status, _, said = evaluate("report", tmp_path)
     assert status == 0, said
-    assert "| mgsm_zh | cot | smollm2-135m |" in said
+    assert "| mgsm_zh | cot | llm-7b-chat |" in said
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
