@@ -204,7 +204,7 @@ def test_a_load_that_begins_while_servers_are_busy_is_marked(
 
 
 def test_a_newcomer_that_came_when_the_others_had_left_is_marked(quiet_rival: Running) -> None:
-    many, few = measure(quiet_rival, None, 0, 60, []), measure(quiet_rival, None, 1, 1, [])
+    many, few = measure(quiet_rival, None, 0, 100, []), measure(quiet_rival, None, 1, 1, [])
     assert many.beside == BESIDE
     assert few.beside is not None
     assert few.beside < BESIDE  # four tokens of a toy are over before the last of 15 has begun

@@ -13,12 +13,13 @@ import httpx
 from replicate.bench.contenders import Running
 from replicate.bench.processes import clock, settle
 from replicate.bench.prompts import prompt
-from replicate.bench.streams import Reply, ask
+from replicate.bench.streams import BenchError, Reply, ask
 from replicate.client import crowd
 
 ENOUGH = 3  # replies after which a contender that serves one at a time has shown its speed
 BESIDE, NEWCOMERS = 15, 3
 PATIENCE = 10.0  # seconds that a newcomer waits beside the others
+LOST = 300.0  # seconds of one load, after which its server is taken for dead
 LONGER = (
     4  # times the usual number of tokens: the others should not end while newcomers come; a sample says if they did
 )
@@ -66,6 +67,18 @@ async def _together(jobs: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def _let_end(one: Running, replies: Sequence[Reply]) -> None:
+    """Waits for what a server of one request at a time is at work on.
+
+    NOTE: Cog (0.23.1) cancels a sync predictor by an exception thrown into its thread. It may come late, and then it
+    meets the next prediction, or a thread that has just been started: then that prediction never ends.
+    """
+    while one.contender.queues:
+        if all(reply.ended for reply in replies if reply.accepted):
+            return
+        await asyncio.sleep(0.01)
+
+
 async def _put(one: Running, load: Load, prompts: Sequence[str], tokens: int) -> list[Reply]:
     """Every stream takes the next prompt when its last reply has ended. Raises BenchError."""
     waiting, replies = iter(prompts), list[Reply]()
@@ -90,6 +103,9 @@ async def _put(one: Running, load: Load, prompts: Sequence[str], tokens: int) ->
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+        for _ in waiting:  # nobody takes another
+            pass
+        await _let_end(one, replies)
     return replies
 
 
@@ -120,6 +136,7 @@ async def _newcomers(one: Running, prompts: Sequence[str], tokens: int) -> list[
                 replies.append(reply)
                 if one.contender.queues:  # the second would wait as long
                     break
+            await _let_end(one, others)
     return replies
 
 
@@ -144,7 +161,11 @@ def measure(one: Running, load: Load | None, place: object, tokens: int, idle: S
     restless = settle([other.pid for other in (one, *idle)])
     before, others, mine = clock(one.pid), [clock(other.pid).total for other in idle], time.process_time()
     began = time.perf_counter()
-    replies = asyncio.run(_put(one, load, prompts, tokens) if load else _newcomers(one, prompts, tokens))
+    try:
+        job = _put(one, load, prompts, tokens) if load else _newcomers(one, prompts, tokens)
+        replies = asyncio.run(asyncio.wait_for(job, LOST))
+    except TimeoutError:
+        raise BenchError(f"{one.contender.name} has not done with a load in {LOST:g} s.") from None
     ended = time.perf_counter()
     seconds = ended - began
     processor, outside = clock(one.pid).since(before, one.threads)

@@ -35,6 +35,7 @@ class Reply:
     """Times are of `time.perf_counter()`. `tokens` is 0 up to the end, which a reply that is left early never has."""
 
     sent: float
+    accepted: bool = False  # the server has begun to answer
     pieces: list[float] = field(default_factory=list)  # when text came
     ended: float | None = None
     prompt_tokens: int = 0
@@ -78,6 +79,7 @@ async def ask(session: httpx.AsyncClient, url: str, protocol: Protocol, reply: R
     while True:
         async with session.stream("POST", url + protocol.path, json=body, headers=HEADERS) as response:
             if response.status_code == httpx.codes.OK:
+                reply.accepted = True
                 await _read(response, protocol, reply)
                 return
             if response.status_code != httpx.codes.CONFLICT:
