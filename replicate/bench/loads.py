@@ -70,8 +70,8 @@ async def _together(jobs: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[
 async def _let_end(one: Running, replies: Sequence[Reply]) -> None:
     """Waits for what a server of one request at a time is at work on.
 
-    NOTE: Cog (0.23.1) cancels a sync predictor by an exception thrown into its thread. It may come late, and then it
-    meets the next prediction, or a thread that has just been started: then that prediction never ends.
+    NOTE: Cog (0.23.1) cancels a sync predictor by an exception thrown into a thread. Seen once: a prediction that
+    waited for ever for a thread it had just started, and that was gone. A cancel that came late may have met it.
     """
     while one.contender.queues:
         if all(reply.ended for reply in replies if reply.accepted):
