@@ -82,8 +82,9 @@ class Metrics:
         }
 
     def _voted(self) -> dict[str, Any]:
-        """`agreement` is the winner's share of the samples used. `tokens_not_generated` is a cautious estimate: a
-        stopped sample would have come to the mean of the finished ones that are longer, if there are any."""
+        """`agreement` is the winner's share of the samples used. All others are stopped early, even one that had just
+        come to its end as the vote was decided. `tokens_not_generated` is a cautious estimate: a sample that had not
+        would have come to the mean of the finished ones that are longer, if there are any."""
         if self.vote is None:
             return {}
         finished = [completion.tokens for completion in self.completions if completion.finish_reason]
@@ -94,7 +95,7 @@ class Metrics:
             "agreement": round(len(self.vote.leader.samples) / self.vote.counted, 4) if self.vote.leader else 0.0,
             "samples_used": self.vote.counted,
             "samples_without_answer": len(self.vote.silent),
-            "samples_stopped_early": None if self.ended else len(stopped),
+            "samples_stopped_early": None if self.ended else self.vote.samples - self.vote.counted,
             "tokens_not_generated": None if self.ended else round(left),
             "winner_seed": self.winner_seed,
         }

@@ -102,11 +102,26 @@ async def test_a_vote_ends_when_it_is_decided_and_frees_every_slot() -> None:
     scripted.engine.letting_go = 0.05  # type: ignore[attr-defined]
     _, metrics, _ = await asyncio.wait_for(run(scripted, samples=8), 30)
     assert metrics["votes"][0] == {"answer": "4", "count": 4}
-    assert metrics["samples_used"] + metrics["samples_stopped_early"] <= 8
+    assert metrics["samples_used"] + metrics["samples_stopped_early"] == 8
     assert metrics["samples_stopped_early"] >= 1
     assert metrics["tokens_not_generated"] >= 1
     assert (scripted.engine.gate.running, scripted.engine.gate.waiting) == (0, 0)
     assert scripted.engine.working == 0  # type: ignore[attr-defined]
+
+
+async def test_a_sample_that_ends_as_the_vote_is_decided_is_one_that_was_not_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All four end while the first two are compared; two votes decide, and the others are never looked at."""
+
+    async def same(self: samples.Patience, a: str, b: str) -> bool:
+        await asyncio.sleep(0.1)
+        return a == b
+
+    monkeypatch.setattr(samples.Patience, "same", same)
+    _, metrics, _ = await run(service({seed: says("4") for seed in range(4)}, slots=4), samples=4)
+    assert metrics["tokens_not_generated"] == 0
+    assert (metrics["samples_used"], metrics["samples_stopped_early"]) == (2, 2)
 
 
 async def test_tokens_not_generated_are_what_the_others_came_to_on_average() -> None:
