@@ -79,7 +79,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def _named(checkpoint: str) -> Checkpoint:
     """Raises ServiceError: an image has a name of the table."""
     found = find(checkpoint)
-    if found is not CHECKPOINTS.get(found.name):
+    if not found.in_table:
         raise ServiceError("checkpoint_unknown", f"An image takes one of {', '.join(CHECKPOINTS)}, not {checkpoint!r}.")
     return found
 

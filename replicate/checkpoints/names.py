@@ -25,10 +25,11 @@ def find(name: str) -> Checkpoint:
     path = _existing(name)
     if path:
         return Checkpoint(path.name, Local(path), OWN)
-    near = [] if "/" in name else difflib.get_close_matches(name.lower(), [*CHECKPOINTS, *ALIASES], 1, 0.5)
+    known = [*CHECKPOINTS, *ALIASES]
+    near = [] if "/" in name else difflib.get_close_matches(name.lower(), known, 1, 0.5)
     raise ServiceError(
         "checkpoint_unknown",
-        f"{name[:300]!r} is neither a file or folder here nor one of {', '.join([*CHECKPOINTS, *ALIASES])}. "
+        f"{name[:300]!r} is neither a file or folder here nor one of {', '.join(known)}. "
         + (f"Did you mean {near[0]}? " if near else "")
         + "It may also be hf://owner/name or an http(s) address.",
     )

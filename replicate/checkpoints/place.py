@@ -43,8 +43,8 @@ def given(path: Path) -> Path:
     if not path.exists():  # of the table's own: no other checkpoint's image holds them
         raise ServiceError(
             "checkpoint_unusable",
-            f"{path} is not here. It is part of the repository, and of the image that make image CHECKPOINT=tiny-rl "
-            "builds, or the like for its sisters.",
+            f"{path} is not here. It is part of the repository, and of no image but that of its own checkpoint: "
+            "make image CHECKPOINT=tiny-rl, for one.",
         )
     if path.is_dir():
         return loadable(path)

@@ -77,6 +77,11 @@ class Checkpoint:
     tokenizer: Hub | None = None  # where the tokenizer is to be had alone, if not beside the weights
 
     @property
+    def in_table(self) -> bool:
+        """Whether it is a row of the table, and no file or folder that bears a row's name."""
+        return CHECKPOINTS.get(self.name) is self
+
+    @property
     def origin(self) -> str:
         """The repository or package that it comes from, for people."""
         match self.source:

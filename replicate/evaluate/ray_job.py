@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from replicate import schema
-from replicate.checkpoints import CHECKPOINTS, Checkpoint, Local, digest, fetch, find, store
+from replicate.checkpoints import Checkpoint, Local, digest, fetch, find, store
 from replicate.checkpoints.table import TINY
 from replicate.engines import row_of
 from replicate.evaluate import run
@@ -61,7 +61,7 @@ def _environment() -> dict[str, str]:
     """A worker's variables: its service loads the driver's checkpoint from the driver's folders of weights."""
     settings, checkpoint = _asked_for()
     name = settings.checkpoint
-    if isinstance(checkpoint.source, Local) and checkpoint is not CHECKPOINTS.get(checkpoint.name):
+    if isinstance(checkpoint.source, Local) and not checkpoint.in_table:
         name = str(checkpoint.source.path)
     own = {variable: os.environ[variable] for variable in SETTINGS if os.environ.get(variable)}
     return own | {
