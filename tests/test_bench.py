@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,22 @@ import torch
 
 pytest.importorskip("matplotlib", reason="matplotlib draws bench.png: requirements-bench.txt")
 
-from replicate.bench import loads, prompts, summary
+from replicate.bench import loads, prompts, streams, summary
 from replicate.bench.bandwidth import bandwidth
-from replicate.bench.contenders import LLAMA_CPP, STOP_SECONDS, Running, Terms, running
-from replicate.bench.loads import BESIDE, ENOUGH, LOADS, NEWCOMERS, Sample, measure
-from replicate.bench.processes import QUIET, Clock, memory, settle
+from replicate.bench.contenders import LLAMA_CPP, SEEDS, STOP_SECONDS, Running, Terms, running
+from replicate.bench.loads import BESIDE, ENOUGH, LOADS, NEWCOMERS, Load, Sample, measure
+from replicate.bench.processes import QUIET, Clock, Peak, memory, settle
 from replicate.bench.seeds import Predictor
-from replicate.bench.streams import LLAMA
+from replicate.bench.streams import COG, LLAMA, BenchError
 from replicate.bench.summary import NEWCOMER, Measured
-from replicate.client import http
+from replicate.client import crowd, http
 from replicate.server import ROOT
 from replicate.training.gguf_file import convert
 from replicate.training.model import fresh, write
 from replicate.training.stage import Shape
 from replicate.training.vocabulary import grow
+from tests.loopback import LoopbackServer
+from tests.loopback import running as serving
 from tests.tiny_llama import make_tiny_llama
 
 SERVERS = ("replicate.bench.llama_server", "cog.server.http")  # in the command lines of the servers that it starts
@@ -208,6 +211,64 @@ def test_a_newcomer_that_came_when_the_others_had_left_is_marked(quiet_rival: Ru
     assert many.beside == BESIDE
     assert few.beside is not None
     assert few.beside < BESIDE  # four tokens of a toy are over before the last of 15 has begun
+
+
+class OneAtATime(LoopbackServer):
+    """Cog's server before a sync predictor: 409 beside a prediction. `silent`: nothing but comments after one event."""
+
+    def __init__(self, silent: bool = False) -> None:
+        super().__init__(_OneAtATime)
+        self.silent, self.busy, self.left = silent, threading.Lock(), 0
+
+
+class _OneAtATime(BaseHTTPRequestHandler):
+    server: OneAtATime
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["input"]
+        if not self.server.busy.acquire(blocking=False):
+            self.send_error(409)
+            return
+        try:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            for _ in range(asked["max_new_tokens"]):
+                self._tell("output", {"chunk": "x"})
+                while self.server.silent and not self.server.closing.wait(0.02):
+                    self.wfile.write(b": keep-alive\n\n")
+            self._tell("completed", {"status": "succeeded", "metrics": {"prompt_tokens": 1, "completion_tokens": 1}})
+        except OSError:
+            self.server.left += 1
+        finally:
+            self.server.busy.release()
+
+    def _tell(self, kind: str, data: dict[str, Any]) -> None:
+        time.sleep(0.02)
+        self.wfile.write(f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("load", [LOADS[-1], None])
+def test_what_a_server_of_one_request_at_a_time_has_begun_is_not_cancelled(
+    load: Load | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loads, "settle", lambda pids: 0.0)
+    monkeypatch.setattr(streams, "RETRY_SECONDS", 0.05)
+    with serving(OneAtATime()) as server:
+        measure(Running(SEEDS, server.url, os.getpid(), 1, 0.0, Peak()), load, 0, 5, [])
+        assert server.busy.acquire(timeout=10)  # what is still at work has met its client's end
+    assert server.left == 0
+
+
+async def test_a_server_that_falls_silent_amid_a_reply_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "SILENCE", 0.3)
+    with serving(OneAtATime(silent=True)) as server:
+        async with crowd(1) as session:
+            with pytest.raises(BenchError, match=r"silent for 0\.3 s"):
+                await streams.ask(session, server.url, COG, streams.Reply(time.perf_counter()), "?", 3)
 
 
 def test_doubts_are_in_the_record_and_below_the_table() -> None:

@@ -22,7 +22,7 @@ from replicate.bench.contenders import Contender, Running, Terms, contenders, ru
 from replicate.bench.loads import LOADS, LONGER, Sample, context_needed, measure
 from replicate.bench.picture import draw
 from replicate.bench.streams import BenchError
-from replicate.checkpoints import CHECKPOINTS, fetch, find
+from replicate.checkpoints import fetch, find
 from replicate.engines.gguf_header import read_header
 from replicate.errors import ServiceError
 from replicate.server import ServerFailed
@@ -172,7 +172,7 @@ def _terms(dtype: str) -> Terms:
     if weights.suffix == ".gguf":
         context = min(context, read_header(weights).context)
     threads = settings.threads or len(psutil.Process().cpu_affinity() or [0])
-    name = checkpoint.name if checkpoint is CHECKPOINTS.get(checkpoint.name) else settings.checkpoint
+    name = checkpoint.name if checkpoint.in_table else settings.checkpoint
     return Terms(name, weights, threads, settings.slots or SLOTS, context, dtype)
 
 

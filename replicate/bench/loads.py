@@ -13,13 +13,12 @@ import httpx
 from replicate.bench.contenders import Running
 from replicate.bench.processes import clock, settle
 from replicate.bench.prompts import prompt
-from replicate.bench.streams import BenchError, Reply, ask
+from replicate.bench.streams import Reply, ask
 from replicate.client import crowd
 
 ENOUGH = 3  # replies after which a contender that serves one at a time has shown its speed
 BESIDE, NEWCOMERS = 15, 3
 PATIENCE = 10.0  # seconds that a newcomer waits beside the others
-LOST = 300.0  # seconds of one load, after which its server is taken for dead
 LONGER = (
     4  # times the usual number of tokens: the others should not end while newcomers come; a sample says if they did
 )
@@ -161,11 +160,7 @@ def measure(one: Running, load: Load | None, place: object, tokens: int, idle: S
     restless = settle([other.pid for other in (one, *idle)])
     before, others, mine = clock(one.pid), [clock(other.pid).total for other in idle], time.process_time()
     began = time.perf_counter()
-    try:
-        job = _put(one, load, prompts, tokens) if load else _newcomers(one, prompts, tokens)
-        replies = asyncio.run(asyncio.wait_for(job, LOST))
-    except TimeoutError:
-        raise BenchError(f"{one.contender.name} has not done with a load in {LOST:g} s.") from None
+    replies = asyncio.run(_put(one, load, prompts, tokens) if load else _newcomers(one, prompts, tokens))
     ended = time.perf_counter()
     seconds = ended - began
     processor, outside = clock(one.pid).since(before, one.threads)

@@ -11,6 +11,7 @@ from httpx_sse import EventSource
 
 # One connection a request: cpp-httplib, llama.cpp's HTTP, may close an idle one just as the next request is sent on it.
 HEADERS = {"Accept": "text/event-stream", "Connection": "close"}
+SILENCE = 900.0  # seconds after which a server is taken for dead; with SLOTS=1 the last of 16 waits long for a 7B
 RETRY_SECONDS = 0.5  # after a 409: the server takes no more predictions just now
 
 
@@ -88,7 +89,15 @@ async def ask(session: httpx.AsyncClient, url: str, protocol: Protocol, reply: R
 
 
 async def _read(response: httpx.Response, protocol: Protocol, reply: Reply) -> None:
-    async for event in EventSource(response).aiter_sse():
+    events = EventSource(response).aiter_sse()
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE):  # not httpx's: a server's keep-alive is no event
+                event = await anext(events)
+        except StopAsyncIteration:
+            break
+        except TimeoutError:
+            raise BenchError(f"A server was silent for {SILENCE:g} s amid a reply.") from None
         if event.data == "[DONE]":
             continue
         now, kind, data = time.perf_counter(), event.event, event.json()
