@@ -1,0 +1,42 @@
+"""The variants of the engine's settings: each one changes what it says, and is measured beside what is in use."""
+
+from enum import Enum
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from replicate.bench import variants
+from replicate.bench.variants import IN_USE, VARIANTS, Varied, compare
+from replicate.checkpoints import CHECKPOINTS, fetch
+from replicate.sampling import Sampling
+
+TINY_RL = fetch(CHECKPOINTS["tiny-rl"])
+
+
+def dump(value: Any) -> Any:
+    """All that llama.cpp is told, nested as it is."""
+    if isinstance(value, list):
+        return [dump(each) for each in value]
+    if not type(value).__module__.startswith("xllamacpp") or isinstance(value, Enum):
+        return str(value)
+    public = {name: getattr(value, name) for name in dir(value) if not name.startswith("_")}
+    return {name: dump(each) for name, each in public.items() if not callable(each)}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_each_variant_changes_what_llama_cpp_is_told(name: str) -> None:
+    told = []
+    for variant in (VARIANTS[IN_USE], VARIANTS[name]):
+        engine = Varied(variant, TINY_RL)
+        engine._folder = TemporaryDirectory()
+        told.append((dump(engine._params("socket")), engine._body(0, [1], Sampling())))
+        told[-1][0].pop("slot_save_path")
+    assert (told[0] == told[1]) == name.startswith(IN_USE)
+
+
+async def test_variants_are_measured_beside_what_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "TOKENS", 8)
+    found = await compare([IN_USE, "no KV reuse across turns"], TINY_RL, 1)
+    assert [found[IN_USE][figure] for figure in ("one", "many", "turn", "same")] == [1.0] * 4
+    assert found["no KV reuse across turns"]["same"] == 1
