@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -89,8 +90,9 @@ def grpo(
     log = Log(run / "log.jsonl", step) if trainer.is_world_process_zero() else None
     trainer.add_callback(_Measured(log, trainer, held[:MOST_MEASURED], settings.measure))
     trainer.train(resume_from_checkpoint=str(saved) if saved else None)
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # of all processes: weights may be spread
     if trainer.is_world_process_zero():
-        _write(trainer, source, out)
+        _write(state, source, out, lora)
     return out
 
 
@@ -133,12 +135,10 @@ def _dataset(questions: list[Row]) -> Dataset:
     )
 
 
-def _adapters(rank: int) -> Any:
+def _adapters(rank: int) -> LoraConfig | None:
     """peft's settings for adapters of every linear layer."""
     if not rank:
         return None
-    from peft import LoraConfig
-
     return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
@@ -183,10 +183,13 @@ class _Measured(TrainerCallback):
             print(json.dumps(self._log.write(line)), flush=True)
 
 
-def _write(trainer: GRPOTrainer, source: Path, out: Path) -> None:
+def _write(state: Mapping[str, torch.Tensor], source: Path, out: Path, lora: int) -> None:
     """The trained weights in bf16, adapters merged in, beside the tokenizer files of the checkpoint they came from."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if hasattr(model, "merge_and_unload"):
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    if lora:
+        model = get_peft_model(model, _adapters(lora))
+    model.load_state_dict(state)
+    if lora:
         model = model.merge_and_unload()
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
