@@ -5,7 +5,8 @@
 2. The gaps between the chunks of a stream of SmolLM2 135M, with 8 hostile programs at work and without, in
    windows that take turns: what counts is the median of the windows' ratios, for other work on the machine comes and
    goes. A second quiet window in each turn shows how far chance alone moves that ratio. `--gaps 0.25 inf 0` measures
-   that alone, once for each value of `Limits.prompt_seconds`; `--rounds 20 --chunks 400` does so for longer.
+   that alone, once for each value of `Limits.prompt_seconds`; `--rounds 20 --chunks 400` does so for longer, and
+   `--threads 1` gives the engine one core, so that programs have the others.
 3. A program of 0.3 s of processor time, alone and beside 16 streams, for the same values.
 """
 
@@ -158,6 +159,7 @@ async def main() -> None:
     parser.add_argument("--gaps", nargs="*", type=float, help="values of prompt_seconds; leaves the first table out")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--chunks", type=int, default=CHUNKS)
+    parser.add_argument("--threads", type=int, help="of the engine; all cores by default")
     options = parser.parse_args()
     values = options.gaps
     names = {f"8 hostile, {value:g} s": value for value in values or [Limits().prompt_seconds]}
@@ -172,7 +174,7 @@ async def main() -> None:
         print("a one-line program, median of", RUNS)
         for name, milliseconds in found.items():
             print(f"  {name:8}{milliseconds:10.1f} ms")
-    engine = open_engine(fetch(CHECKPOINTS["smollm2-135m"]), 512, Settings(slots=STREAMS))
+    engine = open_engine(fetch(CHECKPOINTS["smollm2-135m"]), 512, Settings(slots=STREAMS, threads=options.threads))
     await engine.start()
     found |= await stalls(engine, pools, options.rounds, options.chunks)
     found |= await benign(engine, pools)
