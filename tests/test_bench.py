@@ -256,7 +256,7 @@ def test_what_a_server_of_one_request_at_a_time_has_begun_is_not_cancelled(
     load: Load | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loads, "settle", lambda pids: 0.0)
-    monkeypatch.setattr(streams, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "RETRY_SECONDS", 0.001)  # a request is on its way at any time
     with serving(OneAtATime()) as server:
         measure(Running(SEEDS, server.url, os.getpid(), 1, 0.0, Peak()), load, 0, 5, [])
         assert server.busy.acquire(timeout=10)  # what is still at work has met its client's end

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -66,16 +66,16 @@ async def _together(jobs: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _let_end(one: Running, replies: Sequence[Reply]) -> None:
-    """Waits for what a server of one request at a time is at work on.
+async def _let_end(one: Running, replies: Sequence[Reply], tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Waits for what a server of one request at a time may be at work on; what it refuses is not asked for again.
 
     NOTE: Cog (0.23.1) cancels a sync predictor by an exception thrown into a thread. Seen once: a prediction that
     waited for ever for a thread it had just started, and that was gone. A cancel that came late may have met it.
     """
-    while one.contender.queues:
-        if all(reply.ended for reply in replies if reply.accepted):
-            return
-        await asyncio.sleep(0.01)
+    if one.contender.queues:
+        for reply in replies:
+            reply.wanted = False
+        await asyncio.gather(*tasks)
 
 
 async def _put(one: Running, load: Load, prompts: Sequence[str], tokens: int) -> list[Reply]:
@@ -104,7 +104,7 @@ async def _put(one: Running, load: Load, prompts: Sequence[str], tokens: int) ->
                 task.result()
         for _ in waiting:  # nobody takes another
             pass
-        await _let_end(one, replies)
+        await _let_end(one, replies, streams)
     return replies
 
 
@@ -127,15 +127,16 @@ async def _newcomers(one: Running, prompts: Sequence[str], tokens: int) -> list[
                 await asyncio.sleep(0.01)
             for text in prompts[BESIDE:]:
                 reply = Reply(time.perf_counter(), beside=sum(other.ended is None for other in others))
-                try:
-                    async with asyncio.timeout(PATIENCE):
-                        await ask(session, one.url, protocol, reply, text, 1)
-                except TimeoutError:
-                    pass
                 replies.append(reply)
+                newcomer = asyncio.create_task(ask(session, one.url, protocol, reply, text, 1))
+                tasks.add(newcomer)
+                done, _ = await asyncio.wait({newcomer}, timeout=PATIENCE)
                 if one.contender.queues:  # the second would wait as long
                     break
-            await _let_end(one, others)
+                if not done:
+                    newcomer.cancel()
+                await asyncio.gather(newcomer, return_exceptions=not done)
+            await _let_end(one, [*others, *replies], tasks)
     return replies
 
 

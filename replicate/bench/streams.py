@@ -36,7 +36,7 @@ class Reply:
     """Times are of `time.perf_counter()`. `tokens` is 0 up to the end, which a reply that is left early never has."""
 
     sent: float
-    accepted: bool = False  # the server has begun to answer
+    wanted: bool = True  # else it is left once the server refuses to begin with it
     pieces: list[float] = field(default_factory=list)  # when text came
     ended: float | None = None
     prompt_tokens: int = 0
@@ -75,16 +75,20 @@ LLAMA = Protocol(
 
 
 async def ask(session: httpx.AsyncClient, url: str, protocol: Protocol, reply: Reply, prompt: str, tokens: int) -> None:
-    """Streams one completion and notes in `reply` what comes. Leaving it early drops the request. Raises BenchError."""
+    """Streams one completion and notes in `reply` what comes, or nothing where it is not wanted any more.
+
+    Leaving it early drops the request. Raises BenchError.
+    """
     body = protocol.body(prompt, tokens)
     while True:
         async with session.stream("POST", url + protocol.path, json=body, headers=HEADERS) as response:
             if response.status_code == httpx.codes.OK:
-                reply.accepted = True
                 await _read(response, protocol, reply)
                 return
             if response.status_code != httpx.codes.CONFLICT:
                 raise BenchError(f"{url} answered {response.status_code}: {(await response.aread()).decode()}")
+        if not reply.wanted:
+            return
         await asyncio.sleep(RETRY_SECONDS)
 
 
