@@ -41,7 +41,7 @@ class Sample:
 
     speed: float
     first: list[float]  # seconds to the first text, by request
-    waited: list[float]  # of the requests that got none: how long they waited up to the load's end
+    waited: list[float]  # of the requests that got none: how long they were waited for
     gaps: list[float]
     prompt_tokens: list[int]  # by request, 0 where the reply did not end
     tokens: int  # of the replies that ended, as the server counts them
@@ -66,6 +66,12 @@ async def _together(jobs: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _raise_faults(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        if task.done():
+            task.result()
+
+
 async def _let_end(one: Running, replies: Sequence[Reply], tasks: Collection[asyncio.Task[Any]]) -> None:
     """Waits for what a server of one request at a time may be at work on; what it refuses is not asked for again.
 
@@ -74,7 +80,7 @@ async def _let_end(one: Running, replies: Sequence[Reply], tasks: Collection[asy
     """
     if one.contender.queues:
         for reply in replies:
-            reply.wanted = False
+            reply.wanted, reply.left = False, time.perf_counter()
         await asyncio.gather(*tasks)
 
 
@@ -121,9 +127,7 @@ async def _newcomers(one: Running, prompts: Sequence[str], tokens: int) -> list[
         ]
         async with _together(asked) as tasks:
             while sum(bool(reply.pieces or reply.ended) for reply in others) < need:
-                for task in tasks:
-                    if task.done():
-                        task.result()
+                _raise_faults(tasks)
                 await asyncio.sleep(0.01)
             for text in prompts[BESIDE:]:
                 reply = Reply(time.perf_counter(), beside=sum(other.ended is None for other in others))
@@ -134,8 +138,11 @@ async def _newcomers(one: Running, prompts: Sequence[str], tokens: int) -> list[
                 if one.contender.queues:  # the second would wait as long
                     break
                 if not done:
+                    tasks.discard(newcomer)
                     newcomer.cancel()
+                    reply.left = time.perf_counter()
                 await asyncio.gather(newcomer, return_exceptions=not done)
+                _raise_faults(tasks)
             await _let_end(one, [*others, *replies], tasks)
     return replies
 
@@ -173,7 +180,7 @@ def measure(one: Running, load: Load | None, place: object, tokens: int, idle: S
     return Sample(
         speed=made / (last - began),
         first=[reply.pieces[0] - reply.sent for reply in replies if reply.pieces],
-        waited=[ended - reply.sent for reply in replies if not reply.pieces],
+        waited=[(reply.left or ended) - reply.sent for reply in replies if not reply.pieces],
         gaps=[later - earlier for reply in replies for earlier, later in pairwise(reply.pieces)],
         prompt_tokens=[reply.prompt_tokens for reply in replies],
         tokens=made,

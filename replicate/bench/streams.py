@@ -36,7 +36,8 @@ class Reply:
     """Times are of `time.perf_counter()`. `tokens` is 0 up to the end, which a reply that is left early never has."""
 
     sent: float
-    wanted: bool = True  # else it is left once the server refuses to begin with it
+    wanted: bool = True  # else it is not asked for again
+    left: float | None = None  # when it was given up without a text
     pieces: list[float] = field(default_factory=list)  # when text came
     ended: float | None = None
     prompt_tokens: int = 0
@@ -87,9 +88,9 @@ async def ask(session: httpx.AsyncClient, url: str, protocol: Protocol, reply: R
                 return
             if response.status_code != httpx.codes.CONFLICT:
                 raise BenchError(f"{url} answered {response.status_code}: {(await response.aread()).decode()}")
+        await asyncio.sleep(RETRY_SECONDS)
         if not reply.wanted:
             return
-        await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _read(response: httpx.Response, protocol: Protocol, reply: Reply) -> None:
