@@ -271,6 +271,42 @@ async def test_a_server_that_falls_silent_amid_a_reply_is_given_up(monkeypatch: 
                 await streams.ask(session, server.url, COG, streams.Reply(time.perf_counter()), "?", 3)
 
 
+class _Fails(BaseHTTPRequestHandler):
+    """llama.cpp's server, which fails all that are at work when a newcomer comes."""
+
+    server: LoopbackServer
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        newcomer = asked["n_predict"] == 1
+        failed = self.server.failed  # type: ignore[attr-defined]
+        self._tell({"content": "x"})
+        if newcomer:
+            failed.set()
+            time.sleep(0.3)
+        elif failed.wait(10):
+            self._tell({"error": {"message": "lost"}})
+            return
+        self._tell({"content": "", "stop": True, "tokens_evaluated": 1, "tokens_predicted": 1})
+
+    def _tell(self, data: dict[str, Any]) -> None:
+        self.wfile.write(f"data: {json.dumps(data)}\n\n".encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_fault_of_those_that_a_newcomer_comes_beside_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loads, "settle", lambda pids: 0.0)
+    with serving(LoopbackServer(_Fails)) as server:
+        server.failed = threading.Event()  # type: ignore[attr-defined]
+        with pytest.raises(BenchError, match="lost"):
+            measure(Running(LLAMA_CPP, server.url, os.getpid(), 1, 0.0, Peak()), None, 0, 5, [])
+
+
 def test_doubts_are_in_the_record_and_below_the_table() -> None:
     doubtful = [SAMPLE, replace(SAMPLE, restless=0.4), replace(SAMPLE, beside=BESIDE - 1)]
     found = Measured("a", 1.0, 1, {"4": doubtful}).record()

@@ -80,7 +80,7 @@ async def _let_end(one: Running, replies: Sequence[Reply], tasks: Collection[asy
     """
     if one.contender.queues:
         for reply in replies:
-            reply.wanted, reply.left = False, time.perf_counter()
+            reply.left = time.perf_counter()
         await asyncio.gather(*tasks)
 
 

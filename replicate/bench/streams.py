@@ -36,8 +36,7 @@ class Reply:
     """Times are of `time.perf_counter()`. `tokens` is 0 up to the end, which a reply that is left early never has."""
 
     sent: float
-    wanted: bool = True  # else it is not asked for again
-    left: float | None = None  # when it was given up without a text
+    left: float | None = None  # when it was given up: a server that refused it is not asked again
     pieces: list[float] = field(default_factory=list)  # when text came
     ended: float | None = None
     prompt_tokens: int = 0
@@ -76,7 +75,7 @@ LLAMA = Protocol(
 
 
 async def ask(session: httpx.AsyncClient, url: str, protocol: Protocol, reply: Reply, prompt: str, tokens: int) -> None:
-    """Streams one completion and notes in `reply` what comes, or nothing where it is not wanted any more.
+    """Streams one completion and notes in `reply` what comes, or nothing where it is given up meanwhile.
 
     Leaving it early drops the request. Raises BenchError.
     """
@@ -89,7 +88,7 @@ async def ask(session: httpx.AsyncClient, url: str, protocol: Protocol, reply: R
             if response.status_code != httpx.codes.CONFLICT:
                 raise BenchError(f"{url} answered {response.status_code}: {(await response.aread()).decode()}")
         await asyncio.sleep(RETRY_SECONDS)
-        if not reply.wanted:
+        if reply.left:
             return
 
 

@@ -156,8 +156,8 @@ async def compare(names: Sequence[str], path: Path, rounds: int) -> dict[str, di
     found: dict[str, list[Figures]] = {name: [] for name in names}
     with tqdm(total=rounds * len(names), desc="variants") as bar:
         for number in range(rounds):
-            order = list(names)[number % len(names) :] + list(names)[: number % len(names)]
-            for name in order:
+            first = number % len(names)
+            for name in (*names[first:], *names[:first]):
                 found[name].append(await measure(VARIANTS[name], path, number))
                 bar.update()
     base = found[IN_USE]
