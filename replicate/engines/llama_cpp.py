@@ -12,6 +12,7 @@ prompt, gives exact texts.
 """
 
 import asyncio
+import json
 import logging
 import os
 import tempfile
@@ -33,6 +34,7 @@ import xllamacpp
 from replicate.engines.gate import Gate
 from replicate.engines.gguf_header import read_header
 from replicate.engines.llama_tokenizer import LlamaTokenizer
+from replicate.engines.mailbox import Mailbox
 from replicate.engines.memory import CPU_SHARE, checked_context, free_bytes, gib, too_large
 from replicate.engines.protocol import Delta
 from replicate.engines.shared_prompts import SharedPrompts
@@ -47,6 +49,7 @@ log = logging.getLogger(__name__)
 PREFILL_CHUNK = 64
 BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
 RELEASE_SECONDS = 10.0  # a step takes far less: a request that is held for longer means the engine hangs
+PROGRESS = b'"prompt_progress":'  # in a chunk that tells how far the prompt has been read
 RANDOM_SEED = 2**32 - 1  # llama.cpp reads this seed as "draw one"
 
 
@@ -81,12 +84,13 @@ class LlamaCppEngine:
             raise ServiceError(
                 "checkpoint_unusable", f"llama.cpp could not load {self._path}: is the file whole and a model's?"
             ) from error
-        self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=socket), base_url="http://llama", timeout=30.0
-        )
+        # A connection each: llama.cpp's HTTP looks a hundred times a second whether one that is kept says anything.
+        once = httpx.AsyncHTTPTransport(uds=socket, limits=httpx.Limits(max_keepalive_connections=0))
+        self._http = httpx.AsyncClient(transport=once, base_url="http://llama", timeout=30.0)
         self._shared = SharedPrompts(
             self._http, Path(self._folder.name), self._header.kv_values_per_token * BYTES_PER_VALUE
         )
+        self._mailbox = Mailbox()
         self._threads = ThreadPoolExecutor(self.gate.slots, "llama-request")
         self.tokenizer = await LlamaTokenizer.open(self._header, self._path, Path(self._folder.name), self._http)
 
@@ -159,32 +163,34 @@ class LlamaCppEngine:
 
         `said` gets the completion's tokens, less those that ended inside a character: llama.cpp does not tell these.
         """
-        loop = asyncio.get_running_loop()
-        arrived: asyncio.Queue[dict[str, Any] | BaseException | None] = asyncio.Queue()
+        arrived: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
         stop = threading.Event()
 
-        def send(item: dict[str, Any] | BaseException | None) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(arrived.put_nowait, item)
+        reading = True  # the prompt; the first chunk after it is waited for
 
-        def heard(chunk: dict[str, Any]) -> bool:
-            send(chunk)
+        def heard(chunk: bytes) -> bool:
+            nonlocal reading
+            self._mailbox.post(arrived.put_nowait, chunk, urgent=reading)
+            reading = reading and PROGRESS in chunk
             return stop.is_set()  # True makes llama.cpp drop the request
 
         def run() -> None:
             if stop.is_set():  # it was given up before a thread was free
                 return
+            end: BaseException | None = None
             try:
-                self._server.handle_completions(self._body(slot, prompt, sampling), heard)
-                send(None)
+                # asked in bytes it answers in bytes, and no thread but the loop's parses them
+                self._server.handle_completions(json.dumps(self._body(slot, prompt, sampling)).encode(), heard)
             except BaseException as error:
-                send(error)
+                end = error
+            self._mailbox.post(arrived.put_nowait, end, urgent=True)
 
-        call = loop.run_in_executor(self._threads, run)
+        call = asyncio.get_running_loop().run_in_executor(self._threads, run)
         try:
-            while (chunk := await arrived.get()) is not None:
+            while (item := await arrived.get()) is not None:
+                chunk = _parsed(item)
                 delta = _delta(chunk)
-                said += chunk["__verbose"]["tokens"] if delta.tokens else ()  # type: ignore[index]
+                said += chunk["__verbose"]["tokens"] if delta.tokens else ()
                 yield delta
                 if delta.finish:
                     return
@@ -243,10 +249,15 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _delta(chunk: dict[str, Any] | BaseException) -> Delta:
+def _parsed(item: bytes | BaseException) -> dict[str, Any]:
+    if isinstance(item, BaseException):
+        raise ServiceError("engine_failed", "llama.cpp failed on this prediction. Send it again.") from item
+    chunk: dict[str, Any] = json.loads(item)
+    return chunk
+
+
+def _delta(chunk: dict[str, Any]) -> Delta:
     """One of llama.cpp's chunks as a Delta. It holds back a character that is not whole yet by itself."""
-    if isinstance(chunk, BaseException):
-        raise ServiceError("engine_failed", "llama.cpp failed on this prediction. Send it again.") from chunk
     if "error" in chunk:
         detail = chunk["error"].get("message", chunk["error"])
         raise ServiceError("engine_failed", f"llama.cpp refused the request: {detail}.")
