@@ -14,9 +14,12 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
-CHUNK_SECONDS = 1 / 40  # text that comes faster is joined: more chunks help no reader and cost every client
+# Text that comes faster is joined: more chunks help no reader and cost every client. A little less than the period of
+# `engines/mailbox.py`, so that what was held there is not held again.
+CHUNK_SECONDS = 1 / 40
 
 
 class _CancelSignal:
@@ -78,17 +81,17 @@ def install() -> None:
 _END = object()
 
 
-def live(pieces: AsyncGenerator[str, None], chunk_seconds: float = CHUNK_SECONDS) -> Iterator[str]:
+def live(pieces: AsyncGenerator[str, None]) -> Iterator[str]:
     """Runs `pieces` on the running event loop and returns an iterator over its text for coglet's slot thread.
 
-    Call it in `async def predict`. Pieces that follow one another within `chunk_seconds` are joined. The iterator
+    Call it in `async def predict`. Pieces that follow one another within `CHUNK_SECONDS` are joined. The iterator
     ends, or raises what `pieces` raised, only after `pieces` has cleaned up: the slot stays busy until then.
     NOTE: code in `pieces` runs in the prediction's own context, so its prints, logs and metrics find their way;
     code on the slot thread does not.
     """
     loop = asyncio.get_running_loop()
     arrived: queue.SimpleQueue[object] = queue.SimpleQueue()
-    chunk = _Chunk(loop, chunk_seconds, arrived.put)
+    chunk = _Chunk(loop, arrived.put)
 
     async def pump() -> None:
         try:
@@ -116,8 +119,8 @@ def live(pieces: AsyncGenerator[str, None], chunk_seconds: float = CHUNK_SECONDS
 class _Chunk:
     """Pieces that have come since the last chunk. Joined here, not on the slot thread, which then wakes less often."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, put: Callable[[str], None]) -> None:
-        self._loop, self._seconds, self._put = loop, seconds, put
+    def __init__(self, loop: asyncio.AbstractEventLoop, put: Callable[[str], None]) -> None:
+        self._loop, self._put = loop, put
         self._parts: list[str] = []
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -135,13 +138,19 @@ class _Chunk:
         self._timer = None
         self._put("".join(self._parts))
         self._parts.clear()
-        self._due = self._loop.time() + self._seconds
+        self._due = self._loop.time() + CHUNK_SECONDS
 
 
 def _chunks(arrived: "queue.SimpleQueue[object]", signal: _CancelSignal) -> Iterator[str]:
     try:
         while isinstance(item := arrived.get(), str):
-            yield item
+            text = [item]
+            with suppress(queue.Empty):  # what else is there, where this thread or the client was slow
+                while isinstance(item := arrived.get_nowait(), str):
+                    text.append(item)
+            yield "".join(text)
+            if not isinstance(item, str):
+                break
         if isinstance(item, BaseException):
             raise item
     finally:

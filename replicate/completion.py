@@ -44,7 +44,7 @@ class Completion:
         tokens = before + delta.tokens
         if tokens > self.tokens:
             self._before_last = self.last_token, self.seconds
-            self.last_token = time.perf_counter()
+            self.last_token = time.perf_counter() if delta.at is None else delta.at
             self.first_token = self.first_token or self.last_token
             self.seconds = self.last_token - self.first_token - self.paused
         elif tokens < self.tokens:  # the last one turned out to be the end-of-sequence token

@@ -82,12 +82,11 @@ def test_sixteen_streams_arrive_live_and_uncrossed(counting: Counting) -> None:
         assert [line for line in final["logs"].splitlines() if "log of" in line] == [f"log of {name}"]
 
 
-def test_fast_pieces_are_joined_to_forty_chunks_a_second(counting: Counting) -> None:
+def test_fast_pieces_are_joined(counting: Counting) -> None:
     events = counting.events(name="fast", chunks=600, pause=0.002)
     assert text(events) == counted("fast", 600)
     arrivals = [event.at for event in outputs(events)]
-    assert len(arrivals) - 1 <= 40 * (arrivals[-1] - arrivals[0]) + 2
-    assert len(arrivals) > 10
+    assert 10 < len(arrivals) < 150
 
 
 def test_slow_pieces_are_not_held_back(counting: Counting) -> None:
@@ -96,23 +95,27 @@ def test_slow_pieces_are_not_held_back(counting: Counting) -> None:
     assert all(0.1 < later - earlier < 2 for earlier, later in pairwise(arrivals))
 
 
-def test_a_cancel_reaches_the_work_and_keeps_what_was_sent(counting: Counting) -> None:
+@pytest.mark.parametrize(("name", "pause"), [("cancelled", 0.05), ("interrupted", 0.002)])
+def test_a_cancel_reaches_the_work_and_keeps_what_was_sent(counting: Counting, name: str, pause: float) -> None:
     def cancel_soon() -> float:
         time.sleep(0.5)
-        assert counting.cancel("cancelled")
+        assert counting.cancel(name)
         return time.time()
 
     with ThreadPoolExecutor(2) as pool:
-        other = pool.submit(counting.events, name="other", chunks=20, pause=0.05)
+        other = pool.submit(counting.events, name=f"beside {name}", chunks=20, pause=0.05)
         cancelled = pool.submit(cancel_soon)
-        events = counting.events(name="cancelled", chunks=100, pause=0.05)
-    assert counting.noted("cancelled", "stopped") < cancelled.result() + SOON
+        events = counting.events(name=name, chunks=5000, pause=pause)
+    assert counting.noted(name, "stopped") < cancelled.result() + SOON
     final = events[-1].data
     assert final["status"] == "canceled"
-    assert "".join(final["output"]) == text(events) != ""
-    assert final["metrics"]["sent"] >= 5
-    assert "log of cancelled" in final["logs"]
-    assert text(other.result()) == counted("other", 20)
+    assert "".join(final["output"]) == text(events)
+    sent = final["metrics"]["sent"]
+    assert sent >= 5
+    assert text(events) == counted(name, text(events).count(";"))
+    assert text(events).count(";") in (sent, sent + 1)
+    assert f"log of {name}" in final["logs"]
+    assert text(other.result()) == counted(f"beside {name}", 20)
 
 
 def test_a_dropped_stream_reaches_the_work(counting: Counting) -> None:
@@ -157,14 +160,16 @@ def test_a_second_cancel_does_not_cut_the_cleanup_short(counting: Counting) -> N
     counting.noted("twice", "cleaned up")
 
 
-def test_an_exception_reaches_the_client_after_what_was_sent(counting: Counting) -> None:
-    events = counting.events(name="broken", chunks=10, fail_at=3)
+@pytest.mark.parametrize(("name", "pause"), [("broken", 0.05), ("abrupt", 0.002)])
+def test_an_exception_reaches_the_client_after_what_was_sent(counting: Counting, name: str, pause: float) -> None:
+    """Also what was waiting to be joined with more."""
+    events = counting.events(name=name, chunks=10, fail_at=3, pause=pause)
     final = events[-1].data
     assert final["status"] == "failed"
-    assert "broken broke" in final["error"]
-    assert text(events) == counted("broken", 3)
+    assert f"{name} broke" in final["error"]
+    assert text(events) == counted(name, 3)
     assert final["metrics"]["sent"] == 3
-    assert counting.events(name="next", chunks=2)[-1].data["status"] == "succeeded"
+    assert counting.events(name=f"after {name}", chunks=2)[-1].data["status"] == "succeeded"
 
 
 def test_a_full_server_says_so_at_once(counting: Counting) -> None:

@@ -208,6 +208,13 @@ async def test_a_token_that_turns_out_to_be_the_end_is_no_token() -> None:
     assert completion.mean_logprob == -1.0
 
 
+async def test_times_are_those_of_the_engine_where_it_gives_them() -> None:
+    completion = Completion()
+    for tokens, at in ((1, 10.0), (2, 10.5), (3, 12.0)):
+        completion.count(Delta("x", tokens, at=at))
+    assert (completion.first_token, completion.last_token, completion.seconds) == (10.0, 12.0, 2.0)
+
+
 async def test_time_to_first_token_counts_from_the_request() -> None:
     _, metrics, _ = await run(service(0.2, "a", 0.1, "b"))
     assert 0.2 <= metrics["time_to_first_token"] < 2

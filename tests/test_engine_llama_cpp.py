@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from replicate.engines import llama_cpp, shared_prompts
+from replicate.engines import llama_cpp, mailbox, shared_prompts
 from replicate.engines.gguf_header import read_header
 from replicate.engines.llama_cpp import LlamaCppEngine
 from replicate.engines.protocol import Delta
@@ -61,6 +61,23 @@ async def test_temperature_zero_is_greedy_whatever_the_seed(engine: LlamaCppEngi
         stepwise += piece
         prompt += await engine.tokenizer.encode(piece, control=False)
     assert stepwise == whole
+
+
+async def test_a_first_token_and_an_end_are_not_held_back(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a period that never ends here, what comes is what is urgent and what that takes along."""
+    monkeypatch.setattr(mailbox, "PERIOD", 3600.0)
+    monkeypatch.setattr(engine, "_mailbox", mailbox.Mailbox())
+    sampling = replace(TALK, temperature=0.0, max_new_tokens=24)
+    first = last = None
+    async with asyncio.timeout(60), aclosing(engine.generate(await chat(engine, QUESTIONS[0]), sampling)) as stream:
+        async for delta in stream:
+            first = first or (time.perf_counter() if delta.tokens else None)
+            last = delta.at
+    assert first is not None
+    assert last is not None
+    assert first < last
 
 
 async def test_cancelling_does_not_wait_for_a_long_prompt_to_be_read(engine: LlamaCppEngine) -> None:
@@ -161,8 +178,8 @@ def prompt_tokens_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that grows by the prompt tokens that llama.cpp computed for each request that ended."""
     read: list[int] = []
 
-    def recording(chunk: Any) -> Delta:
-        delta = convert(chunk)
+    def recording(chunk: Any, at: float) -> Delta:
+        delta = convert(chunk, at)
         if delta.finish:
             read.append(chunk["timings"]["prompt_n"])
         return delta

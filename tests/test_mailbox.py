@@ -54,10 +54,10 @@ async def test_a_burst_wakes_the_loop_once_a_period_and_comes_whole_with_an_urge
 
 
 async def test_after_a_pause_a_post_is_not_held_back() -> None:
-    """Each is alone here: held up to the next period they would take half of one in the middle."""
+    """Held up to the next of periods that went on they would take three quarters of one in the middle."""
     mailbox, waits = Mailbox(), list[float]()
     for _ in range(9):
-        await asyncio.sleep(2.5 * PERIOD)
+        await asyncio.sleep(2.25 * PERIOD)
         came = asyncio.Event()
         began = time.perf_counter()
         threading.Thread(target=mailbox.post, args=(asyncio.Event.set, came)).start()

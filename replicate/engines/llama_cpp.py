@@ -17,6 +17,7 @@ import logging
 import os
 import tempfile
 import threading
+import time
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -163,14 +164,14 @@ class LlamaCppEngine:
 
         `said` gets the completion's tokens, less those that ended inside a character: llama.cpp does not tell these.
         """
-        arrived: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+        arrived: asyncio.Queue[tuple[float, bytes] | BaseException | None] = asyncio.Queue()
         stop = threading.Event()
 
         reading = True  # the prompt; the first chunk after it is waited for
 
         def heard(chunk: bytes) -> bool:
             nonlocal reading
-            self._mailbox.post(arrived.put_nowait, chunk, urgent=reading)
+            self._mailbox.post(arrived.put_nowait, (time.perf_counter(), chunk), urgent=reading)
             reading = reading and PROGRESS in chunk
             return stop.is_set()  # True makes llama.cpp drop the request
 
@@ -188,8 +189,10 @@ class LlamaCppEngine:
         call = asyncio.get_running_loop().run_in_executor(self._threads, run)
         try:
             while (item := await arrived.get()) is not None:
-                chunk = _parsed(item)
-                delta = _delta(chunk)
+                if isinstance(item, BaseException):
+                    raise ServiceError("engine_failed", "llama.cpp failed on this prediction. Send it again.") from item
+                at, chunk = item[0], json.loads(item[1])
+                delta = _delta(chunk, at)
                 said += chunk["__verbose"]["tokens"] if delta.tokens else ()
                 yield delta
                 if delta.finish:
@@ -249,14 +252,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _parsed(item: bytes | BaseException) -> dict[str, Any]:
-    if isinstance(item, BaseException):
-        raise ServiceError("engine_failed", "llama.cpp failed on this prediction. Send it again.") from item
-    chunk: dict[str, Any] = json.loads(item)
-    return chunk
-
-
-def _delta(chunk: dict[str, Any]) -> Delta:
+def _delta(chunk: dict[str, Any], at: float) -> Delta:
     """One of llama.cpp's chunks as a Delta. It holds back a character that is not whole yet by itself."""
     if "error" in chunk:
         detail = chunk["error"].get("message", chunk["error"])
@@ -264,6 +260,5 @@ def _delta(chunk: dict[str, Any]) -> Delta:
     choice, tokens = chunk["choices"][0], chunk["__verbose"]["tokens_predicted"]
     finish = choice["finish_reason"]
     logprobs = tuple(token["logprob"] for token in (choice.get("logprobs") or {}).get("content", ()))
-    return Delta(
-        choice["text"], tokens - 1 if finish == "stop" else tokens, finish, logprobs
-    )  # it counts the end token
+    tokens -= finish == "stop"  # it counts the end token
+    return Delta(choice["text"], tokens, finish, logprobs, at)

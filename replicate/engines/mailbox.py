@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 PERIOD = 1 / 30  # seconds: more chunks help no reader, and waking the loop costs more than all it does with a token
@@ -20,10 +21,12 @@ class Mailbox:
         self._ticking = False  # the loop is going to look by itself
 
     def post(self, take: Callable[[Any], object], item: object, *, urgent: bool = False) -> None:
-        """Has the loop call `take(item)`, in the order of the posts. Nothing happens once the loop is closed."""
+        """Has the loop call `take(item)`, which must not raise, in the order of the posts. An urgent one takes the
+        others along. Nothing happens once the loop is closed."""
         self._posts.append((take, item))
-        if (urgent or not self._ticking) and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._hand_out)
+        if urgent or not self._ticking:
+            with suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(self._hand_out)
 
     def _hand_out(self) -> None:
         some = bool(self._posts)

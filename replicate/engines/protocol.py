@@ -20,6 +20,7 @@ class Delta:
     tokens: int  # completion tokens so far; one less on the last delta where the end-of-sequence token was counted
     finish: Literal["stop", "length"] | None = None  # set on the last delta only
     logprobs: tuple[float, ...] = ()  # of the tokens drawn, before temperature; only where asked for, if at all
+    at: float | None = None  # `time.perf_counter()` when it was made; None: as it arrives
 
 
 class Tokenizer(Protocol):
