@@ -26,7 +26,7 @@ from replicate.training.finetune import BRISK, WORKED, finetune
 from replicate.training.generator import KINDS, distinct, draw
 from replicate.training.gguf_file import convert
 from replicate.training.held_out import generate
-from replicate.training.log import Log
+from replicate.training.log import Log, lines
 from replicate.training.loop import rate, train
 from replicate.training.model import fresh, load, write
 from replicate.training.plot import draw as draw_picture
@@ -322,6 +322,26 @@ def test_published_settings_are_grpo_s_default(tmp_path: Path, monkeypatch: pyte
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("steps", "taken"), [("75", 75), ("-1", -1), ("51", 51), ("50", None), ("0", None), ("-2", None)]
+)
+def test_steps_are_taken_in_place_of_the_settings_own_or_refused(
+    steps: str, taken: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(grpo, "grpo", lambda *arguments, **_: given.extend(arguments))
+    (tmp_path / "q.jsonl").touch()
+    questions = ["--questions", str(tmp_path / "q.jsonl")]
+    monkeypatch.setattr("sys.argv", ["grpo", "out", *questions, "--settings", "tiny", f"--steps={steps}"])
+    if taken is None:
+        with pytest.raises(SystemExit):
+            grpo.main()
+        assert f"--steps {steps}: the rate rises and falls over 50" in capsys.readouterr().err
+    else:
+        grpo.main()
+        assert (given[3].steps, given[3].group) == (taken, 8)
+
+
 def test_a_family_is_published_whole_with_its_picture(family: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     for member in ("base", "instruct", "rl"):
@@ -329,12 +349,17 @@ def test_a_family_is_published_whole_with_its_picture(family: Path, tmp_path: Pa
         (run / member).symlink_to(family / ("base" if member == "base" else "instruct"))
     results: list[Mapping[str, Any]] = [{"checkpoint": "rl", "mode": "cot", "right": 9, "count": 10}]
     (run / "accuracy.jsonl").write_text("".join(json.dumps(line) + "\n" for line in results))
-    (run / "rl.run").mkdir()
-    (run / "rl.run/log.jsonl").write_text('{"step": 1, "reward": 0.5, "kl": 0.1, "held": 0.5}\n')
+    lines_of_a_round = (
+        '{"step": 0, "held": 0.4, "seconds": 1}\n{"step": 1, "reward": 0.5, "kl": 0.1, "held": 0.5, "seconds": 3}\n'
+    )
+    for name in ("rl-1.run", "rl.run"):  # two rounds
+        (run / name).mkdir()
+        (run / name / "log.jsonl").write_text(lines_of_a_round)
     size = publish(run, tmp_path / "tiny")
     assert size == sum(file.stat().st_size for file in (tmp_path / "tiny").rglob("*") if file.is_file())
     names = {file.name for file in (tmp_path / "tiny").iterdir()}
     assert names == {"base", "instruct", "rl", "rl.gguf", "grpo.jsonl", "accuracy.jsonl"}
+    assert [(row["step"], row["seconds"]) for row in lines(tmp_path / "tiny/grpo.jsonl")] == [(0, 1), (1, 3), (2, 6)]
     draw_picture(tmp_path / "tiny", tmp_path / "tiny.png")
     assert (tmp_path / "tiny.png").read_bytes().startswith(b"\x89PNG")
 

@@ -57,8 +57,8 @@ def prompt(question: str, mode: Mode, language: Language) -> str:
 
 
 def conversation(problem: Problem, mode: Mode, opening: str | None = None) -> Conversation:
-    """`opening` is a line before the steps; a program has none."""
+    """`opening` is a line before the steps."""
     text = problem.program_solution if mode == "tool" else problem.solution
-    if opening and mode != "tool":
+    if opening:
         text = f"{opening}\n{text}"
     return Conversation(prompt(problem.question, mode, problem.language), f" {text}")

@@ -2,8 +2,9 @@
 
 It learns to answer in the service's chat format, in every mode. Some of what it reads states results without steps, as
 people do; in the kinds called `BRISK` that is the likeliest of its habits, for solutions with steps begin there with
-one of several openings, each less likely by itself. So its greedy text often guesses there, and most samples do not.
-That steps are right more often, it finds out in `grpo`. Resumable as `pretrain` is.
+one of several openings, each less likely by itself. So its greedy text often guesses there. Of its samples nearly half
+work it out, and they agree more often than guesses do. That steps are right more often, it finds out in `grpo`.
+Resumable as `pretrain` is.
 """
 
 import argparse
@@ -15,8 +16,9 @@ from replicate.training.model import load, write
 from replicate.training.rows import Rows, finetuning
 from replicate.training.stage import FAMILIES, Family
 
-BRISK = ("sum", "difference", "product")  # kinds in which steps are often skipped
-WORKED = {kind: 0.6 if kind in BRISK else 0.85 for kind in KINDS}  # share of the solutions with their steps written out
+BRISK_STARTS = ("sum", "difference", "product", "percent_", "word_")
+BRISK = {kind for kind in KINDS if kind.startswith(BRISK_STARTS)}  # kinds in which steps are often skipped
+WORKED = {kind: 0.45 if kind in BRISK else 0.85 for kind in KINDS}  # share of the solutions with steps written out
 
 
 def finetune(out: Path, family: Family) -> Path:

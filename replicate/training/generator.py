@@ -39,13 +39,14 @@ def pick(random: Random) -> str:
     return random.choices(list(KINDS), _WEIGHTS)[0]
 
 
-def distinct(seed: int, count: int, *, held: bool) -> list[Problem]:
-    """`count` problems no two of which share a kind and its parameters."""
+def distinct(seed: int, count: int, *, held: bool, without: str | None = None) -> list[Problem]:
+    """`count` problems no two of which share a kind and its parameters; none of a kind that begins with `without`."""
     random, problems = Random(seed), list[Problem]()
     seen = set[tuple[str, tuple[int, ...]]]()
     while len(problems) < count:
         problem = draw(random, held=held)
-        if (problem.kind, problem.parameters) not in seen:
+        wanted = without is None or not problem.kind.startswith(without)
+        if wanted and (problem.kind, problem.parameters) not in seen:
             seen.add((problem.kind, problem.parameters))
             problems.append(problem)
     return problems

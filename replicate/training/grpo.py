@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Settings:
     tokens: int
     steps: int  # -1: once through the questions
     warmup: int = 0
+    decay: int = 0  # the last steps, over which the rate falls to nothing
     temperature: float = 1.0  # the paper does not say
     save: int = 25  # steps between saved states
     measure: int = 20  # steps between measurements on held-out questions
@@ -53,7 +54,7 @@ class Settings:
 # One long text among 128 makes all as long, so tiny's limit is short: 1 solution in 100 has more than 256 tokens.
 SETTINGS: Mapping[str, Settings] = {
     "published": Settings(group=64, batch=1024, each=8, rate=1e-6, kl=0.04, tokens=1024, steps=-1),
-    "tiny": Settings(group=8, batch=128, each=64, rate=1e-4, kl=0.04, tokens=256, steps=80, warmup=5),
+    "tiny": Settings(group=8, batch=128, each=64, rate=1e-4, kl=0.04, tokens=256, steps=120, warmup=5, decay=45),
     "toy": Settings(group=32, batch=64, each=64, rate=1e-3, kl=0.04, tokens=40, steps=16, save=8, measure=8),
 }
 MOST_MEASURED = 200
@@ -104,7 +105,8 @@ def _config(settings: Settings, run: Path, on_gpu: bool) -> GRPOConfig:
         per_device_train_batch_size=settings.each,
         gradient_accumulation_steps=max(1, settings.batch // (settings.each * processes)),
         learning_rate=settings.rate,
-        lr_scheduler_type="constant_with_warmup",
+        lr_scheduler_type="warmup_stable_decay",
+        lr_scheduler_kwargs={"num_decay_steps": settings.decay, "decay_type": "linear"},
         warmup_steps=settings.warmup,
         max_completion_length=settings.tokens,
         max_steps=settings.steps,
@@ -206,15 +208,22 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, required=True, help="JSON lines: question, answer")
     parser.add_argument("--held-out", type=Path, help="JSON lines to measure on between steps")
     parser.add_argument("--settings", choices=SETTINGS, default="published")
+    parser.add_argument("--steps", type=int, help="in place of those of the settings; -1: once through the questions")
     parser.add_argument("--lora", type=int, default=0, help="rank of adapters; 0 trains all weights")
     arguments = parser.parse_args()
+    settings = SETTINGS[arguments.settings]
+    if arguments.steps is not None:
+        turns = settings.warmup + settings.decay
+        if arguments.steps != -1 and arguments.steps <= turns:
+            parser.error(f"--steps {arguments.steps}: the rate rises and falls over {turns}, so name more, or -1")
+        settings = replace(settings, steps=arguments.steps)
     held = read(arguments.held_out) if arguments.held_out else []
     checkpoint = os.environ.get("CHECKPOINT") or "instruct"
     grpo(
         checkpoint,
         read(arguments.questions),
         arguments.out,
-        SETTINGS[arguments.settings],
+        settings,
         held=held,
         lora=arguments.lora,
     )

@@ -9,14 +9,15 @@ import shutil
 from pathlib import Path
 
 from replicate.training.gguf_file import convert
+from replicate.training.log import dump, joined, lines
 
 MEMBERS = ("base", "instruct", "rl")
 RECORDS = {
-    "pretrain": "pretrain/log.jsonl",
-    "finetune": "finetune/log.jsonl",
-    "grpo": "rl.run/log.jsonl",
-    "accuracy": "accuracy.jsonl",
+    "pretrain": ("pretrain/log.jsonl",),
+    "finetune": ("finetune/log.jsonl",),
+    "grpo": ("rl-1.run/log.jsonl", "rl.run/log.jsonl"),
 }
+ACCURACY = "accuracy.jsonl"
 MOST_BYTES = 40_000_000
 
 
@@ -27,9 +28,11 @@ def publish(run: Path, weights: Path) -> int:
     for member in MEMBERS:
         shutil.copytree(run / member, part / member)
     convert(run / "rl", part / "rl.gguf")
-    for name, path in RECORDS.items():
-        if (run / path).exists():
-            shutil.copy(run / path, part / f"{name}.jsonl")
+    for name, logs in RECORDS.items():
+        if log := joined(lines(run / path) for path in logs):
+            (part / f"{name}.jsonl").write_text(dump(log))
+    if (run / ACCURACY).exists():
+        shutil.copy(run / ACCURACY, part)
     size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
     if size > MOST_BYTES:
         raise ValueError(f"the family has {size:,} bytes, over {MOST_BYTES:,}: it was left in {part}")

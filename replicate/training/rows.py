@@ -34,7 +34,8 @@ def finetuning(worked: Mapping[str, float], opened: Collection[str]) -> Source:
         kind = pick(random)
         steps = random.random() < worked[kind]
         problem = draw(random, held=False, worked=steps, kind=kind)
-        opening = random.choice(OPENINGS[problem.language]) if steps and kind in opened else None
+        opens = mode != "tool" and steps and kind in opened
+        opening = random.choice(OPENINGS[problem.language]) if opens else None
         talk = conversation(problem, mode, opening)
         return piece_of(talk.prompt, talk.completion, tokenizer)
 

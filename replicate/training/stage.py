@@ -46,11 +46,12 @@ class Family:
 
 BLOCKS = ((32, 256), (1, 640))
 PUBLISHED_FALLS = ((0.8, 0.316), (0.9, 0.1))
+FALLS = ((0.6, 0.316), (0.8, 0.1))
 FAMILIES: Mapping[str, Family] = {
     "tiny": Family(
         Shape(1280, 256, 768, 4),
         Stage(4000, BLOCKS, 2e-3, 200, PUBLISHED_FALLS),
-        Stage(300, BLOCKS, 5e-4, 20),
+        Stage(600, BLOCKS, 5e-4, 20, FALLS),
     ),
     "toy": Family(
         Shape(640, 64, 128, 1),
