@@ -4,6 +4,7 @@
 # make fetch CHECKPOINT=rl    download one
 # make image CHECKPOINT=rl    cog build for one checkpoint; BAKE=1 puts the weights in, DRY=1 prints what would be run
 # make push CHECKPOINT=rl TO=registry/name
+# make native                 llama.cpp compiled for this machine's processor, in place of the one for any
 # make bench                  this service beside the seeds' way and llama.cpp's server: a table, JSON, bench.png
 # make bench-gpu              the 7B's shape with random weights on this machine's GPU
 # make test                   lint, types and every test
@@ -26,7 +27,7 @@ bench := .venv/.bench
 train := .venv/.train
 grown := .grown
 
-.PHONY: predict serve checkpoints fetch image push schema bench bench-gpu test tiny lint format setup setup-tool setup-all setup-train clean
+.PHONY: predict serve checkpoints fetch image push schema native bench bench-gpu test tiny lint format setup setup-tool setup-all setup-train clean
 
 predict: $(run)
 	@$(venv)/python -m replicate.server --inputs="$$INPUTS" -- "$$PROMPT" $(if $(SAMPLES),"samples=$(SAMPLES)")
@@ -52,6 +53,15 @@ push: $(run)
 schema: $(run)
 	@$(venv)/python -m replicate.schema
 
+# Left out is what needs Rust (grammars) or is downloaded amid the build (TLS, a web page): the service uses none of it.
+# No cache: what is compiled for this processor is no wheel for another that shares the home folder.
+native: $(run)
+	@for tool in cmake c++; do command -v $$tool > /dev/null || \
+		{ echo "make native needs $$tool on the PATH. Debian, Ubuntu: apt install cmake g++ python3.11-dev" >&2; exit 1; }; done
+	CMAKE_ARGS="-DLLAMA_LLGUIDANCE=OFF -DLLAMA_BUILD_BORINGSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF $$CMAKE_ARGS" \
+		$(venv)/python -m pip install --disable-pip-version-check --no-cache-dir --force-reinstall --no-deps \
+		--no-binary xllamacpp "$$(grep ^xllamacpp requirements-run.txt)"
+
 bench: $(bench)
 	@CHECKPOINT="$(named)" $(venv)/python -m replicate.bench
 
@@ -65,10 +75,13 @@ stage := $(venv)/python -m replicate.training
 tiny: $(train)
 	$(stage).pretrain $(grown)
 	$(stage).finetune $(grown)
-	$(stage).questions $(grown)/questions.jsonl --count 4000
 	$(stage).questions $(grown)/held-out.jsonl --count 200 --seed 3 --held-out
-	CHECKPOINT=$(grown)/instruct $(stage).grpo $(grown)/rl --settings tiny \
-		--questions $(grown)/questions.jsonl --held-out $(grown)/held-out.jsonl
+	$(stage).questions $(grown)/questions-1.jsonl --count 4000
+	CHECKPOINT=$(grown)/instruct $(stage).grpo $(grown)/rl-1 --settings tiny \
+		--questions $(grown)/questions-1.jsonl --held-out $(grown)/held-out.jsonl
+	$(stage).questions $(grown)/questions-2.jsonl --count 4000 --seed 4 --without word_
+	CHECKPOINT=$(grown)/rl-1 $(stage).grpo $(grown)/rl --settings tiny --steps 75 \
+		--questions $(grown)/questions-2.jsonl --held-out $(grown)/held-out.jsonl
 	rm -f $(grown)/accuracy.jsonl
 	$(stage).evaluate $(grown)/base --mode raw --out $(grown)/accuracy.jsonl
 	for mode in cot vote; do $(stage).evaluate $(grown)/instruct --mode $$mode --out $(grown)/accuracy.jsonl || exit 1; done

@@ -46,8 +46,10 @@ from replicate.sampling import Sampling
 log = logging.getLogger(__name__)
 
 # Prompt tokens a step: few, so that a long prompt neither holds up other streams nor a cancel. Fewer than 64 cost more:
-# 16 prompts of 88 tokens took 12.4 s of processor time in steps of 32, 10.8 in steps of 64, 10.9 in steps of 128.
-PREFILL_CHUNK = 64
+# 16 prompts of 88 tokens took 12.4 s of processor time in steps of 32, 10.8 in steps of 64, 10.9 in steps of 128. Of a
+# small model 128 take no longer than a second, and hold a question beside the next tokens of all other streams.
+PREFILL_STEP, SMALL_MODEL_STEP = 64, 128
+SMALL_MODEL = 2**30  # bytes of weights
 BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
 RELEASE_SECONDS = 10.0  # a step takes far less: a request that is held for longer means the engine hangs
 PROGRESS = b'"prompt_progress":'  # in a chunk that tells how far the prompt has been read
@@ -101,7 +103,8 @@ class LlamaCppEngine:
         params.hostnames = [socket]
         params.n_parallel = self.gate.slots
         params.n_ctx = self.gate.slots * self.context
-        params.n_batch = params.n_ubatch = PREFILL_CHUNK
+        small = self._path.stat().st_size < SMALL_MODEL
+        params.n_batch = params.n_ubatch = SMALL_MODEL_STEP if small else PREFILL_STEP
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._thread_count
         params.n_gpu_layers = 0
         params.kv_unified = False
@@ -214,6 +217,7 @@ class LlamaCppEngine:
         self._held -= 1
 
     def _body(self, slot: int, prompt: Sequence[int], sampling: Sampling) -> dict[str, Any]:
+        greedy = sampling.temperature == 0  # else all of the vocabulary would be sorted for top_p: 7 % of the time
         return {
             "id_slot": slot,
             "prompt": list(prompt),
@@ -223,9 +227,10 @@ class LlamaCppEngine:
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             # all of the vocabulary is no limit; and llama.cpp would read a number over 32 bits as a smaller one
-            "top_k": sampling.top_k if sampling.top_k < self._header.vocabulary else 0,
+            "top_k": 1 if greedy else sampling.top_k if sampling.top_k < self._header.vocabulary else 0,
             "seed": sampling.seed % RANDOM_SEED,
-            "samplers": ["temperature", "top_k", "top_p"],  # its default list adds min_p and ends with temperature
+            # its default list adds min_p and ends with temperature
+            "samplers": ["top_k"] if greedy else ["temperature", "top_k", "top_p"],
             "verbose": True,  # the tokens of every chunk, and their count
             "n_probs": int(sampling.logprobs),  # the one top token's; the drawn token's comes beside it
             "return_progress": True,  # a chunk after each step of a long prompt: a sign of life, a chance to cancel
