@@ -29,7 +29,7 @@ INK, SECOND, THIRD = "#1f4e79", "#c55a11", "#548235"
 
 def draw(logs: Path, picture: Path) -> None:
     """Reads `logs/grpo.jsonl` and `logs/accuracy.jsonl` and writes `picture`."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), width_ratios=(3, 2), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.4), width_ratios=(4, 3), layout="constrained")
     _curves(left, lines(logs / "grpo.jsonl"))
     _bars(right, lines(logs / "accuracy.jsonl"))
     picture.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def _curves(axes: Any, log: Sequence[Mapping[str, Any]]) -> None:
     ]
     held = [(line["step"], line["held"]) for line in log if "held" in line]
     kl = [(line["step"], line["kl"]) for line in log if "kl" in line]
-    axes.plot([step for step, _ in steps], means, color=INK, label=f"reward, mean of {WINDOW} steps")
+    axes.plot([step for step, _ in steps], means, color=INK, label=f"reward, mean of {WINDOW}")
     axes.plot(*zip(*held, strict=True), "o-", color=SECOND, label="held-out accuracy, greedy") if held else None
     axes.set(xlabel="GRPO step", ylim=(0, 1), title="Reinforcement learning")
     axes.grid(alpha=0.3)
@@ -53,7 +53,14 @@ def _curves(axes: Any, log: Sequence[Mapping[str, Any]]) -> None:
     other.plot(*zip(*kl, strict=True), color=THIRD, lw=0.8, label="KL of the round, nats a token") if kl else None
     other.set_ylim(bottom=0)
     handles = [axes.get_legend_handles_labels(), other.get_legend_handles_labels()]
-    axes.legend(handles[0][0] + handles[1][0], handles[0][1] + handles[1][1], loc="lower right")
+    axes.legend(
+        handles[0][0] + handles[1][0],
+        handles[0][1] + handles[1][1],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
+        ncols=3,
+        fontsize=8,
+    )
 
 
 def _bars(axes: Any, results: Sequence[Mapping[str, Any]]) -> None:
