@@ -11,7 +11,7 @@ import pytest
 import torch
 from sympy import Integer
 from tokenizers import Tokenizer
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, get_scheduler
 
 from replicate import prompts
 from replicate.engines.gguf_header import read_header
@@ -311,7 +311,7 @@ async def test_the_reward_is_the_service_s_own_check(text: str, wanted: str, rig
 def test_published_settings_are_grpo_s_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Any] = []
     monkeypatch.setattr(grpo, "grpo", lambda *arguments, **_: taken.extend(arguments))
-    (tmp_path / "q.jsonl").touch()
+    (tmp_path / "q.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
     monkeypatch.setattr("sys.argv", ["grpo", "out", "--questions", str(tmp_path / "q.jsonl")])
     monkeypatch.delenv("CHECKPOINT", raising=False)
     grpo.main()
@@ -323,23 +323,48 @@ def test_published_settings_are_grpo_s_default(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("steps", "taken"), [("75", 75), ("-1", -1), ("51", 51), ("50", None), ("0", None), ("-2", None)]
+    ("steps", "count", "taken"),
+    [(75, 1, True), (51, 1, True), (50, 1, False), (0, 1, False), (-2, 1, False), (-1, 801, True), (-1, 800, False)],
 )
 def test_steps_are_taken_in_place_of_the_settings_own_or_refused(
-    steps: str, taken: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    steps: int,
+    count: int,
+    taken: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Of 16 questions each; over 50 the rate of tiny rises and falls."""
     given: list[Any] = []
     monkeypatch.setattr(grpo, "grpo", lambda *arguments, **_: given.extend(arguments))
-    (tmp_path / "q.jsonl").touch()
+    (tmp_path / "q.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n' * count)
     questions = ["--questions", str(tmp_path / "q.jsonl")]
     monkeypatch.setattr("sys.argv", ["grpo", "out", *questions, "--settings", "tiny", f"--steps={steps}"])
-    if taken is None:
+    if taken:
+        grpo.main()
+        assert (given[3].steps, given[3].group, len(given[1])) == (steps, 8, count)
+    else:
         with pytest.raises(SystemExit):
             grpo.main()
-        assert f"--steps {steps}: the rate rises and falls over 50" in capsys.readouterr().err
-    else:
-        grpo.main()
-        assert (given[3].steps, given[3].group) == (taken, 8)
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"{50 if steps == -1 else steps} steps (--steps {steps}, questions: {count}) are too few" in said
+
+
+def test_the_rate_of_grpo_falls_to_nothing_over_its_last_steps(tmp_path: Path) -> None:
+    config = grpo._config(replace(grpo.SETTINGS["tiny"], steps=75), tmp_path, on_gpu=False)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], config.learning_rate)
+    schedule = get_scheduler(
+        config.lr_scheduler_type, optimizer, config.warmup_steps, 75, dict(config.lr_scheduler_kwargs)
+    )
+    rates = []
+    for _ in range(75):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert rates[5:31] == [1e-4] * 26
+    assert rates[30:] == sorted(rates[30:], reverse=True)
+    assert rates[-1] < 1e-4 / 40
+    assert schedule.get_last_lr()[0] == 0
 
 
 def test_a_family_is_published_whole_with_its_picture(family: Path, tmp_path: Path) -> None:

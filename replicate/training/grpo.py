@@ -9,6 +9,7 @@ folder that `CHECKPOINT=OUT` loads; `OUT.run/` holds the log and the state from 
 
 import argparse
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -213,15 +214,19 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = SETTINGS[arguments.settings]
     if arguments.steps is not None:
-        turns = settings.warmup + settings.decay
-        if arguments.steps != -1 and arguments.steps <= turns:
-            parser.error(f"--steps {arguments.steps}: the rate rises and falls over {turns}, so name more, or -1")
         settings = replace(settings, steps=arguments.steps)
+    questions = read(arguments.questions)
+    steps = math.ceil(len(questions) * settings.group / settings.batch) if settings.steps == -1 else settings.steps
+    if steps <= (turns := settings.warmup + settings.decay):
+        parser.error(
+            f"{steps} steps (--steps {settings.steps}, questions: {len(questions)}) are too few: the rate rises and "
+            f"falls over {turns}, and -1 means one step for each {settings.batch // settings.group} questions."
+        )
     held = read(arguments.held_out) if arguments.held_out else []
     checkpoint = os.environ.get("CHECKPOINT") or "instruct"
     grpo(
         checkpoint,
-        read(arguments.questions),
+        questions,
         arguments.out,
         settings,
         held=held,
