@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -145,6 +148,26 @@ async def test_the_kv_cache_is_bounded_by_memory(smollm2: Path, monkeypatch: pyt
     assert "3 requests at once" in with_free(3.5).cache
     with pytest.raises(ServiceError, match="memory_exceeded"):
         with_free(0.9)
+
+
+@pytest.mark.parametrize(("size", "step"), [(2**28 - 1, 128), (2**28, 64)])
+async def test_prompts_of_small_models_are_read_in_longer_steps(
+    size: int, step: int, smollm2: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.gguf"
+    shutil.copy(smollm2, path)
+    os.truncate(path, size)
+    engine = LlamaCppEngine(path, context=1024, slots=1)
+    engine._folder = TemporaryDirectory()
+    params = engine._params("socket")
+    engine._folder.cleanup()
+    assert (params.n_batch, params.n_ubatch) == (step, step)
+
+
+async def test_greedy_tokens_are_not_sorted_for(engine: LlamaCppEngine) -> None:
+    greedy, drawn = (engine._body(0, [1], replace(TALK, temperature=each, top_p=0.9)) for each in (0.0, 0.5))
+    assert (greedy["samplers"], greedy["top_k"]) == (["top_k"], 1)
+    assert drawn["samplers"] == ["temperature", "top_k", "top_p"]
 
 
 async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, smollm2: Path) -> None:

@@ -89,6 +89,16 @@ async def test_same_seed_gives_the_same_text_alone_or_beside_fifteen_others(engi
     assert len(set(alone)) >= 14
 
 
+async def test_greedy_texts_are_the_same_beside_drawn_ones_and_with_log_probabilities(engine: Engine) -> None:
+    """They are drawn by other ways of a library, and in one step."""
+    greedy = [(question, replace(TALK, temperature=0.0)) for question in QUESTIONS]
+    drawn = [(question, TALK) for question in QUESTIONS[:4]]
+    told = [(question, replace(TALK, temperature=0.0, logprobs=True)) for question in QUESTIONS[:4]]
+    alone = [await text(engine, *job) for job in (*greedy, *drawn)]
+    beside = await asyncio.gather(*(text(engine, *job) for job in (*greedy, *drawn, *told)))
+    assert beside == [*alone, *alone[:4]]
+
+
 async def test_a_long_prompt_is_read_the_same_beside_others(engine: Engine) -> None:
     """Over 512 tokens ggml would switch to other attention kernels; transformers reads it in pieces."""
     long = " ".join(QUESTIONS * 7)

@@ -27,6 +27,7 @@ class Dialect:
     top_k_off: int | None = None  # what means no limit; None: the server knows no top_k
     seeds: int | None = None  # the seeds that it tells apart; None: all of ours
     logprobs: int = 0  # what asks for the drawn token's log-probability
+    greedy: Mapping[str, Any] = field(default_factory=dict)  # fields of greedy requests, in place of others
     reads_ahead: bool = False  # whether a prompt that was read for one request is kept for all
 
     def body(self, model: str, prompt: Sequence[int], sampling: Sampling) -> dict[str, Any]:
@@ -51,6 +52,8 @@ class Dialect:
                 f"The engine's server speaks plain OpenAI, which has no top_k, and top_k is {sampling.top_k}. "
                 "Leave it at 0, or use vLLM or llama-server.",
             )
+        if sampling.greedy:
+            asked |= self.greedy
         if sampling.logprobs:
             asked["logprobs"] = self.logprobs
         return asked
@@ -64,6 +67,7 @@ LLAMA_CPP = Dialect(
         "timings_per_token": True,  # the count of tokens in every chunk
         "return_progress": True,  # a chunk after each step of a long prompt
     },
+    greedy={"samplers": ["top_k"], "top_k": 1},  # else all of the vocabulary would be sorted for top_p
     top_k_off=0,
     seeds=2**32 - 1,  # it reads the next one as "draw one"
     logprobs=1,
