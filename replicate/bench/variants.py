@@ -58,6 +58,13 @@ def _threads(count: int) -> Variant:
     return Variant(change)
 
 
+def _poll(level: int) -> Variant:
+    def change(params: xllamacpp.CommonParams) -> None:
+        params.cpuparams.poll = params.cpuparams_batch.poll = level
+
+    return Variant(change)
+
+
 def _cache(key: str, value: str) -> Variant:
     types = xllamacpp.ggml_type
     return _set(cache_type_k=getattr(types, f"GGML_TYPE_{key}"), cache_type_v=getattr(types, f"GGML_TYPE_{value}"))
@@ -85,6 +92,9 @@ VARIANTS: Mapping[str, Variant] = {
     "prefill in steps of 1024": _steps(1024),
     "1 thread": _threads(1),
     "4 threads": _threads(4),
+    "threads sleep between steps": _poll(0),
+    "threads stay awake between steps": _poll(100),
+    "greedy tokens drawn in the graph": Variant(body={"backend_sampling": True}),
     "K and V in F16": _cache("F16", "F16"),
     "K and V in Q8_0": _cache("Q8_0", "Q8_0"),
     "K in Q8_0, V in Q4_0": _cache("Q8_0", "Q4_0"),
