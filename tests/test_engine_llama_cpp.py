@@ -88,7 +88,8 @@ async def test_cancelling_does_not_wait_for_a_long_prompt_to_be_read(engine: Lla
     started = time.perf_counter()
     whole = await deltas(engine, prompt, replace(TALK, max_new_tokens=1, seed=2))
     reading = time.perf_counter() - started
-    assert sum(delta.tokens == 0 for delta in whole) > 5  # signs of life while the prompt is read
+    steps = len(prompt) // llama_cpp.SMALL_MODEL_STEP
+    assert sum(delta.tokens == 0 for delta in whole) >= steps >= 3  # signs of life while the prompt is read
     prompt[3] += 1  # nothing of it is in the cache
     stream = engine.generate(prompt, replace(TALK, max_new_tokens=1))
     await anext(stream)
@@ -150,7 +151,7 @@ async def test_the_kv_cache_is_bounded_by_memory(smollm2: Path, monkeypatch: pyt
         with_free(0.9)
 
 
-@pytest.mark.parametrize(("size", "step"), [(2**28 - 1, 128), (2**28, 64)])
+@pytest.mark.parametrize(("size", "step"), [(2**28 - 1, 256), (2**28, 64)])
 async def test_prompts_of_small_models_are_read_in_longer_steps(
     size: int, step: int, smollm2: Path, tmp_path: Path
 ) -> None:

@@ -87,7 +87,7 @@ VARIANTS: Mapping[str, Variant] = {
     "greedy by temperature 0": Variant(body={"samplers": ["temperature", "top_k", "top_p"], "top_k": 0}),
     "prefill in steps of 32": _steps(32),
     "prefill in steps of 64": _steps(64),
-    "prefill in steps of 256": _steps(256),
+    "prefill in steps of 128": _steps(128),
     "prefill in steps of 512": _steps(512),
     "prefill in steps of 1024": _steps(1024),
     "1 thread": _threads(1),
