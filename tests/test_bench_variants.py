@@ -37,8 +37,23 @@ def test_each_variant_changes_what_llama_cpp_is_told(name: str, monkeypatch: pyt
     assert (told[0] == told[1]) == name.startswith(IN_USE)
 
 
-async def test_variants_are_measured_beside_what_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variants, "TOKENS", 8)
-    found = await compare([IN_USE, "no KV reuse across turns"], TINY_RL, 1)
+async def test_variants_are_measured_beside_what_is_in_use() -> None:
+    found = await compare([IN_USE, "no KV reuse across turns"], TINY_RL, 1, 8)
     assert [found[IN_USE][figure] for figure in ("one", "many", "turn", "same")] == [1.0] * 4
     assert found["no KV reuse across turns"]["same"] == 1
+
+
+@pytest.mark.parametrize(("rounds", "tokens"), [(1, 0), (1, variants.MOST_TOKENS + 1), (0, 8)])
+def test_what_measures_nothing_or_finds_no_room_is_refused(
+    rounds: int, tokens: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["variants", f"--rounds={rounds}", f"--tokens={tokens}"])
+    with pytest.raises(SystemExit):
+        variants.main()
+    assert f"--rounds {rounds} --tokens {tokens}" in capsys.readouterr().err
+
+
+async def test_the_longest_completions_have_room_for_a_second_turn() -> None:
+    """With a small vocabulary, in which prompts are longer than in SmolLM2's."""
+    found = await compare([IN_USE], TINY_RL, 1, variants.MOST_TOKENS)
+    assert found[IN_USE]["same"] == 1

@@ -29,6 +29,7 @@ from replicate.prompts import Prompt
 from replicate.sampling import Sampling
 
 STREAMS, TOKENS, CONTEXT, ROUNDS = 16, 64, 1024, 5
+MOST_TOKENS = 400  # new ones, for which CONTEXT has room after two turns
 TURNS = 3  # conversations whose second turn is timed
 IN_USE = "in use"
 
@@ -127,28 +128,28 @@ class Figures:
     texts: tuple[str, ...]  # greedy: of the streams alone, then together
 
 
-async def measure(variant: Variant, path: Path, number: int) -> Figures:
+async def measure(variant: Variant, path: Path, number: int, tokens: int) -> Figures:
     """One round. Raises what the engine raises: a variant may be refused."""
     engine: Any = Varied(variant, path)  # an Engine: its own tokenizer is what the protocol asks for, and more
     await engine.start()
     try:
         ids = [await engine.tokenizer.encode(prompt(number, place), control=False) for place in range(STREAMS)]
-        await _text(engine, ids[-1])  # what is slow once is not measured
+        await _text(engine, ids[-1], tokens)  # what is slow once is not measured
         started = time.perf_counter()
-        alone = [await _text(engine, each) for each in ids[:TURNS]]
-        one = sum(tokens for _, tokens in alone) / (time.perf_counter() - started)
+        alone = [await _text(engine, each, tokens) for each in ids[:TURNS]]
+        one = sum(count for _, count in alone) / (time.perf_counter() - started)
         turns = [await _second_turn(engine, number, place, text) for place, (text, _) in enumerate(alone)]
         started = time.perf_counter()
-        together = await asyncio.gather(*(_text(engine, each) for each in ids))
-        many = sum(tokens for _, tokens in together) / (time.perf_counter() - started)
+        together = await asyncio.gather(*(_text(engine, each, tokens) for each in ids))
+        many = sum(count for _, count in together) / (time.perf_counter() - started)
         return Figures(one, many, median(turns), tuple(text for text, _ in (*alone, *together)))
     finally:
         await engine.close()
 
 
-async def _text(engine: Engine, ids: list[int]) -> tuple[str, int]:
+async def _text(engine: Engine, ids: list[int], tokens: int) -> tuple[str, int]:
     completion = Completion()
-    sampling = Sampling(max_new_tokens=TOKENS, temperature=0.0)
+    sampling = Sampling(max_new_tokens=tokens, temperature=0.0)
     async with aclosing(complete(engine, Prompt("raw", "", tuple(ids)), sampling, completion)) as pieces:
         async for _ in pieces:
             pass
@@ -164,14 +165,14 @@ async def _second_turn(engine: Engine, number: int, place: int, text: str) -> fl
         return time.perf_counter() - started
 
 
-async def compare(names: Sequence[str], path: Path, rounds: int) -> dict[str, dict[str, float]]:
+async def compare(names: Sequence[str], path: Path, rounds: int, tokens: int = TOKENS) -> dict[str, dict[str, float]]:
     """For each variant the median ratio of each figure to that in use, and how many greedy texts are the same."""
     found: dict[str, list[Figures]] = {name: [] for name in names}
     with tqdm(total=rounds * len(names), desc="variants") as bar:
         for number in range(rounds):
             first = number % len(names)
             for name in (*names[first:], *names[:first]):
-                found[name].append(await measure(VARIANTS[name], path, number))
+                found[name].append(await measure(VARIANTS[name], path, number, tokens))
                 bar.update()
     base = found[IN_USE]
     result = {}
@@ -196,10 +197,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--tokens", type=int, default=TOKENS, help=f"new tokens of a request (default: {TOKENS})")
     options = parser.parse_args()
+    if options.rounds < 1 or not 1 <= options.tokens <= MOST_TOKENS:
+        parser.error(f"--rounds {options.rounds} --tokens {options.tokens}: 1 or more, of tokens up to {MOST_TOKENS}")
     path = fetch(find(os.environ.get("CHECKPOINT") or "smollm2-135m"))
     names = [IN_USE, *(name for name in options.only if name != IN_USE)]
-    result = asyncio.run(compare(names, path, options.rounds))
+    result = asyncio.run(compare(names, path, options.rounds, options.tokens))
     print(f"ratios to what is in use   1 stream   {STREAMS} streams   second turn's first text   same texts")
     for name, row in result.items():
         print(f"  {name:26}{row['one']:7.2f}{row['many']:12.2f}{row['turn']:16.2f}{100 * row['same']:22.0f} %")
