@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from replicate.engines import completions_server, open_engine, remote
+from replicate.engines.dialects import LLAMA_CPP, PLAIN, VLLM
 from replicate.engines.protocol import Delta
 from replicate.engines.remote import RemoteEngine
 from replicate.engines.remote_server import SAMPLE
@@ -534,6 +535,17 @@ async def test_a_plain_server_gets_openai_s_fields_and_its_count_is_right_at_the
         server.probes = [with_strict]
         async with opened(folder, server) as strict:
             assert await text(strict) == "fourty-two"
+
+
+def test_greedy_requests_have_llama_cpp_sort_nothing_and_change_for_no_other() -> None:
+    greedy = replace(WARM, temperature=0.0, top_p=0.9)
+    asked = LLAMA_CPP.body("m", [1], greedy)
+    assert (asked["samplers"], asked["top_k"]) == (["top_k"], 1)
+    assert "top_p" in LLAMA_CPP.body("m", [1], replace(greedy, temperature=0.5))["samplers"]
+    for other in (VLLM, PLAIN):
+        assert other.body("m", [1], greedy) == other.body("m", [1], replace(greedy, temperature=0.5)) | {
+            "temperature": 0.0
+        }
 
 
 def test_a_safetensors_checkpoint_needs_only_what_make_serve_installs(folder: Path, server: HostileCompletions) -> None:

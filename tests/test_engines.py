@@ -90,7 +90,7 @@ async def test_same_seed_gives_the_same_text_alone_or_beside_fifteen_others(engi
 
 
 async def test_greedy_texts_are_the_same_beside_drawn_ones_and_with_log_probabilities(engine: Engine) -> None:
-    """They are drawn by other ways of a library, and in one step."""
+    """Greedy, drawn and told with log-probabilities are ways of their own in a library, here taken in one step."""
     greedy = [(question, replace(TALK, temperature=0.0)) for question in QUESTIONS]
     drawn = [(question, TALK) for question in QUESTIONS[:4]]
     told = [(question, replace(TALK, temperature=0.0, logprobs=True)) for question in QUESTIONS[:4]]

@@ -311,7 +311,7 @@ async def test_the_reward_is_the_service_s_own_check(text: str, wanted: str, rig
 def test_published_settings_are_grpo_s_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Any] = []
     monkeypatch.setattr(grpo, "grpo", lambda *arguments, **_: taken.extend(arguments))
-    (tmp_path / "q.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    (tmp_path / "q.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n' * 16)
     monkeypatch.setattr("sys.argv", ["grpo", "out", "--questions", str(tmp_path / "q.jsonl")])
     monkeypatch.delenv("CHECKPOINT", raising=False)
     grpo.main()
@@ -323,18 +323,31 @@ def test_published_settings_are_grpo_s_default(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("steps", "count", "taken"),
-    [(75, 1, True), (51, 1, True), (50, 1, False), (0, 1, False), (-2, 1, False), (-1, 801, True), (-1, 800, False)],
+    ("steps", "count", "processes", "taken"),
+    [
+        (75, 16, 1, True),
+        (75, 15, 1, False),
+        (51, 16, 1, True),
+        (50, 16, 1, False),
+        (0, 16, 1, False),
+        (-2, 16, 1, False),
+        (-1, 816, 1, True),
+        (-1, 815, 1, False),
+        (-1, 816, 4, False),
+        (-1, 1632, 4, True),
+    ],
 )
 def test_steps_are_taken_in_place_of_the_settings_own_or_refused(
     steps: int,
     count: int,
+    processes: int,
     taken: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Of 16 questions each; over 50 the rate of tiny rises and falls."""
+    """A step takes 16 questions, or as many more as keep all processes at work; over 50 the rate rises and falls."""
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
     given: list[Any] = []
     monkeypatch.setattr(grpo, "grpo", lambda *arguments, **_: given.extend(arguments))
     (tmp_path / "q.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n' * count)
@@ -347,7 +360,7 @@ def test_steps_are_taken_in_place_of_the_settings_own_or_refused(
         with pytest.raises(SystemExit):
             grpo.main()
         said = " ".join(capsys.readouterr().err.split())
-        assert f"{50 if steps == -1 else steps} steps (--steps {steps}, questions: {count}) are too few" in said
+        assert f"--steps {steps} and {count} questions are too few: a step takes {32 if processes == 4 else 16}" in said
 
 
 def test_the_rate_of_grpo_falls_to_nothing_over_its_last_steps(tmp_path: Path) -> None:

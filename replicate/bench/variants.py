@@ -29,8 +29,9 @@ from replicate.prompts import Prompt
 from replicate.sampling import Sampling
 
 STREAMS, TOKENS, CONTEXT, ROUNDS = 16, 64, 1024, 5
-MOST_TOKENS = 400  # new ones, for which CONTEXT has room after two turns
+MOST_TOKENS = 400  # new ones: a second turn, which repeats them after the prompt, has to fit into CONTEXT
 TURNS = 3  # conversations whose second turn is timed
+AGAIN = "\nAnd if one more came?\n"
 IN_USE = "in use"
 
 
@@ -157,7 +158,7 @@ async def _text(engine: Engine, ids: list[int], tokens: int) -> tuple[str, int]:
 
 
 async def _second_turn(engine: Engine, number: int, place: int, text: str) -> float:
-    ids = await engine.tokenizer.encode(prompt(number, place) + text + "\nAnd if one more came?\n", control=False)
+    ids = await engine.tokenizer.encode(prompt(number, place) + text + AGAIN, control=False)
     started = time.perf_counter()
     sampling = Sampling(max_new_tokens=2, temperature=0.0)
     async with aclosing(complete(engine, Prompt("raw", "", tuple(ids)), sampling, Completion())) as pieces:
@@ -204,9 +205,9 @@ def main() -> None:
     path = fetch(find(os.environ.get("CHECKPOINT") or "smollm2-135m"))
     names = [IN_USE, *(name for name in options.only if name != IN_USE)]
     result = asyncio.run(compare(names, path, options.rounds, options.tokens))
-    print(f"ratios to what is in use   1 stream   {STREAMS} streams   second turn's first text   same texts")
+    print(f"ratios to what is in use           1 stream   {STREAMS} streams   second turn's first text   same texts")
     for name, row in result.items():
-        print(f"  {name:26}{row['one']:7.2f}{row['many']:12.2f}{row['turn']:16.2f}{100 * row['same']:22.0f} %")
+        print(f"  {name:34}{row['one']:7.2f}{row['many']:12.2f}{row['turn']:16.2f}{100 * row['same']:22.0f} %")
     print(json.dumps({name: {key: round(value, 4) for key, value in row.items()} for name, row in result.items()}))
 
 

@@ -9,7 +9,6 @@ folder that `CHECKPOINT=OUT` loads; `OUT.run/` holds the log and the state from 
 
 import argparse
 import json
-import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -98,13 +97,22 @@ def grpo(
     return out
 
 
+def _at_once(settings: Settings) -> int:
+    """Completions that all processes work on at once."""
+    return settings.each * int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _in_turn(settings: Settings) -> int:
+    """How often they do so for a step."""
+    return max(1, settings.batch // _at_once(settings))
+
+
 def _config(settings: Settings, run: Path, on_gpu: bool) -> GRPOConfig:
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
     return GRPOConfig(
         output_dir=str(run),
         num_generations=settings.group,
         per_device_train_batch_size=settings.each,
-        gradient_accumulation_steps=max(1, settings.batch // (settings.each * processes)),
+        gradient_accumulation_steps=_in_turn(settings),
         learning_rate=settings.rate,
         lr_scheduler_type="warmup_stable_decay",
         lr_scheduler_kwargs={"num_decay_steps": settings.decay, "decay_type": "linear"},
@@ -216,11 +224,13 @@ def main() -> None:
     if arguments.steps is not None:
         settings = replace(settings, steps=arguments.steps)
     questions = read(arguments.questions)
-    steps = math.ceil(len(questions) * settings.group / settings.batch) if settings.steps == -1 else settings.steps
-    if steps <= (turns := settings.warmup + settings.decay):
+    a_step = _at_once(settings) * _in_turn(settings) // settings.group  # what is left over is left out
+    once = len(questions) // a_step
+    steps, turns = once if settings.steps == -1 else settings.steps, settings.warmup + settings.decay
+    if not once or steps <= turns:
         parser.error(
-            f"{steps} steps (--steps {settings.steps}, questions: {len(questions)}) are too few: the rate rises and "
-            f"falls over {turns}, and -1 means one step for each {settings.batch // settings.group} questions."
+            f"--steps {settings.steps} and {len(questions)} questions are too few: a step takes {a_step} questions, -1 "
+            f"takes all of them once, and the rate rises and falls over {turns} steps, so that there must be more."
         )
     held = read(arguments.held_out) if arguments.held_out else []
     checkpoint = os.environ.get("CHECKPOINT") or "instruct"
