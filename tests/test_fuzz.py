@@ -26,14 +26,16 @@ REQUESTS = [
 
 
 def shortened(body: Any) -> Any:
-    """A few tokens show as much as thousands, so a valid limit is lowered; an invalid one stays as it is."""
+    """A few tokens show as much as thousands, so a valid limit is lowered; what is invalid stays so."""
     given_input = body.get("input") if isinstance(body, dict) else None
     if isinstance(given_input, dict):
         limit = given_input.get("max_new_tokens", 1024)
-        if isinstance(limit, int | float) and not isinstance(limit, bool) and 3 < limit <= 4096 and limit % 7:
-            given_input["max_new_tokens"] = 3
+        if isinstance(limit, int | float) and not isinstance(limit, bool) and limit % 1 == 0 and 3 < limit <= 4096:
+            given_input["max_new_tokens"] = 3 if limit % 7 else 100
     if isinstance(body, dict) and isinstance(body.get("id"), str):  # Cog fails itself on a NUL: it is a folder's name
         body["id"] = body["id"].replace("\0", "")
+    if isinstance(body, dict) and body.get("id", "") is None:  # Cog takes null for no id, its schema does not
+        body["id"] = 0
     return body
 
 
