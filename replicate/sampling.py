@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+COLDEST = 1e-6  # logits divided by less overflow float32, and draw the same token as divided by this
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -22,3 +24,8 @@ class Sampling:
     @property
     def greedy(self) -> bool:
         return self.temperature == 0.0
+
+    @property
+    def engine_temperature(self) -> float:
+        """What engines are given: 0, or COLDEST at least."""
+        return 0.0 if self.greedy else max(float(self.temperature), COLDEST)

@@ -167,6 +167,13 @@ def seen(process: "subprocess.Popen[bytes]") -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "others", "reason"),
     [
+        (["--picture", "results/"], {}, "--picture results can't be drawn"),
+        (["--picture", "nowhere/bench.png"], {}, "--picture nowhere/bench.png can't be drawn"),
+        (
+            ["--picture", "bench.xyz"],
+            {},
+            "--picture bench.xyz can't be drawn: name a .png, .svg, .pdf in a folder",
+        ),
         (["--only", "servce", "llama"], {}, "--only servce can't be measured here, only service, seeds, llama can"),
         (["--only", "service", "native"], {}, "--only native can't be measured"),
         (["--rounds", "0"], {}, "--rounds 0 --tokens 64 measures nothing"),

@@ -41,8 +41,9 @@ def test_each_variant_changes_what_llama_cpp_is_told(name: str, monkeypatch: pyt
 
 async def test_variants_are_measured_beside_what_is_in_use() -> None:
     found = await compare([IN_USE, "no KV reuse across turns"], TINY_RL, 1, 8)
-    assert [found[IN_USE][figure] for figure in ("one", "many", "turn", "same")] == [1.0] * 4
-    assert found["no KV reuse across turns"]["same"] == 1
+    figures = found["no KV reuse across turns"]
+    assert all(figures[name] > 0 and figures[name] != 1 for name in ("one", "many", "turn"))
+    assert figures["same"] == 1
 
 
 @pytest.mark.parametrize(("rounds", "tokens"), [(1, 0), (1, variants.MOST_TOKENS + 1), (0, 8)])
@@ -60,7 +61,7 @@ async def test_the_longest_completions_have_room_for_a_second_turn() -> None:
     engine = LlamaCppEngine(TINY_RL, variants.CONTEXT, 1)
     await engine.start()
     try:
-        prompts = [prompt(0, place) for place in range(variants.STREAMS)]
+        prompts = [prompt(0, place) for place in range(variants.STREAMS + variants.TURNS + 1)]
         longest = max([len(await engine.tokenizer.encode(each + variants.AGAIN, control=False)) for each in prompts])
     finally:
         await engine.close()

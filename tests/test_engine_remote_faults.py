@@ -76,6 +76,7 @@ PASSING = [
     Play(end="close"),
     Play(GOOD[:0], status=500, body='{"error": {"message": "no"}}'),
     Play(status=502, body="<html>bad gateway</html>"),
+    Play(status=524, body="<html>a gateway's own number</html>"),
     Play(status=503, headers={"Retry-After": "0"}, body='{"error": "loading"}'),
     Play(status=429, headers={"Retry-After": "Sun, 22 Nov 2026 08:00:00 GMT"}),
     Play([{"choices": [], "usage": None}], end="drop"),
@@ -94,7 +95,7 @@ async def test_a_fault_before_the_first_token_is_not_seen_by_the_client(
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"), [(PASSING[0], "engine_unreachable"), (PASSING[2], "engine_failed"), (PASSING[5], "engine_busy")]
+    ("fault", "code"), [(PASSING[0], "engine_unreachable"), (PASSING[2], "engine_failed"), (PASSING[6], "engine_busy")]
 )
 async def test_attempts_are_bounded(folder: Path, server: HostileCompletions, fault: Play, code: str) -> None:
     async with opened(folder, server) as engine:

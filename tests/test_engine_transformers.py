@@ -339,6 +339,11 @@ async def test_sixteen_samples_read_their_prompt_about_once_and_say_what_each_sa
 # Memory
 
 
+def bytes_per_token(folder: Path) -> int:
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    return sum(paged_cache.bytes_per_token(model.config, model.dtype.itemsize, paged_cache.CPU_BATCH_TOKENS))
+
+
 async def test_the_gate_leaves_the_scheduler_nothing_to_take_back(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -347,7 +352,7 @@ async def test_the_gate_leaves_the_scheduler_nothing_to_take_back(
     What finished requests leave behind for others that begin alike gives way in time.
     """
     spare = paged_cache.spare_pages(paged_cache.CPU_BATCH_TOKENS, paged_cache.CPU_PAGE, 8)
-    each = sum(paged_cache.bytes_per_token(AutoModelForCausalLM.from_pretrained(folder), paged_cache.CPU_BATCH_TOKENS))
+    each = bytes_per_token(folder)
     monkeypatch.setattr(paged_cache, "usable_memory", lambda gpu: 1100 * 2048 + spare * paged_cache.CPU_PAGE * each)
     offloads: list[int] = []
     evictions: list[bool] = []
@@ -400,9 +405,9 @@ async def test_a_cache_that_cannot_hold_one_context_is_refused(folder: Path, mon
 
 
 async def test_fewer_slots_when_only_one_context_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stored_and_beside = sum(paged_cache.bytes_per_token(AutoModelForCausalLM.from_pretrained(folder), 256))
     pages = 512 // paged_cache.CPU_PAGE + 2 + paged_cache.spare_pages(256, paged_cache.CPU_PAGE, 1)
-    monkeypatch.setattr(paged_cache, "usable_memory", lambda gpu: pages * paged_cache.CPU_PAGE * stored_and_beside)
+    usable = pages * paged_cache.CPU_PAGE * bytes_per_token(folder)
+    monkeypatch.setattr(paged_cache, "usable_memory", lambda gpu: usable)
     engine = TransformersEngine(folder)
     await engine.start()
     try:

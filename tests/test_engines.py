@@ -126,6 +126,8 @@ async def test_temperature_zero_is_greedy_whatever_the_rest_says(engine: Engine)
     greedy = replace(TALK, temperature=0.0)
     whole = await text(engine, QUESTIONS[0], greedy)
     assert whole == await text(engine, QUESTIONS[0], replace(greedy, seed=99, top_k=3, top_p=0.5))
+    for coldest in (5e-324, 1e-44, 1e-38, 1e-7):  # in float32 nothing, a logit over them infinity, or a number
+        assert whole == await text(engine, QUESTIONS[0], replace(TALK, temperature=coldest))
     assert whole == await text(engine, QUESTIONS[0], replace(TALK, temperature=2.0, top_k=1))
     assert whole == await text(engine, QUESTIONS[0], replace(TALK, temperature=2.0, top_p=1e-9))
     assert whole != await text(engine, QUESTIONS[0], replace(TALK, temperature=2.0, top_p=1.0))

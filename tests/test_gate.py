@@ -108,6 +108,21 @@ async def test_predictions_take_turns_however_many_samples_each_has() -> None:
     assert (gate.running, gate.reserved, gate.waiting) == (0, 0, 0)
 
 
+async def test_a_request_takes_whole_pages() -> None:
+    gate = Gate(8, 64, page=16)
+    async with gate.enter(17), gate.enter(16):
+        assert gate.reserved == 48
+        async with gate.enter(1):
+            fourth = gate.enter(1)
+            entering = asyncio.create_task(fourth.__aenter__())
+            await settle()
+            assert (gate.running, gate.reserved, gate.waiting) == (3, 64, 1)
+        await entering
+        assert (gate.running, gate.reserved, gate.waiting) == (3, 64, 0)
+        await fourth.__aexit__(None, None, None)
+    assert gate.reserved == 0
+
+
 async def test_single_requests_that_keep_coming_do_not_starve_a_vote() -> None:
     """With one slot, and a new single request for each that ends, the vote still gets its turns."""
     gate, entered = Gate(1, 100), list[str]()

@@ -31,6 +31,7 @@ from replicate.settings import Settings
 FAILED, STOPPED = 1, 130
 CONTEXT = 2048  # tokens, where neither CONTEXT nor the checkpoint's row says otherwise
 SLOTS = 16
+PICTURES = (".png", ".svg", ".pdf")
 
 
 def arguments() -> argparse.Namespace:
@@ -77,6 +78,8 @@ def _rows(options: argparse.Namespace, terms: Terms) -> list[Contender]:
     """Who is measured, the first of them against the rest. Raises BenchError for what can't be measured."""
     if options.rounds < 1 or options.tokens < 1:
         raise BenchError(f"--rounds {options.rounds} --tokens {options.tokens} measures nothing: each is 1 at least.")
+    if options.picture.suffix not in PICTURES or not options.picture.parent.is_dir() or options.picture.is_dir():
+        raise BenchError(f"--picture {options.picture} can't be drawn: name a {', '.join(PICTURES)} in a folder.")
     known = {row.key: row for row in contenders(terms)}
     if unknown := [key for key in options.only or () if key not in known]:
         raise BenchError(
@@ -139,9 +142,13 @@ def _finish(
     title = (
         f"{terms.checkpoint}, {options.tokens} new tokens, {terms.threads} threads on {cores} cores, rounds: {rounds}"
     )
-    draw(records, title, options.picture)
     print(f"\n{title}; medians over the rounds\n\n{summary.table(records)}")
-    print(f"\n{summary.comparison(found)}\nthe picture: {options.picture}")
+    print(f"\n{summary.comparison(found)}")
+    try:
+        draw(records, title, options.picture)
+        print(f"the picture: {options.picture}")
+    except OSError as error:  # a full disk costs the picture, not the figures
+        _say(f"bench: no picture: {error}")
     record = {
         "bench": 1,
         "checkpoint": terms.checkpoint,

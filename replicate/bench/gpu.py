@@ -49,10 +49,10 @@ TOY: Mapping[str, int] = {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 4,
-    "max_position_embeddings": 256,
+    "max_position_embeddings": 4096,
 }
 STREAMS = (1, 16, 64)
-PROMPT_TOKENS = 96  # as many as a question of GSM8K with its suffix
+PROMPT_TOKENS = 96  # a question of GSM8K in mode cot has 85 in the mean
 
 
 class RandomEngine(TransformersEngine):
@@ -208,6 +208,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--toy", action="store_true", help="a tiny shape, also without a GPU")
     options = parser.parse_args()
+    most = SHAPE["max_position_embeddings"] - PROMPT_TOKENS
+    if options.rounds < 1 or not 1 <= options.tokens <= most:
+        parser.error(f"--rounds {options.rounds} --tokens {options.tokens}: 1 or more, of tokens up to {most}")
     if not torch.cuda.is_available() and not options.toy:
         print("bench: this needs a GPU, and there is none here. --toy tries the bench itself.", file=sys.stderr)
         return 1

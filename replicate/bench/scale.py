@@ -8,22 +8,37 @@ arithmetic. Both are lower bounds of time, so what comes out is what no engine c
 
 import re
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
+from transformers import LlamaConfig
+
 from replicate.bench.bandwidth import BYTES_PER_SECOND
+from replicate.bench.gpu import SHAPE
+from replicate.engines.paged_cache import (
+    DISCARDED_PAGES,
+    GPU_BATCH_TOKENS,
+    GPU_PAGE,
+    GPU_SHARE,
+    GPU_SLOTS,
+    bytes_per_token,
+    spare_pages,
+)
 
 PAGE = Path(__file__).with_name("SCALE.md")
 
 PARAMETERS = 6.91e9  # config.json of deepseek-math-7b: 30 layers of 4096, 102400 words
 WEIGHTS = 13.82e9  # bytes, bf16
-KV_TOKEN = 2 * 30 * 4096 * 2  # bytes: keys and values, 30 layers, 32 heads of 128, no grouped queries, bf16
-RESERVED = 1024  # max_new_tokens, the default: the gate keeps room for all of them
-SPARE = 0.1  # share of the memory that stays free: activations, graphs, fragments
+# bytes of a token in the KV cache: keys and values, 30 layers, 32 heads of 128, no grouped queries, bf16; and beside it
+KV_TOKEN, BESIDE = bytes_per_token(LlamaConfig(**SHAPE), 2, GPU_BATCH_TOKENS)
+CUDA = 0.5e9  # bytes that CUDA takes for itself: an assumption
 
-READ = 0.7  # share of the memory bandwidth that decoding reaches: gpt-fast's README, Llama-2-7B on an A100, one stream
+READ = 0.7  # share of the memory bandwidth that decoding reaches: by gpt-fast's README, Llama-2-7B, A100, one stream
 MULTIPLIED = 0.5  # share of the peak arithmetic that reading a prompt reaches: an assumption
 PROMPT = 85  # tokens, the mean of GSM8K's 1,319 test questions in mode cot, DeepSeekMath's tokenizer
-COMPLETION = 200  # tokens, an assumption: the data set's own worked solutions have about half of it
+RESERVED = 1024  # max_new_tokens, the default: the gate keeps room for all of them
+ASKED = PROMPT + RESERVED
+COMPLETION = 200  # tokens, an assumption: the data set's own worked solutions have 122 in the mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +60,10 @@ CARDS = (
 
 
 def room(card: Card) -> int:
-    """Requests whose prompt and reserved completion fit the memory beside the weights."""
-    return int((card.memory * (1 - SPARE) - WEIGHTS) // (KV_TOKEN * (PROMPT + RESERVED)))
+    """Requests at once, with their prompt and reserved completion, by the arithmetic of `paged_cache.plan_cache`."""
+    usable = GPU_SHARE * (card.memory - WEIGHTS - CUDA)
+    pages = int(usable // ((KV_TOKEN + BESIDE) * GPU_PAGE)) - DISCARDED_PAGES
+    return min(GPU_SLOTS, (pages - spare_pages(GPU_BATCH_TOKENS, GPU_PAGE, GPU_SLOTS)) // ceil(ASKED / GPU_PAGE))
 
 
 def step(card: Card, streams: int) -> float:
@@ -74,7 +91,7 @@ def tables() -> dict[str, str]:
     head = "| GPU | streams | tokens/s of a stream | seconds a request | tokens/s | requests/s | dollars for 1,000 |"
     rows = [head, "|---|---|---|---|---|---|---|"]
     for card in CARDS:
-        for streams in sorted({1, 16, min(64, room(card)), room(card)}):
+        for streams in sorted({1, 16, room(card)}):
             each = COMPLETION / seconds(card, streams)
             per_second = rate(card, streams)
             rows.append(

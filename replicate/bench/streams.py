@@ -12,6 +12,7 @@ from httpx_sse import EventSource
 # One connection a request: cpp-httplib, llama.cpp's HTTP, may close an idle one just as the next request is sent on it.
 HEADERS = {"Accept": "text/event-stream", "Connection": "close"}
 SILENCE = 900.0  # seconds after which a server is taken for dead; with SLOTS=1 the last of 16 waits long for a 7B
+TIMEOUT = httpx.Timeout(10.0, read=SILENCE, pool=None)  # llama.cpp's server sends nothing before a prompt is read
 RETRY_SECONDS = 0.5  # after a 409: the server takes no more predictions just now
 
 
@@ -81,7 +82,8 @@ async def ask(session: httpx.AsyncClient, url: str, protocol: Protocol, reply: R
     """
     body = protocol.body(prompt, tokens)
     while True:
-        async with session.stream("POST", url + protocol.path, json=body, headers=HEADERS) as response:
+        sent = session.stream("POST", url + protocol.path, json=body, headers=HEADERS, timeout=TIMEOUT)
+        async with sent as response:
             if response.status_code == httpx.codes.OK:
                 await _read(response, protocol, reply)
                 return

@@ -134,14 +134,15 @@ async def measure(variant: Variant, path: Path, number: int, tokens: int) -> Fig
     engine: Any = Varied(variant, path)  # an Engine: its own tokenizer is what the protocol asks for, and more
     await engine.start()
     try:
-        ids = [await engine.tokenizer.encode(prompt(number, place), control=False) for place in range(STREAMS)]
+        places = range(STREAMS + TURNS + 1)
+        ids = [await engine.tokenizer.encode(prompt(number, place), control=False) for place in places]
         await _text(engine, ids[-1], tokens)  # what is slow once is not measured
         started = time.perf_counter()
         alone = [await _text(engine, each, tokens) for each in ids[:TURNS]]
         one = sum(count for _, count in alone) / (time.perf_counter() - started)
         turns = [await _second_turn(engine, number, place, text) for place, (text, _) in enumerate(alone)]
         started = time.perf_counter()
-        together = await asyncio.gather(*(_text(engine, each, tokens) for each in ids))
+        together = await asyncio.gather(*(_text(engine, each, tokens) for each in ids[TURNS:-1]))  # none read before
         many = sum(count for _, count in together) / (time.perf_counter() - started)
         return Figures(one, many, median(turns), tuple(text for text, _ in (*alone, *together)))
     finally:
@@ -203,7 +204,7 @@ def main() -> None:
     if options.rounds < 1 or not 1 <= options.tokens <= MOST_TOKENS:
         parser.error(f"--rounds {options.rounds} --tokens {options.tokens}: 1 or more, of tokens up to {MOST_TOKENS}")
     path = fetch(find(os.environ.get("CHECKPOINT") or "smollm2-135m"))
-    names = [IN_USE, *(name for name in options.only if name != IN_USE)]
+    names = list(dict.fromkeys((IN_USE, *options.only)))
     result = asyncio.run(compare(names, path, options.rounds, options.tokens))
     print(f"ratios to what is in use           1 stream   {STREAMS} streams   second turn's first text   same texts")
     for name, row in result.items():

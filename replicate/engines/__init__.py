@@ -14,12 +14,12 @@ from replicate.settings import Settings
 class EngineRow:
     module: str
     name: str
-    slots: int  # where SLOTS is unset
+    slots: int | None  # where SLOTS is unset; None: the engine decides by its device
     settings: tuple[str, ...]  # those that are this engine's alone
 
 
 LLAMA_CPP = EngineRow("llama_cpp", "LlamaCppEngine", 16, ("threads",))
-TRANSFORMERS = EngineRow("transformers", "TransformersEngine", 16, ("dtype", "device_map"))
+TRANSFORMERS = EngineRow("transformers", "TransformersEngine", None, ("dtype", "device_map"))
 # CONTEXT alone: a row of the table bounds what is asked of this machine's memory, which is not used.
 REMOTE = EngineRow("remote", "RemoteEngine", 64, ("context", "engine_url", "engine_model", "engine_api_key"))
 

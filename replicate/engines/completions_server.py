@@ -27,7 +27,6 @@ ATTEMPTS = 4
 BACKOFF = 0.5  # seconds before the second attempt; each next one waits twice as long
 LONGEST_WAIT = 30.0  # seconds, the most that a server's Retry-After is obeyed
 BUSY = (429, 503)
-PASSING = (*BUSY, 408, 500, 502, 504)  # HTTP statuses that may pass
 UNKNOWN = (404, 405, 501)  # it has no such call
 
 Answer = TypeVar("Answer")
@@ -158,7 +157,7 @@ class CompletionsServer:
                 f"The server at {self.where} has no completions of a model {model!r} (HTTP {status}{said}). It has: "
                 f"{known}. Set ENGINE_MODEL to one of them.",
             )
-        if status in PASSING:
+        if status in BUSY or status == httpx.codes.REQUEST_TIMEOUT or status >= httpx.codes.INTERNAL_SERVER_ERROR:
             wait = answer.headers.get("Retry-After", "")
             code, fault = ("engine_busy", "is overloaded") if status in BUSY else ("engine_failed", "has failed")
             return Passing(

@@ -37,7 +37,7 @@ class Dialect:
             "prompt": list(prompt),
             "stream": True,
             "max_tokens": sampling.max_new_tokens,
-            "temperature": sampling.temperature,
+            "temperature": sampling.engine_temperature,
             "top_p": sampling.top_p,
             "seed": sampling.seed % self.seeds if self.seeds else sampling.seed,
             "presence_penalty": 0.0,

@@ -4,12 +4,13 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import ceil
 
 Place = tuple[int, int, asyncio.Future[None]]  # number in the order of arrival, tokens, set when it may enter
 
 
 class Gate:
-    """Admits requests within `slots` requests and `tokens` tokens of KV cache at once.
+    """Admits requests within `slots` requests and `tokens` tokens of KV cache at once, in whole pages of `page` tokens.
 
     Next is a request of the owner who has the fewest at work, and of those the one that came first: a single request
     waits for no more than one sample of a vote. A large request whose turn it is is waited for, never overtaken, so
@@ -17,9 +18,10 @@ class Gate:
     Use from one event loop.
     """
 
-    def __init__(self, slots: int, tokens: int) -> None:
+    def __init__(self, slots: int, tokens: int, page: int = 1) -> None:
         self.slots = slots
         self.tokens = tokens
+        self.page = page
         self.reserved = 0
         self._at_work: Counter[object] = Counter()  # requests by owner
         self._line: dict[object, deque[Place]] = {}  # by owner, none empty
@@ -40,6 +42,7 @@ class Gate:
         `owner` stands for the prediction that the request is part of; None for one of its own.
         """
         assert tokens <= self.tokens, (tokens, self.tokens)
+        tokens = ceil(tokens / self.page) * self.page
         owner = owner or object()
         turn = asyncio.get_running_loop().create_future()
         place = (self._arrivals, tokens, turn)

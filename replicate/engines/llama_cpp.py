@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 PREFILL_STEP, SMALL_MODEL_STEP = 64, 256
 SMALL_MODEL = 2**28  # bytes of weights
 BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
-RELEASE_SECONDS = 10.0  # a step takes far less: a request that is held for longer means the engine hangs
+RELEASE_SECONDS = 60.0  # held for longer, a request means that the engine hangs: a step of a 7B may take 10 on 2 cores
 PROGRESS = b'"prompt_progress":'  # in a chunk that tells how far the prompt has been read
 RANDOM_SEED = 2**32 - 1  # llama.cpp reads this seed as "draw one"
 
@@ -224,7 +224,7 @@ class LlamaCppEngine:
             "cache_prompt": self.gate.slots > 1,
             "stream": True,
             "max_tokens": sampling.max_new_tokens,
-            "temperature": sampling.temperature,
+            "temperature": sampling.engine_temperature,
             "top_p": sampling.top_p,
             # all of the vocabulary is no limit; and llama.cpp would read a number over 32 bits as a smaller one
             "top_k": 1 if greedy else sampling.top_k if sampling.top_k < self._header.vocabulary else 0,

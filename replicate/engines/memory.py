@@ -11,13 +11,19 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def free_bytes() -> int:
-    """Free memory of this machine, or of the container where that is less (cgroup v2)."""
+    """Free memory of this machine, or of the container where that is less (cgroup v2).
+
+    What the container uses counts without the file pages that the kernel would drop: a download leaves gigabytes.
+    """
     machine = int(psutil.virtual_memory().available)
     try:
-        limit, used = (CGROUP / "memory.max").read_text(), (CGROUP / "memory.current").read_text()
+        limit, used, stat = ((CGROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
     except OSError:
         return machine
-    return machine if limit.strip() == "max" else min(machine, max(0, int(limit) - int(used)))
+    if limit.strip() == "max":
+        return machine
+    cached = dict(line.split() for line in stat.splitlines()).get("inactive_file", 0)
+    return min(machine, max(0, int(limit) - int(used) + int(cached)))
 
 
 def gib(size: float) -> str:

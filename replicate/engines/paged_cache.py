@@ -14,6 +14,7 @@ GPU_SHARE = 0.85  # of the GPU's memory that is free once the weights are loaded
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 256, 1024  # a longer prompt is read in pieces, so that others don't wait for it
 CPU_PAGE, GPU_PAGE = 16, 256  # tokens; flash attention 2 wants multiples of 256
 DISCARDED_PAGES = 2  # that the library takes beside `num_blocks`
+CPU_SLOTS, GPU_SLOTS = 16, 64  # where SLOTS is unset; as many as Cog takes at once, see `replicate/bench/SCALE.md`
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +26,16 @@ class CachePlan:
     cache: str  # for people
 
 
-def plan_cache(model: Any, context: int, slots: int) -> CachePlan:
+def plan_cache(model: Any, context: int, slots: int | None) -> CachePlan:
     """Sizes the cache for `slots` requests of `context` tokens, or for fewer where memory is short.
 
-    The gate admits only what fits, so that the library's scheduler never has to take cache from a request:
-    n requests of t_i tokens take sum(ceil(t_i / page)) <= (sum(t_i) + n (page - 1)) / page pages.
-    Raises ServiceError("memory_exceeded").
+    The gate counts in pages, as the library does, and admits only what fits, so that the library's scheduler never has
+    to take cache from a request. Raises ServiceError("memory_exceeded").
     """
     gpu = model.device.type == "cuda"
+    slots = slots or (GPU_SLOTS if gpu else CPU_SLOTS)
     page, batch = (GPU_PAGE, GPU_BATCH_TOKENS) if gpu else (CPU_PAGE, CPU_BATCH_TOKENS)
-    stored, beside = bytes_per_token(model, batch)
+    stored, beside = bytes_per_token(model.config, model.dtype.itemsize, batch)
     usable = usable_memory(gpu)
     pages_each = ceil(context / page)
     affordable = usable // ((stored + beside) * page) - DISCARDED_PAGES
@@ -44,9 +45,8 @@ def plan_cache(model: Any, context: int, slots: int) -> CachePlan:
     if pages < pages_each:
         least = pages_each + spare_pages(batch, page, slots) + DISCARDED_PAGES
         raise too_large(context, (stored + beside) * page * least, usable)
-    slots = min(slots, 1 + (pages * page - context) // (page - 1))
-    whole = pages == slots * pages_each  # then no request's last page is another's loss
-    tokens = slots * context if whole else pages * page - (slots - 1) * (page - 1)
+    slots = min(slots, pages)
+    tokens = pages * page
     spare = spare_pages(batch, page, slots)
     size = gib((pages + spare + DISCARDED_PAGES) * page * stored)
     config = ContinuousBatchingConfig(
@@ -59,7 +59,9 @@ def plan_cache(model: Any, context: int, slots: int) -> CachePlan:
         safety_margin=(spare - 0.5) / (pages + spare),  # fewer free pages than `spare`: those kept for sharing go
         auto_switch_to_flash=False,  # the engine chose its attention; the library would ask the model hub
     )
-    return CachePlan(config, Gate(slots, tokens), f"KV cache {size} for {slots} requests and {tokens} tokens at once")
+    return CachePlan(
+        config, Gate(slots, tokens, page), f"KV cache {size} for {slots} requests and {tokens} tokens at once"
+    )
 
 
 def spare_pages(batch: int, page: int, slots: int) -> int:
@@ -71,13 +73,12 @@ def spare_pages(batch: int, page: int, slots: int) -> int:
     return ceil(batch / page) + slots
 
 
-def bytes_per_token(model: Any, batch: int) -> tuple[int, int]:
-    """Bytes that a token of cache takes in the pool and, in passing, beside it.
+def bytes_per_token(config: Any, size: int, batch: int) -> tuple[int, int]:
+    """Bytes that a token of cache, of values of `size` bytes, takes in the pool and, in passing, beside it.
 
     Beside it: one layer's keys and values read back and repeated for every head, its column of the attention mask
     over `batch` rows, and its index (PagedAttentionMemoryHandler in the library's cache.py).
     """
-    config, size = model.config, model.dtype.itemsize
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     stored = 2 * config.num_hidden_layers * kv_heads * width * size

@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 TICK = 0.25  # seconds without an output after which the engine's pulse is felt
 POLL = 0.002  # seconds
 RELEASE_SECONDS = 10.0  # a step takes far less: a request that is held for longer means that the engine hangs
-COLDEST = 1e-6  # a lower temperature overflows float32 and draws the same token as this one
 
 
 class TransformersEngine:
@@ -49,7 +48,7 @@ class TransformersEngine:
         self,
         path: Path,
         context: int | None = None,
-        slots: int = 16,
+        slots: int | None = None,
         dtype: str | None = None,
         device_map: str | None = None,
     ) -> None:
@@ -217,7 +216,7 @@ class TransformersEngine:
     ) -> None:
         vocab = self._model.config.vocab_size
         options = {
-            "temperature": max(float(sampling.temperature), COLDEST),
+            "temperature": sampling.engine_temperature,
             "top_k": min(sampling.top_k or vocab, vocab),
             "top_p": float(sampling.top_p),
             "seed": sampling.seed,
