@@ -398,6 +398,25 @@ async def test_the_cache_is_bounded_and_told(engine: TransformersEngine, folder:
     assert "GiB" in engine.cache
 
 
+@pytest.mark.parametrize("gpu", [True, False])
+@pytest.mark.parametrize("context", [100, 1000, 4096])
+@pytest.mark.parametrize("slots", [None, 1, 16, 64, 10_000])
+async def test_pages_are_shared_out_so_that_a_whole_context_fits_or_nothing_does(
+    gpu: bool, context: int, slots: int | None
+) -> None:
+    page, batch = (256, 1024) if gpu else (16, 256)
+    whole, usual = -(-context // page), -(-min(context, paged_cache.USUAL_TOKENS) // page)
+    for affordable in range(3000):
+        given, pages = paged_cache.share_out(affordable, context, slots, gpu)
+        fits = affordable >= whole + paged_cache.spare_pages(batch, page, 1) + paged_cache.DISCARDED_PAGES
+        assert (pages >= whole) == fits
+        if fits:
+            assert pages + paged_cache.spare_pages(batch, page, given) + paged_cache.DISCARDED_PAGES <= affordable
+            assert 1 <= given <= (slots or (64 if gpu else 16))
+            assert slots or given == 1 or pages >= given * usual
+    assert given == (slots or (64 if gpu else 16)) or (slots == 10_000)
+
+
 async def test_a_cache_that_cannot_hold_one_context_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paged_cache, "usable_memory", lambda gpu: 100_000)
     with pytest.raises(ServiceError, match="memory_exceeded"):

@@ -16,13 +16,11 @@ from transformers import LlamaConfig
 from replicate.bench.bandwidth import BYTES_PER_SECOND
 from replicate.bench.gpu import SHAPE
 from replicate.engines.paged_cache import (
-    DISCARDED_PAGES,
     GPU_BATCH_TOKENS,
     GPU_PAGE,
     GPU_SHARE,
-    GPU_SLOTS,
     bytes_per_token,
-    spare_pages,
+    share_out,
 )
 
 PAGE = Path(__file__).with_name("SCALE.md")
@@ -37,7 +35,7 @@ READ = 0.7  # share of the memory bandwidth that decoding reaches: by gpt-fast's
 MULTIPLIED = 0.5  # share of the peak arithmetic that reading a prompt reaches: an assumption
 PROMPT = 85  # tokens, the mean of GSM8K's 1,319 test questions in mode cot, DeepSeekMath's tokenizer
 RESERVED = 1024  # max_new_tokens, the default: the gate keeps room for all of them
-ASKED = PROMPT + RESERVED
+ASKED, CONTEXT = PROMPT + RESERVED, 4096
 COMPLETION = 200  # tokens, an assumption: the data set's own worked solutions have 122 in the mean
 
 
@@ -60,10 +58,10 @@ CARDS = (
 
 
 def room(card: Card) -> int:
-    """Requests at once, with their prompt and reserved completion, by the arithmetic of `paged_cache.plan_cache`."""
+    """Requests at once, with their prompt and reserved completion, as the engine shares out its pages."""
     usable = GPU_SHARE * (card.memory - WEIGHTS - CUDA)
-    pages = int(usable // ((KV_TOKEN + BESIDE) * GPU_PAGE)) - DISCARDED_PAGES
-    return min(GPU_SLOTS, (pages - spare_pages(GPU_BATCH_TOKENS, GPU_PAGE, GPU_SLOTS)) // ceil(ASKED / GPU_PAGE))
+    slots, pages = share_out(int(usable // ((KV_TOKEN + BESIDE) * GPU_PAGE)), CONTEXT, None, gpu=True)
+    return min(slots, pages // ceil(ASKED / GPU_PAGE))
 
 
 def step(card: Card, streams: int) -> float:

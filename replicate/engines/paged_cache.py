@@ -14,7 +14,8 @@ GPU_SHARE = 0.85  # of the GPU's memory that is free once the weights are loaded
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 256, 1024  # a longer prompt is read in pieces, so that others don't wait for it
 CPU_PAGE, GPU_PAGE = 16, 256  # tokens; flash attention 2 wants multiples of 256
 DISCARDED_PAGES = 2  # that the library takes beside `num_blocks`
-CPU_SLOTS, GPU_SLOTS = 16, 64  # where SLOTS is unset; as many as Cog takes at once, see `replicate/bench/SCALE.md`
+CPU_SLOTS, GPU_SLOTS = 16, 64  # the most where SLOTS is unset; 64 is what Cog takes at once
+USUAL_TOKENS = 1280  # of a request, for which there is room in each of these: a question, 1024 new tokens by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +34,16 @@ def plan_cache(model: Any, context: int, slots: int | None) -> CachePlan:
     to take cache from a request. Raises ServiceError("memory_exceeded").
     """
     gpu = model.device.type == "cuda"
-    slots = slots or (GPU_SLOTS if gpu else CPU_SLOTS)
     page, batch = (GPU_PAGE, GPU_BATCH_TOKENS) if gpu else (CPU_PAGE, CPU_BATCH_TOKENS)
     stored, beside = bytes_per_token(model.config, model.dtype.itemsize, batch)
     usable = usable_memory(gpu)
-    pages_each = ceil(context / page)
-    affordable = usable // ((stored + beside) * page) - DISCARDED_PAGES
-    if affordable - spare_pages(batch, page, slots) < pages_each:
-        slots = 1
-    pages = min(slots * pages_each, affordable - spare_pages(batch, page, slots))
-    if pages < pages_each:
-        least = pages_each + spare_pages(batch, page, slots) + DISCARDED_PAGES
-        raise too_large(context, (stored + beside) * page * least, usable)
-    slots = min(slots, pages)
-    tokens = pages * page
+    affordable = usable // ((stored + beside) * page)
+    slots, pages = share_out(affordable, context, slots, gpu)
     spare = spare_pages(batch, page, slots)
+    if pages < ceil(context / page):
+        least = ceil(context / page) + spare + DISCARDED_PAGES
+        raise too_large(context, (stored + beside) * page * least, usable)
+    tokens = pages * page
     size = gib((pages + spare + DISCARDED_PAGES) * page * stored)
     config = ContinuousBatchingConfig(
         page_size=page,
@@ -62,6 +58,20 @@ def plan_cache(model: Any, context: int, slots: int | None) -> CachePlan:
     return CachePlan(
         config, Gate(slots, tokens, page), f"KV cache {size} for {slots} requests and {tokens} tokens at once"
     )
+
+
+def share_out(affordable: int, context: int, slots: int | None, gpu: bool) -> tuple[int, int]:
+    """How many slots there are, of the `slots` asked for, and how many pages for their requests.
+
+    Every slot costs a spare page. So where nobody asked for more, there are as many as requests of the usual size fit;
+    and whoever asked, one of `context` tokens fits, unless there are fewer pages than that.
+    """
+    page, batch = (GPU_PAGE, GPU_BATCH_TOKENS) if gpu else (CPU_PAGE, CPU_BATCH_TOKENS)
+    left = affordable - DISCARDED_PAGES - spare_pages(batch, page, 0)
+    whole, usual = ceil(context / page), ceil(min(context, USUAL_TOKENS) / page)
+    wanted = slots or min(GPU_SLOTS if gpu else CPU_SLOTS, left // (1 + usual))
+    slots = max(1, min(wanted, left - whole, left // 2))
+    return slots, min(slots * whole, left - slots)
 
 
 def spare_pages(batch: int, page: int, slots: int) -> int:
