@@ -148,6 +148,14 @@ async def test_a_request_that_is_held_makes_the_engine_unhealthy_until_it_is_let
     assert await text(engine, QUESTIONS[0], TALK)
 
 
+@pytest.mark.parametrize(("slots", "threads", "said"), [(257, 1, "SLOTS=257"), (1, 10_000, "THREADS=10000")])
+async def test_more_than_llama_cpp_or_the_machine_has_is_refused(
+    slots: int, threads: int, said: str, smollm2: Path
+) -> None:
+    with pytest.raises(ServiceError, match=f"setting_invalid: {said}"):
+        LlamaCppEngine(smollm2, slots=slots, threads=threads)
+
+
 async def test_the_kv_cache_is_bounded_by_memory(smollm2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = read_header(smollm2).kv_values_per_token * 2
 

@@ -1,6 +1,8 @@
 """Every stage of the tiny family's growth, run for real on a toy size: losses fall, rewards rise, runs go on."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +41,7 @@ from replicate.training.vocabulary import grow
 
 TOY = FAMILIES["toy"]
 GUESS = "What is my number?"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def log(path: Path) -> list[dict[str, Any]]:
@@ -112,6 +115,56 @@ def test_grpo_raises_the_reward_from_a_checkpoint_and_a_file_of_questions(
     assert lines[-1]["held"] == 1.0
     model, _ = load(tmp_path / "rl")
     assert generate(model.eval(), tokenizer, [prompt(GUESS, "cot", "en")]) == [" The answer is $\\boxed{7}$."]
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    grpo.main()  # it is finished
+    monkeypatch.setattr("sys.argv", ["grpo", *command, "--steps", "20"])
+    with pytest.raises(ServiceError, match=r"begun with steps 16, now 20\. Name another folder"):
+        grpo.main()
+    assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_no_run_has_made_is_never_replaced(
+    kind: str, asked: tuple[Path, Path], family: Path, tmp_path: Path
+) -> None:
+    start, file = asked
+    for name in ("rl", "base", "instruct", "tiny"):
+        if kind == "folder":
+            (tmp_path / name).mkdir()
+        (tmp_path / name / "chapter1.txt" if kind == "folder" else tmp_path / name).write_text("It was a dark night.")
+    with pytest.raises(ServiceError, match="rl is there already"):
+        grpo.grpo(str(start), questions.read(file), tmp_path / "rl", grpo.SETTINGS["toy"])
+    with pytest.raises(ServiceError, match="base is there already"):
+        pretrain(tmp_path, TOY, texts=600)
+    with pytest.raises(ServiceError, match="instruct is there already"):
+        finetune(tmp_path, TOY)
+    with pytest.raises(ServiceError, match="tiny is there already"):
+        publish(family, tmp_path / "tiny")
+    texts = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert texts == ["It was a dark night."] * 4
+
+
+def test_a_run_goes_on_only_with_what_it_was_begun_with(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    taught("What is 1 + 1?", lambda _: " 2", tmp_path, tokenizer)
+    stage = Stage(81, ((4, 256),), 5e-3, 2)
+    rows = Rows(pretraining, tokenizer, 1, stage.blocks)
+    with pytest.raises(ServiceError, match="begun with steps 80, now 81"):
+        train(fresh(TOY.shape, tokenizer, 1), rows, stage, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["finetune", "nowhere"], "nowhere/base is no checkpoint's folder: it has no config.json."),
+        (["evaluate", "README.md"], "README.md is no checkpoint's folder"),
+        (["grpo", "nowhere/rl", "--questions", "nowhere.jsonl"], "nowhere.jsonl"),
+    ],
+)
+def test_a_command_s_fault_is_a_sentence(command: list[str], said: str) -> None:
+    run = [sys.executable, "-m", f"replicate.training.{command[0]}", *command[1:]]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert said in done.stderr.splitlines()[-1]
 
 
 def test_grpo_trains_adapters_and_merges_them(asked: tuple[Path, Path], tmp_path: Path) -> None:

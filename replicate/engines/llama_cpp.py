@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 # models read faster: in steps of 256, 16 streams of one of 98 MB were 4 % faster (`bench/NOTES.md`).
 PREFILL_STEP, SMALL_MODEL_STEP = 64, 256
 SMALL_MODEL = 2**28  # bytes of weights
+MOST_SLOTS = 256  # llama.cpp's LLAMA_MAX_SEQ
 BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
 RELEASE_SECONDS = 60.0  # held for longer, a request means that the engine hangs: a step of a 7B may take 10 on 2 cores
 PROGRESS = b'"prompt_progress":'  # in a chunk that tells how far the prompt has been read
@@ -63,6 +64,12 @@ class LlamaCppEngine:
 
     def __init__(self, path: Path, context: int | None = None, slots: int = 16, threads: int | None = None) -> None:
         """`context` is the most tokens of one request; None takes the file's own. `slots` shrink to fit memory."""
+        if slots > MOST_SLOTS:
+            raise ServiceError("setting_invalid", f"SLOTS={slots}, and llama.cpp has {MOST_SLOTS} at most. Set fewer.")
+        if threads and threads > (cores := os.cpu_count() or 1):
+            raise ServiceError(
+                "setting_invalid", f"THREADS={threads}, and this machine has {cores} cores: more are slower. Set fewer."
+            )
         self._path = path
         self._header = read_header(path)
         self._thread_count = threads or _cores()

@@ -24,6 +24,7 @@ from replicate.training.generator import distinct
 from replicate.training.gguf_file import convert
 from replicate.training.held_out import TOKENS
 from replicate.training.problem import Problem, latex
+from replicate.training.run import plainly
 
 SEED = 20261122  # of the held-out problems, the same for every checkpoint
 IN_FLIGHT = 16
@@ -89,6 +90,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--out", type=Path, help="a file of JSON lines that the result is added to")
     arguments = parser.parse_args()
+    if arguments.count < 1:
+        parser.error(f"--count {arguments.count}: 1 or more")
     line = json.dumps(asyncio.run(evaluate(arguments.folder, arguments.mode, arguments.count)))
     print(line)
     if arguments.out:
@@ -97,4 +100,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

@@ -14,6 +14,7 @@ from replicate.training.generator import KINDS
 from replicate.training.loop import train
 from replicate.training.model import load, write
 from replicate.training.rows import Rows, finetuning
+from replicate.training.run import claim, plainly
 from replicate.training.stage import FAMILIES, Family
 
 BRISK_STARTS = ("sum", "difference", "product", "percent_", "word_")
@@ -23,6 +24,7 @@ WORKED = {kind: 0.45 if kind in BRISK else 0.85 for kind in KINDS}  # share of t
 
 def finetune(out: Path, family: Family) -> Path:
     """The folder of the instruct checkpoint; `out/base` must be there."""
+    claim(out / "instruct", out / "finetune")
     model, tokenizer = load(out / "base")
     stage = family.finetune
     rows = Rows(finetuning(WORKED, BRISK), tokenizer, stage.seed + 1000, stage.blocks)
@@ -40,4 +42,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

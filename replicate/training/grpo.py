@@ -8,11 +8,12 @@ folder that `CHECKPOINT=OUT` loads; `OUT.run/` holds the log and the state from 
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from replicate.training.held_out import accuracy
 from replicate.training.log import Log
 from replicate.training.questions import Row, read
 from replicate.training.reward import correct
+from replicate.training.run import begin, claim, plainly
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ SETTINGS: Mapping[str, Settings] = {
     "toy": Settings(group=32, batch=64, each=64, rate=1e-3, kl=0.04, tokens=40, steps=16, save=8, measure=8),
 }
 MOST_MEASURED = 200
+FINISHED = "finished"  # the file in OUT.run that says so
 
 
 def grpo(
@@ -66,18 +69,26 @@ def grpo(
     """Trains from `checkpoint` on `questions` and returns `out`, a checkpoint folder. Raises ServiceError.
 
     lora: the rank of adapters that are trained in place of all weights and merged into them at the end; 0 for none.
+    An `out` that a run has finished is left as it is; one that no run has made is refused.
     """
+    run = out.with_name(out.name + ".run")
+    claim(out, run)
     row = find(checkpoint)
     source = fetch(row)
     if source.is_file():
         raise ServiceError("checkpoint_unusable", f"{source} is a GGUF file: training starts from safetensors.")
+    begin(run, _terms(source, questions, settings, lora))
+    if (run / FINISHED).exists():
+        if not out.exists():
+            raise ServiceError("setting_invalid", f"{out} is gone and its run is finished. Remove {run} to train anew.")
+        print(f"{out} is finished")
+        return out
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, padding_side="left")
     tokenizer.chat_template = row.style.chat_template or tokenizer.chat_template
     on_gpu = torch.cuda.is_available()
     # The steps of 1e-6 would be lost in bfloat16's rounding; adapters are small, and what they adapt may be rounded.
     dtype = torch.bfloat16 if lora and on_gpu else torch.float32
     model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
-    run = out.with_name(out.name + ".run")
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=correct,
@@ -94,7 +105,15 @@ def grpo(
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # of all processes: weights may be spread
     if trainer.is_world_process_zero():
         _write(state, source, out, lora)
+        (run / FINISHED).touch()
     return out
+
+
+def _terms(source: Path, questions: list[Row], settings: Settings, lora: int) -> dict[str, Any]:
+    """What a run must go on with. The rest of the settings is no matter for the result."""
+    kept = {name: value for name, value in asdict(settings).items() if name not in ("each", "save", "measure")}
+    asked_for = hashlib.sha256(json.dumps(questions).encode()).hexdigest()[:16]
+    return {"checkpoint": str(source.resolve()), "questions": asked_for, "lora": lora} | kept
 
 
 def _at_once(settings: Settings) -> int:
@@ -221,6 +240,8 @@ def main() -> None:
     parser.add_argument("--lora", type=int, default=0, help="rank of adapters; 0 trains all weights")
     arguments = parser.parse_args()
     settings = SETTINGS[arguments.settings]
+    if arguments.lora < 0:
+        parser.error(f"--lora {arguments.lora}: the rank is 1 or more, 0 for no adapters")
     if arguments.steps is not None:
         settings = replace(settings, steps=arguments.steps)
     questions = read(arguments.questions)
@@ -245,4 +266,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from transformers import LlamaForCausalLM
 
 from replicate.training.log import Log
 from replicate.training.rows import IGNORED, Rows
+from replicate.training.run import begin
 from replicate.training.stage import Stage
 
 SAVE_SECONDS = 240.0
@@ -41,7 +43,11 @@ def train(
     """Trains `model` in place up to the stage's last step; goes on from `folder/state.pt` where there is one.
 
     `folder/log.jsonl` gets a line every 20 steps: step, loss (nats a token), learning rate, tokens, seconds.
+    Raises ServiceError where the folder's run was begun with another stage or shape.
     """
+    config = model.config
+    shape = (config.vocab_size, config.hidden_size, config.intermediate_size, config.num_hidden_layers)
+    begin(folder, {"shape": shape} | asdict(stage))
     state_path = folder / "state.pt"
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)

@@ -7,6 +7,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from replicate.errors import ServiceError
 from replicate.training.stage import Shape
 from replicate.training.vocabulary import BOS, CONTEXT, EOS, UNKNOWN, save
 
@@ -34,8 +35,10 @@ def fresh(shape: Shape, tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
 
 
 def load(folder: Path) -> tuple[LlamaForCausalLM, Tokenizer]:
-    """The model in float32, and its tokenizer."""
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    """The model in float32, and its tokenizer. Raises ServiceError for what is no checkpoint's folder."""
+    if missing := [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]:
+        raise ServiceError("checkpoint_unusable", f"{folder} is no checkpoint's folder: it has no {missing[0]}.")
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     return model, Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 

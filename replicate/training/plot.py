@@ -14,6 +14,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from replicate.training.log import lines
+from replicate.training.run import plainly
 
 BARS: Mapping[tuple[str, str], str] = {
     ("base", "raw"): "base",
@@ -83,4 +84,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

@@ -14,6 +14,7 @@ from replicate.training.generator import draw
 from replicate.training.loop import train
 from replicate.training.model import fresh, write
 from replicate.training.rows import Rows, pretraining
+from replicate.training.run import claim, plainly
 from replicate.training.stage import FAMILIES, Family
 from replicate.training.vocabulary import grow, save
 
@@ -22,6 +23,7 @@ TEXTS = 12_000  # that the vocabulary is learnt from
 
 def pretrain(out: Path, family: Family, texts: int = TEXTS) -> Path:
     """The folder of the base checkpoint."""
+    claim(out / "base", out / "pretrain")
     tokenizer = _tokenizer(out / "tokenizer", family, texts)
     stage = family.pretrain
     model = fresh(family.shape, tokenizer, stage.seed)
@@ -57,4 +59,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

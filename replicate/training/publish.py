@@ -8,8 +8,10 @@ import argparse
 import shutil
 from pathlib import Path
 
+from replicate.errors import ServiceError
 from replicate.training.gguf_file import convert
 from replicate.training.log import dump, joined, lines
+from replicate.training.run import plainly
 
 MEMBERS = ("base", "instruct", "rl")
 RECORDS = {
@@ -22,7 +24,12 @@ MOST_BYTES = 40_000_000
 
 
 def publish(run: Path, weights: Path) -> int:
-    """Replaces the family in `weights` by the one in `run`; returns its bytes. Raises ValueError if too large."""
+    """Replaces the family in `weights` by the one in `run`; returns its bytes.
+
+    Raises ServiceError where `weights` is something else than a family, or the new one too large.
+    """
+    if weights.exists() and not all((weights / member).is_dir() for member in MEMBERS):
+        raise ServiceError("setting_invalid", f"{weights} is there already and is no family. Name another folder.")
     part = weights.with_name(weights.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     for member in MEMBERS:
@@ -35,7 +42,7 @@ def publish(run: Path, weights: Path) -> int:
         shutil.copy(run / ACCURACY, part)
     size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
     if size > MOST_BYTES:
-        raise ValueError(f"the family has {size:,} bytes, over {MOST_BYTES:,}: it was left in {part}")
+        raise ServiceError("setting_invalid", f"The family has {size:,} bytes, over {MOST_BYTES:,}: it is in {part}.")
     shutil.rmtree(weights, ignore_errors=True)
     part.rename(weights)
     return size
@@ -50,4 +57,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

@@ -13,6 +13,7 @@ from pathlib import Path
 from replicate.errors import ServiceError
 from replicate.training.generator import KINDS, distinct
 from replicate.training.problem import Problem, latex
+from replicate.training.run import plainly
 
 Row = dict[str, str]
 
@@ -50,6 +51,8 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="from the held-out side of the split")
     parser.add_argument("--without", metavar="PREFIX", help="no kind of problem whose name begins so: word_")
     arguments = parser.parse_args()
+    if arguments.count < 1:
+        parser.error(f"--count {arguments.count}: 1 or more")
     if arguments.without is not None:
         dropped = sum(name.startswith(arguments.without) for name in KINDS)
         if not 0 < dropped < len(KINDS):
@@ -59,4 +62,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

@@ -1,0 +1,47 @@
+"""What a training run may replace, what it was begun with, and how its command ends when something is wrong."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from replicate.errors import ServiceError
+
+BEGUN = "begun.json"
+
+
+def claim(out: Path, run: Path) -> None:
+    """Raises ServiceError where `out`, which a run replaces, is there and the run, of which `run` tells, is not."""
+    if out.exists() and not run.is_dir():
+        raise ServiceError(
+            "setting_invalid", f"{out} is there already, and no run of this training has made it. Name another folder."
+        )
+
+
+def begin(run: Path, terms: Mapping[str, Any]) -> None:
+    """Keeps what the run was begun with. Raises ServiceError where an earlier start was begun with something else."""
+    path, terms = run / BEGUN, json.loads(json.dumps(terms))
+    if not path.exists():
+        run.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(terms, indent=1))
+        part.replace(path)
+        return
+    before = json.loads(path.read_text())
+    if changed := [name for name in terms if terms[name] != before.get(name)]:
+        told = "; ".join(f"{name} {before.get(name)!r}, now {terms[name]!r}" for name in changed)
+        raise ServiceError(
+            "setting_invalid", f"The run in {run} was begun with {told}. Name another folder, or remove that one."
+        )
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """A command's own faults are a sentence on stderr and status 1."""
+    try:
+        yield
+    except (ServiceError, OSError) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
