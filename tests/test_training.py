@@ -36,6 +36,7 @@ from replicate.training.pretrain import pretrain
 from replicate.training.publish import publish
 from replicate.training.reward import is_correct
 from replicate.training.rows import IGNORED, Rows, finetuning, piece_of, pretraining
+from replicate.training.run import begin
 from replicate.training.stage import FAMILIES, Stage
 from replicate.training.vocabulary import grow
 
@@ -123,6 +124,20 @@ def test_grpo_raises_the_reward_from_a_checkpoint_and_a_file_of_questions(
     assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
+def test_terms_bind_once_something_is_saved_and_only_the_first_process_writes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    begin(tmp_path, {"lora": 0}, None)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.delenv("RANK")
+    begin(tmp_path, {"lora": 0}, None)
+    begin(tmp_path, {"lora": 16}, None)  # the first was out of memory before it could save anything
+    begin(tmp_path, {"lora": 16}, tmp_path)
+    with pytest.raises(ServiceError, match="begun with lora 16, now 0"):
+        begin(tmp_path, {"lora": 0}, tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_what_no_run_has_made_is_never_replaced(
     kind: str, asked: tuple[Path, Path], family: Path, tmp_path: Path
@@ -131,6 +146,7 @@ def test_what_no_run_has_made_is_never_replaced(
     for name in ("rl", "base", "instruct", "tiny"):
         if kind == "folder":
             (tmp_path / name).mkdir()
+            (tmp_path / f"{name}.run").mkdir()
         (tmp_path / name / "chapter1.txt" if kind == "folder" else tmp_path / name).write_text("It was a dark night.")
     with pytest.raises(ServiceError, match="rl is there already"):
         grpo.grpo(str(start), questions.read(file), tmp_path / "rl", grpo.SETTINGS["toy"])
@@ -175,6 +191,14 @@ def test_grpo_trains_adapters_and_merges_them(asked: tuple[Path, Path], tmp_path
     assert set(before) == set(after)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if "_proj." in name}
+
+
+async def test_a_fault_of_the_service_ends_a_measurement_as_it_is(
+    family: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "TOKENS", 5000)
+    with pytest.raises(ServiceError, match="max_new_tokens_out_of_range"):
+        await evaluate.evaluate(family / "instruct", "cot", 2)
 
 
 async def test_a_checkpoint_is_measured_through_the_service(

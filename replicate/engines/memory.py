@@ -17,13 +17,18 @@ def free_bytes() -> int:
     """
     machine = int(psutil.virtual_memory().available)
     try:
-        limit, used, stat = ((CGROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
+        limit, used = (CGROUP / "memory.max").read_text(), (CGROUP / "memory.current").read_text()
     except OSError:
         return machine
-    if limit.strip() == "max":
-        return machine
-    cached = dict(line.split() for line in stat.splitlines()).get("inactive_file", 0)
-    return min(machine, max(0, int(limit) - int(used) + int(cached)))
+    return machine if limit.strip() == "max" else min(machine, max(0, int(limit) - int(used) + _droppable()))
+
+
+def _droppable() -> int:
+    try:
+        stat = (CGROUP / "memory.stat").read_text()
+    except OSError:
+        return 0
+    return int(dict(line.split() for line in stat.splitlines()).get("inactive_file", 0))
 
 
 def gib(size: float) -> str:

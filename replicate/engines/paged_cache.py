@@ -15,7 +15,7 @@ CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 256, 1024  # a longer prompt is read in pie
 CPU_PAGE, GPU_PAGE = 16, 256  # tokens; flash attention 2 wants multiples of 256
 DISCARDED_PAGES = 2  # that the library takes beside `num_blocks`
 CPU_SLOTS, GPU_SLOTS = 16, 64  # the most where SLOTS is unset; 64 is what Cog takes at once
-USUAL_TOKENS = 1280  # of a request, for which there is room in each of these: a question, 1024 new tokens by default
+USUAL_TOKENS = 1280  # of a request: a question, and 1024 new tokens by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,13 @@ def plan_cache(model: Any, context: int, slots: int | None) -> CachePlan:
 def share_out(affordable: int, context: int, slots: int | None, gpu: bool) -> tuple[int, int]:
     """How many slots there are, of the `slots` asked for, and how many pages for their requests.
 
-    Every slot costs a spare page. So where nobody asked for more, there are as many as requests of the usual size fit;
-    and whoever asked, one of `context` tokens fits, unless there are fewer pages than that.
+    Every slot costs a spare page, and a GPU's are large. So there, where nobody asked for more, there are as many slots
+    as requests of the usual size fit; and whoever asked, one of `context` tokens fits, unless there are fewer pages.
     """
     page, batch = (GPU_PAGE, GPU_BATCH_TOKENS) if gpu else (CPU_PAGE, CPU_BATCH_TOKENS)
     left = affordable - DISCARDED_PAGES - spare_pages(batch, page, 0)
     whole, usual = ceil(context / page), ceil(min(context, USUAL_TOKENS) / page)
-    wanted = slots or min(GPU_SLOTS if gpu else CPU_SLOTS, left // (1 + usual))
+    wanted = slots or (min(GPU_SLOTS, left // (1 + usual)) if gpu else CPU_SLOTS)
     slots = max(1, min(wanted, left - whole, left // 2))
     return slots, min(slots * whole, left - slots)
 

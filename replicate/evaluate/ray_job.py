@@ -41,7 +41,7 @@ def own_service(say: Callable[[str], None]) -> Served:
     engine = row_of(path)
     document = schema.openapi((ROOT / schema.REFERENCE.partition(":")[0]).read_text())
     inputs = frozenset(document["components"]["schemas"]["Input"]["properties"])
-    slots = settings.slots or engine.slots
+    slots = settings.slots or engine.slots or run.TAKEN  # a worker's machine decides; it can't take more than these
     return Served(checkpoint.name, digest(path), engine.module, slots, inputs, _wanted(settings))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from replicate.equivalence import judge
+from replicate.errors import ServiceError
 from replicate.service import Service
 from replicate.settings import Settings
 from replicate.training.documents import HEADS
@@ -56,6 +57,11 @@ async def evaluate(folder: Path, mode: str, count: int) -> dict[str, Any]:
         try:
             async with asyncio.TaskGroup() as group:
                 asked = [group.create_task(is_right(problem)) for problem in problems]
+        except ExceptionGroup as faults:
+            for fault in faults.exceptions:
+                if isinstance(fault, ServiceError):
+                    raise fault from None
+            raise
         finally:
             bar.close()
             await service.engine.close()

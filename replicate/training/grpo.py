@@ -23,7 +23,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from replicate.checkpoints import fetch, find
+from replicate.checkpoints import digest, fetch, find
 from replicate.errors import ServiceError
 from replicate.prompts import asked
 from replicate.training.held_out import accuracy
@@ -77,8 +77,10 @@ def grpo(
     source = fetch(row)
     if source.is_file():
         raise ServiceError("checkpoint_unusable", f"{source} is a GGUF file: training starts from safetensors.")
-    begin(run, _terms(source, questions, settings, lora))
-    if (run / FINISHED).exists():
+    saved = _saved(run)
+    step = int(saved.name.partition("-")[2]) if saved else 0
+    begin(run, _terms(source, questions, settings, lora), saved)
+    if (run / FINISHED).exists() or (out.exists() and step >= settings.steps > 0):
         if not out.exists():
             raise ServiceError("setting_invalid", f"{out} is gone and its run is finished. Remove {run} to train anew.")
         print(f"{out} is finished")
@@ -97,8 +99,6 @@ def grpo(
         processing_class=tokenizer,
         peft_config=_adapters(lora),
     )
-    saved = _saved(run)
-    step = int(saved.name.partition("-")[2]) if saved else 0
     log = Log(run / "log.jsonl", step) if trainer.is_world_process_zero() else None
     trainer.add_callback(_Measured(log, trainer, held[:MOST_MEASURED], settings.measure))
     trainer.train(resume_from_checkpoint=str(saved) if saved else None)
@@ -112,8 +112,9 @@ def grpo(
 def _terms(source: Path, questions: list[Row], settings: Settings, lora: int) -> dict[str, Any]:
     """What a run must go on with. The rest of the settings is no matter for the result."""
     kept = {name: value for name, value in asdict(settings).items() if name not in ("each", "save", "measure")}
+    kept["batch"] = _at_once(settings) * _in_turn(settings)
     asked_for = hashlib.sha256(json.dumps(questions).encode()).hexdigest()[:16]
-    return {"checkpoint": str(source.resolve()), "questions": asked_for, "lora": lora} | kept
+    return {"checkpoint": digest(source), "questions": asked_for, "lora": lora} | kept
 
 
 def _at_once(settings: Settings) -> int:

@@ -47,8 +47,8 @@ def train(
     """
     config = model.config
     shape = (config.vocab_size, config.hidden_size, config.intermediate_size, config.num_hidden_layers)
-    begin(folder, {"shape": shape} | asdict(stage))
     state_path = folder / "state.pt"
+    begin(folder, {"shape": shape} | asdict(stage), state_path if state_path.exists() else None)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=stage.rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True)

@@ -1,6 +1,6 @@
 """Grows the base checkpoint from nothing: `python -m replicate.training.pretrain OUT`.
 
-Run it again after a stop and it goes on. OUT gets `tokenizer/`, `pretrain/` (state, log) and at the end `base/`.
+Run it again after a stop and it goes on. OUT gets `pretrain/` (tokenizer, state, log) and at the end `base/`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ TEXTS = 12_000  # that the vocabulary is learnt from
 def pretrain(out: Path, family: Family, texts: int = TEXTS) -> Path:
     """The folder of the base checkpoint."""
     claim(out / "base", out / "pretrain")
-    tokenizer = _tokenizer(out / "tokenizer", family, texts)
+    tokenizer = _tokenizer(out / "pretrain/tokenizer", family, texts)
     stage = family.pretrain
     model = fresh(family.shape, tokenizer, stage.seed)
     rows = Rows(pretraining, tokenizer, stage.seed, stage.blocks)

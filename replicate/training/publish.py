@@ -19,7 +19,8 @@ RECORDS = {
     "finetune": ("finetune/log.jsonl",),
     "grpo": ("rl-1.run/log.jsonl", "rl.run/log.jsonl"),
 }
-ACCURACY = "accuracy.jsonl"
+ACCURACY, GGUF = "accuracy.jsonl", "rl.gguf"
+WHOLE = {*MEMBERS, GGUF, *(f"{name}.jsonl" for name in RECORDS), ACCURACY, "accuracy.png"}
 MOST_BYTES = 40_000_000
 
 
@@ -28,13 +29,14 @@ def publish(run: Path, weights: Path) -> int:
 
     Raises ServiceError where `weights` is something else than a family, or the new one too large.
     """
-    if weights.exists() and not all((weights / member).is_dir() for member in MEMBERS):
+    names = {file.name for file in weights.iterdir()} if weights.is_dir() else set[str]()
+    if weights.exists() and not {*MEMBERS, GGUF} <= names <= WHOLE:
         raise ServiceError("setting_invalid", f"{weights} is there already and is no family. Name another folder.")
     part = weights.with_name(weights.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     for member in MEMBERS:
         shutil.copytree(run / member, part / member)
-    convert(run / "rl", part / "rl.gguf")
+    convert(run / "rl", part / GGUF)
     for name, logs in RECORDS.items():
         if log := joined(lines(run / path) for path in logs):
             (part / f"{name}.jsonl").write_text(dump(log))
