@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from replicate.checkpoints import digest, fetch, find
+from replicate.evaluate import ray_job, run
 from replicate.server import ROOT
 from tests.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
 from tests.test_evaluate_resume import timeless
@@ -43,6 +44,16 @@ def test_two_workers_over_two_services_write_what_one_run_writes_killed_or_not(t
         share = [len(a.asked()) - before, len(b.asked())]
     assert timeless(spread) == timeless(single)
     assert min(share) >= COUNT // 10, f"one service did all the work: {share}"
+
+
+def test_workers_whose_machines_decide_on_slots_are_asked_as_much_as_a_service_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CHECKPOINT", "tiny-base")
+    monkeypatch.delenv("SLOTS", raising=False)
+    assert ray_job.own_service(lambda line: None).slots == run.TAKEN
+    monkeypatch.setenv("SLOTS", "5")
+    assert ray_job.own_service(lambda line: None).slots == 5
 
 
 @pytest.mark.parametrize(("asked", "name"), [("smollm2-135m", "smollm2-135m"), ("demo", "tiny-rl")])

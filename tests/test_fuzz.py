@@ -15,6 +15,7 @@ from replicate.errors import CODES
 from replicate.server import LocalServer
 
 SECONDS = 30.0
+CONTEXT = 2048  # of SmolLM2: a longer completion is refused at once, and stays as long as it is
 VALID, INVALID = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 REQUESTS = [
     ("POST", "/predictions", VALID),
@@ -30,8 +31,8 @@ def shortened(body: Any) -> Any:
     given_input = body.get("input") if isinstance(body, dict) else None
     if isinstance(given_input, dict):
         limit = given_input.get("max_new_tokens", 1024)
-        if isinstance(limit, int | float) and not isinstance(limit, bool) and limit % 1 == 0 and 3 < limit <= 4096:
-            given_input["max_new_tokens"] = 3 if limit % 7 else 100
+        if isinstance(limit, int | float) and not isinstance(limit, bool) and limit % 1 == 0 and 3 < limit <= CONTEXT:
+            given_input["max_new_tokens"] = 3 if limit % 7 else 10
     if isinstance(body, dict) and isinstance(body.get("id"), str):  # Cog fails itself on a NUL: it is a folder's name
         body["id"] = body["id"].replace("\0", "")
     if isinstance(body, dict) and body.get("id", "") is None:  # Cog takes null for no id, its schema does not
