@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 
 TICK = 0.25  # seconds without an output after which the engine's pulse is felt
 POLL = 0.002  # seconds
-RELEASE_SECONDS = 10.0  # a step takes far less: a request that is held for longer means that the engine hangs
+RELEASE_SECONDS = 60.0  # held for longer, a request means that the engine hangs: a 7B's step may take 30 on 2 cores
+STOP_SECONDS = 10.0  # that the manager's thread gets to end in
 
 
 class TransformersEngine:
@@ -137,7 +138,7 @@ class TransformersEngine:
         async with self._lock:
             manager, self._manager, self._model = self._manager, None, None
             if manager is not None:
-                await asyncio.to_thread(manager.stop, hard_stop=True, timeout=RELEASE_SECONDS)
+                await asyncio.to_thread(manager.stop, hard_stop=True, timeout=STOP_SECONDS)
                 manager.model = None
             await asyncio.to_thread(gc.collect)
 
@@ -194,7 +195,7 @@ class TransformersEngine:
         """NOTE: the fault's traceback keeps the old KV cache alive; it must be gone before the new one is made."""
         manager, self._manager = self._manager, None
         if manager is not None:
-            manager.stop(hard_stop=True, timeout=RELEASE_SECONDS)
+            manager.stop(hard_stop=True, timeout=STOP_SECONDS)
             fault = manager.background_thread_status.fatal_error
             logger.error("Continuous batching died and is started anew.", exc_info=fault)
             if fault is not None:

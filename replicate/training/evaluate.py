@@ -20,12 +20,12 @@ from replicate.equivalence import judge
 from replicate.errors import ServiceError
 from replicate.service import Service
 from replicate.settings import Settings
+from replicate.training.command import plainly
 from replicate.training.documents import HEADS
 from replicate.training.generator import distinct
 from replicate.training.gguf_file import convert
 from replicate.training.held_out import TOKENS
 from replicate.training.problem import Problem, latex
-from replicate.training.run import plainly
 
 SEED = 20261122  # of the held-out problems, the same for every checkpoint
 IN_FLIGHT = 16

@@ -10,11 +10,12 @@ Resumable as `pretrain` is.
 import argparse
 from pathlib import Path
 
+from replicate.training.command import plainly
 from replicate.training.generator import KINDS
 from replicate.training.loop import train
 from replicate.training.model import load, write
 from replicate.training.rows import Rows, finetuning
-from replicate.training.run import claim, plainly
+from replicate.training.run import claim
 from replicate.training.stage import FAMILIES, Family
 
 BRISK_STARTS = ("sum", "difference", "product", "percent_", "word_")

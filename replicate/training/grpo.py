@@ -26,11 +26,12 @@ from trl import GRPOConfig, GRPOTrainer
 from replicate.checkpoints import digest, fetch, find
 from replicate.errors import ServiceError
 from replicate.prompts import asked
+from replicate.training.command import plainly
 from replicate.training.held_out import accuracy
 from replicate.training.log import Log
 from replicate.training.questions import Row, read
 from replicate.training.reward import correct
-from replicate.training.run import begin, claim, plainly
+from replicate.training.run import begin, claim
 
 
 @dataclass(frozen=True, slots=True)

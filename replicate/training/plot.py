@@ -13,8 +13,8 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from replicate.training.command import plainly
 from replicate.training.log import lines
-from replicate.training.run import plainly
 
 BARS: Mapping[tuple[str, str], str] = {
     ("base", "raw"): "base",

@@ -9,12 +9,13 @@ from random import Random
 
 from tokenizers import Tokenizer
 
+from replicate.training.command import plainly
 from replicate.training.documents import Mode, conversation, document
 from replicate.training.generator import draw
 from replicate.training.loop import train
 from replicate.training.model import fresh, write
 from replicate.training.rows import Rows, pretraining
-from replicate.training.run import claim, plainly
+from replicate.training.run import claim
 from replicate.training.stage import FAMILIES, Family
 from replicate.training.vocabulary import grow, save
 

@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 from replicate.errors import ServiceError
+from replicate.training.command import plainly
 from replicate.training.gguf_file import convert
 from replicate.training.log import dump, joined, lines
-from replicate.training.run import plainly
 
 MEMBERS = ("base", "instruct", "rl")
 RECORDS = {

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from replicate.errors import ServiceError
+from replicate.training.command import plainly
 from replicate.training.generator import KINDS, distinct
 from replicate.training.problem import Problem, latex
-from replicate.training.run import plainly
 
 Row = dict[str, str]
 

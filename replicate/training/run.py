@@ -1,10 +1,8 @@
-"""What a training run may replace, what it was begun with, and how its command ends when something is wrong."""
+"""What a training run may replace, and what it was begun with."""
 
 import json
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +39,3 @@ def begin(run: Path, terms: Mapping[str, Any], saved: Path | None) -> None:
             "setting_invalid",
             f"The run in {run} was begun with {told}. Name another folder, or remove it and what came of it.",
         )
-
-
-@contextmanager
-def plainly() -> Iterator[None]:
-    """A command's own faults are a sentence on stderr and status 1."""
-    try:
-        yield
-    except (ServiceError, OSError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(1) from None
