@@ -76,12 +76,9 @@ tiny: $(train)
 	$(stage).pretrain $(grown)
 	$(stage).finetune $(grown)
 	$(stage).questions $(grown)/held-out.jsonl --count 200 --seed 3 --held-out
-	$(stage).questions $(grown)/questions-1.jsonl --count 4000
-	CHECKPOINT=$(grown)/instruct $(stage).grpo $(grown)/rl-1 --settings tiny \
-		--questions $(grown)/questions-1.jsonl --held-out $(grown)/held-out.jsonl
-	$(stage).questions $(grown)/questions-2.jsonl --count 4000 --seed 4 --without word_
-	CHECKPOINT=$(grown)/rl-1 $(stage).grpo $(grown)/rl --settings tiny --steps 75 \
-		--questions $(grown)/questions-2.jsonl --held-out $(grown)/held-out.jsonl
+	$(stage).questions $(grown)/questions.jsonl --count 4000
+	CHECKPOINT=$(grown)/instruct $(stage).grpo $(grown)/rl --settings tiny \
+		--questions $(grown)/questions.jsonl --held-out $(grown)/held-out.jsonl
 	rm -f $(grown)/accuracy.jsonl
 	$(stage).evaluate $(grown)/base --mode raw --out $(grown)/accuracy.jsonl
 	for mode in cot vote; do $(stage).evaluate $(grown)/instruct --mode $$mode --out $(grown)/accuracy.jsonl || exit 1; done

@@ -9,7 +9,6 @@ import sympy
 from replicate.answer import extract
 from replicate.equivalence.spelling import key
 from replicate.prompts import TOOL_SUFFIX, language
-from replicate.training import questions
 from replicate.training.arithmetic import brief, operate
 from replicate.training.documents import conversation, document, statement
 from replicate.training.generator import KINDS, distinct, draw
@@ -113,21 +112,6 @@ def test_arithmetic_is_worked_digit_by_digit() -> None:
 def test_the_same_seed_draws_the_same_problems() -> None:
     assert [one.question for one in distinct(9, 50, held=True)] == [one.question for one in distinct(9, 50, held=True)]
     assert document(Random(3)) == document(Random(3))
-
-
-def test_kinds_that_are_left_out_are_never_drawn() -> None:
-    kinds = {problem.kind for problem in distinct(4, 400, held=False, without="word_")}
-    assert kinds == {name for name in KINDS if not name.startswith("word_")}
-
-
-@pytest.mark.parametrize(("prefix", "dropped"), [("", len(KINDS)), ("worm_", 0)])
-def test_a_prefix_that_leaves_out_nothing_or_all_is_refused(
-    prefix: str, dropped: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["questions", "q.jsonl", "--without", prefix])
-    with pytest.raises(SystemExit):
-        questions.main()
-    assert f"leaves out {dropped} of the {len(KINDS)} kinds" in capsys.readouterr().err
 
 
 def test_texts_for_the_base_model_and_for_conversations() -> None:

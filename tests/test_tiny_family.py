@@ -96,6 +96,27 @@ async def test_known_questions_are_answered_right_in_steps_that_are_right(name: 
         assert equations(text.partition("\\boxed")[0].rpartition("\n")[0], STEPS) >= 1
 
 
+async def test_the_demo_knows_its_tables() -> None:
+    """What people ask first, and what held-out problems hardly ever are: 1 + 1, 5 - 12, 7 * 8, 56 / 7."""
+    digits = range(1, 10)
+    asked = {f"What is {a} + {b}?": a + b for a in digits for b in digits}
+    asked |= {f"What is {a} - {b}?": a - b for a in digits for b in digits}
+    asked |= {f"What is {a} * {b}?": a * b for a in digits for b in digits}
+    asked |= {f"What is {a * b} / {b}?": a for a in digits for b in digits}
+    engine = opened("tiny-rl")
+    await engine.start()
+    try:
+        texts = await asyncio.gather(*(answered(engine, "tiny-rl", question) for question in asked))
+    finally:
+        await engine.close()
+    wrong = {
+        question: text
+        for question, text in zip(asked, texts, strict=True)
+        if extract(text).text != str(asked[question])
+    }
+    assert len(wrong) <= 0.02 * len(asked), wrong
+
+
 @pytest.mark.parametrize(("member", "mode"), FLOORS)
 async def test_accuracy_on_held_out_problems(member: str, mode: str) -> None:
     found = await evaluate(TINY / member, mode, SLICE)

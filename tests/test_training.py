@@ -24,7 +24,7 @@ from replicate.prompts import PromptStyle
 from replicate.request import Request
 from replicate.training import evaluate, grpo, loop, questions
 from replicate.training.documents import OPENINGS, conversation, document, prompt
-from replicate.training.finetune import BRISK, WORKED, finetune
+from replicate.training.finetune import BRISK, DRILLS, WORKED, finetune
 from replicate.training.generator import KINDS, distinct, draw
 from replicate.training.gguf_file import convert
 from replicate.training.held_out import generate
@@ -33,9 +33,10 @@ from replicate.training.loop import rate, train
 from replicate.training.model import fresh, load, write
 from replicate.training.plot import draw as draw_picture
 from replicate.training.pretrain import pretrain
+from replicate.training.problem import held_out
 from replicate.training.publish import publish
 from replicate.training.reward import is_correct
-from replicate.training.rows import IGNORED, Rows, finetuning, piece_of, pretraining
+from replicate.training.rows import IGNORED, Drill, Rows, finetuning, piece_of, pretraining
 from replicate.training.run import begin
 from replicate.training.stage import FAMILIES, Stage
 from replicate.training.vocabulary import grow
@@ -299,6 +300,21 @@ def test_only_steps_are_opened_and_only_where_that_is_asked_for(tokenizer: Token
         assert len(begun) == (len(replies) if opened and share else 0)
 
 
+@pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.kind)
+def test_what_is_drilled_comes_as_often_as_asked_with_steps_and_never_from_the_held_out(
+    tokenizer: Tokenizer, drill: Drill
+) -> None:
+    random = Random(1)
+    drawn = [draw(random, held=False, kind=drill.kind, among=drill.among) for _ in range(60)]
+    assert all(drill.among(*one.parameters) and not held_out(one.kind, one.parameters) for one in drawn)
+    for share in (1.0, 0.5):
+        source = finetuning(dict.fromkeys(KINDS, 0.0), KINDS, [replace(drill, share=share)])  # no other steps
+        texts = [tokenizer.decode(ids[read:]) for ids, read in (source(random, tokenizer) for _ in range(150))]
+        replies = [text.strip() for text in texts if "```python" not in text]
+        begun = sum(text.startswith((*OPENINGS["en"], *OPENINGS["zh"])) for text in replies)
+        assert begun == len(replies) if share == 1.0 else 0.3 < begun / len(replies) < 0.7
+
+
 async def test_training_reads_exactly_the_tokens_that_the_service_sends(family: Path, tokenizer: Tokenizer) -> None:
     from transformers import AutoTokenizer
 
@@ -464,17 +480,15 @@ def test_a_family_is_published_whole_with_its_picture(family: Path, tmp_path: Pa
         (run / member).symlink_to(family / ("base" if member == "base" else "instruct"))
     results: list[Mapping[str, Any]] = [{"checkpoint": "rl", "mode": "cot", "right": 9, "count": 10}]
     (run / "accuracy.jsonl").write_text("".join(json.dumps(line) + "\n" for line in results))
-    lines_of_a_round = (
+    (run / "rl.run").mkdir()
+    (run / "rl.run/log.jsonl").write_text(
         '{"step": 0, "held": 0.4, "seconds": 1}\n{"step": 1, "reward": 0.5, "kl": 0.1, "held": 0.5, "seconds": 3}\n'
     )
-    for name in ("rl-1.run", "rl.run"):  # two rounds
-        (run / name).mkdir()
-        (run / name / "log.jsonl").write_text(lines_of_a_round)
     size = publish(run, tmp_path / "tiny")
     assert size == sum(file.stat().st_size for file in (tmp_path / "tiny").rglob("*") if file.is_file())
     names = {file.name for file in (tmp_path / "tiny").iterdir()}
     assert names == {"base", "instruct", "rl", "rl.gguf", "grpo.jsonl", "accuracy.jsonl"}
-    assert [(row["step"], row["seconds"]) for row in lines(tmp_path / "tiny/grpo.jsonl")] == [(0, 1), (1, 3), (2, 6)]
+    assert [(row["step"], row["seconds"]) for row in lines(tmp_path / "tiny/grpo.jsonl")] == [(0, 1), (1, 3)]
     draw_picture(tmp_path / "tiny", tmp_path / "tiny.png")
     assert (tmp_path / "tiny.png").read_bytes().startswith(b"\x89PNG")
 

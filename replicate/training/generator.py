@@ -3,6 +3,7 @@
 The kinds are data (`number_kinds.py`, `algebra_kinds.py`, `word_table.py`); this file adds chance and nothing else.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -17,12 +18,22 @@ CASUAL = 0.3  # share of the questions that are typed carelessly
 _WEIGHTS = [kind.weight for kind in KINDS.values()]
 
 
-def draw(random: Random, *, held: bool, worked: bool = True, kind: str | None = None) -> Problem:
-    """One checked problem whose parameters are held out, or are not. `worked`: its arithmetic digit by digit."""
+def draw(
+    random: Random,
+    *,
+    held: bool,
+    worked: bool = True,
+    kind: str | None = None,
+    among: Callable[..., bool] = lambda *parameters: True,
+) -> Problem:
+    """One checked problem whose parameters are held out, or are not. `worked`: its arithmetic digit by digit.
+
+    among: what its parameters have to fulfil besides.
+    """
     row = KINDS[kind or pick(random)]
     while True:
         parameters = row.draw(random)
-        if held_out(row.name, parameters) == held:
+        if held_out(row.name, parameters) == held and among(*parameters):
             break
     wanted: Language = "zh" if random.random() < CHINESE else "en"
     problem = row.write(parameters, wanted, worked, random)
@@ -39,14 +50,13 @@ def pick(random: Random) -> str:
     return random.choices(list(KINDS), _WEIGHTS)[0]
 
 
-def distinct(seed: int, count: int, *, held: bool, without: str | None = None) -> list[Problem]:
-    """`count` problems no two of which share a kind and its parameters; none of a kind that begins with `without`."""
+def distinct(seed: int, count: int, *, held: bool) -> list[Problem]:
+    """`count` problems no two of which share a kind and its parameters."""
     random, problems = Random(seed), list[Problem]()
     seen = set[tuple[str, tuple[int, ...]]]()
     while len(problems) < count:
         problem = draw(random, held=held)
-        wanted = without is None or not problem.kind.startswith(without)
-        if wanted and (problem.kind, problem.parameters) not in seen:
+        if (problem.kind, problem.parameters) not in seen:
             seen.add((problem.kind, problem.parameters))
             problems.append(problem)
     return problems

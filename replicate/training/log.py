@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,13 @@ def lines(path: Path) -> list[Line]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def dump(log: Iterable[Line]) -> str:
-    return "".join(json.dumps(line) + "\n" for line in log)
-
-
-def joined(logs: Iterable[list[Line]]) -> list[Line]:
-    """Runs that followed one another as one: steps and seconds go on, and what a later one began with is left out."""
-    whole: list[Line] = []
-    for log in logs:
-        steps, seconds = (max((line.get(name, 0) for line in whole), default=0) for name in ("step", "seconds"))
-        for line in log:
-            if line["step"] or not whole:
-                went_on = {"step": line["step"] + steps, "seconds": round(line.get("seconds", 0) + seconds, 1)}
-                whole.append(line | went_on)
-    return whole
-
-
 class Log:
     """Goes on after `step`: what an earlier start wrote of later steps is dropped, for they are done again."""
 
     def __init__(self, path: Path, step: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = [line for line in lines(path) if line["step"] <= step] if step else []
-        path.write_text(dump(kept))
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
         self._path = path
         self._start = time.monotonic() - max((line.get("seconds", 0.0) for line in kept), default=0.0)
 

@@ -51,7 +51,7 @@ def _curves(axes: Any, log: Sequence[Mapping[str, Any]]) -> None:
     axes.set(xlabel="GRPO step", ylim=(0, 1), title="Reinforcement learning")
     axes.grid(alpha=0.3)
     other = axes.twinx()
-    other.plot(*zip(*kl, strict=True), color=THIRD, lw=0.8, label="KL of the round, nats a token") if kl else None
+    other.plot(*zip(*kl, strict=True), color=THIRD, lw=0.8, label="KL divergence, nats a token") if kl else None
     other.set_ylim(bottom=0)
     handles = [axes.get_legend_handles_labels(), other.get_legend_handles_labels()]
     axes.legend(

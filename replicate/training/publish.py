@@ -11,14 +11,9 @@ from pathlib import Path
 from replicate.errors import ServiceError
 from replicate.training.command import plainly
 from replicate.training.gguf_file import convert
-from replicate.training.log import dump, joined, lines
 
 MEMBERS = ("base", "instruct", "rl")
-RECORDS = {
-    "pretrain": ("pretrain/log.jsonl",),
-    "finetune": ("finetune/log.jsonl",),
-    "grpo": ("rl-1.run/log.jsonl", "rl.run/log.jsonl"),
-}
+RECORDS = {"pretrain": "pretrain/log.jsonl", "finetune": "finetune/log.jsonl", "grpo": "rl.run/log.jsonl"}
 ACCURACY, GGUF = "accuracy.jsonl", "rl.gguf"
 WHOLE = {*MEMBERS, GGUF, *(f"{name}.jsonl" for name in RECORDS), ACCURACY, "accuracy.png"}
 MOST_BYTES = 40_000_000
@@ -37,9 +32,9 @@ def publish(run: Path, weights: Path) -> int:
     for member in MEMBERS:
         shutil.copytree(run / member, part / member)
     convert(run / "rl", part / GGUF)
-    for name, logs in RECORDS.items():
-        if log := joined(lines(run / path) for path in logs):
-            (part / f"{name}.jsonl").write_text(dump(log))
+    for name, log in RECORDS.items():
+        if (run / log).exists():
+            shutil.copy(run / log, part / f"{name}.jsonl")
     if (run / ACCURACY).exists():
         shutil.copy(run / ACCURACY, part)
     size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())

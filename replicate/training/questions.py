@@ -12,7 +12,7 @@ from pathlib import Path
 
 from replicate.errors import ServiceError
 from replicate.training.command import plainly
-from replicate.training.generator import KINDS, distinct
+from replicate.training.generator import distinct
 from replicate.training.problem import Problem, latex
 
 Row = dict[str, str]
@@ -49,16 +49,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8000)
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--held-out", action="store_true", help="from the held-out side of the split")
-    parser.add_argument("--without", metavar="PREFIX", help="no kind of problem whose name begins so: word_")
     arguments = parser.parse_args()
     if arguments.count < 1:
         parser.error(f"--count {arguments.count}: 1 or more")
-    if arguments.without is not None:
-        dropped = sum(name.startswith(arguments.without) for name in KINDS)
-        if not 0 < dropped < len(KINDS):
-            parser.error(f"--without {arguments.without!r} leaves out {dropped} of the {len(KINDS)} kinds")
-    problems = distinct(arguments.seed, arguments.count, held=arguments.held_out, without=arguments.without)
-    write(problems, arguments.file)
+    write(distinct(arguments.seed, arguments.count, held=arguments.held_out), arguments.file)
 
 
 if __name__ == "__main__":

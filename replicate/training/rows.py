@@ -1,6 +1,6 @@
 """Endless training rows, each a pure function of the seed and its step, so that a run can stop and go on anywhere."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -22,18 +22,31 @@ def pretraining(random: Random, tokenizer: Tokenizer) -> Piece:
     return piece_of("", document(random), tokenizer)
 
 
-def finetuning(worked: Mapping[str, float], opened: Collection[str]) -> Source:
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """Problems of a kind that chance brings too seldom, always with steps. share: of all conversations."""
+
+    kind: str
+    among: Callable[..., bool]  # of the problem's parameters
+    share: float
+
+
+def finetuning(worked: Mapping[str, float], opened: Collection[str], drills: Sequence[Drill] = ()) -> Source:
     """Conversations in all modes; of the solutions of each kind of problem a share `worked` has its steps written out,
     after a line that says so where the kind is `opened`.
 
     The rest states results at once. Such solutions are true as well, but a model can't learn to guess them.
     """
+    everything = Drill("", lambda *parameters: True, 1 - sum(drill.share for drill in drills))
+    parts = (*drills, everything)
+    shares = [part.share for part in parts]
 
     def source(random: Random, tokenizer: Tokenizer) -> Piece:
         mode: Mode = random.choices(("cot", "chat", "tool"), (0.55, 0.2, 0.25))[0]
-        kind = pick(random)
-        steps = random.random() < worked[kind]
-        problem = draw(random, held=False, worked=steps, kind=kind)
+        part = random.choices(parts, shares)[0]
+        kind = part.kind or pick(random)
+        steps = part is not everything or random.random() < worked[kind]
+        problem = draw(random, held=False, worked=steps, kind=kind, among=part.among)
         opens = mode != "tool" and steps and kind in opened
         opening = random.choice(OPENINGS[problem.language]) if opens else None
         talk = conversation(problem, mode, opening)
