@@ -42,6 +42,9 @@ ASKED = {
     "what is 12+30": "42",
     "求x^2从0到2的定积分。": THIRDS,
     "12加30等于多少？": "42",
+    "What is 1 + 1?": "2",
+    "2+2": "4",
+    "What is 5 - 12?": "-7",
 }
 
 
@@ -97,7 +100,7 @@ async def test_known_questions_are_answered_right_in_steps_that_are_right(name: 
 
 
 async def test_the_demo_knows_its_tables() -> None:
-    """What people ask first, and what held-out problems hardly ever are: 1 + 1, 5 - 12, 7 * 8, 56 / 7."""
+    """What people ask first, and what held-out problems hardly ever are: 1 + 1, 5 - 9, 7 * 8, 56 / 7."""
     digits = range(1, 10)
     asked = {f"What is {a} + {b}?": a + b for a in digits for b in digits}
     asked |= {f"What is {a} - {b}?": a - b for a in digits for b in digits}
@@ -114,7 +117,7 @@ async def test_the_demo_knows_its_tables() -> None:
         for question, text in zip(asked, texts, strict=True)
         if extract(text).text != str(asked[question])
     }
-    assert len(wrong) <= 0.02 * len(asked), wrong
+    assert len(wrong) <= 0.01 * len(asked), wrong
 
 
 @pytest.mark.parametrize(("member", "mode"), FLOORS)

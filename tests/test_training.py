@@ -1,6 +1,7 @@
 """Every stage of the tiny family's growth, run for real on a toy size: losses fall, rewards rise, runs go on."""
 
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM, get_scheduler
 
 from replicate import prompts
+from replicate.checkpoints.table import TINY
 from replicate.engines.gguf_header import read_header
 from replicate.engines.hf_tokenizer import HFTokenizer
 from replicate.engines.llama_cpp import LlamaCppEngine
@@ -33,16 +35,17 @@ from replicate.training.loop import rate, train
 from replicate.training.model import fresh, load, write
 from replicate.training.plot import draw as draw_picture
 from replicate.training.pretrain import pretrain
-from replicate.training.problem import held_out
+from replicate.training.problem import Problem, held_out
 from replicate.training.publish import publish
 from replicate.training.reward import is_correct
-from replicate.training.rows import IGNORED, Drill, Rows, finetuning, piece_of, pretraining
+from replicate.training.rows import IGNORED, Finetuning, Rows, piece_of, pretraining
 from replicate.training.run import begin
 from replicate.training.stage import FAMILIES, Stage
 from replicate.training.vocabulary import grow
 
 TOY = FAMILIES["toy"]
 GUESS = "What is my number?"
+TOKENIZER = str(TINY / "base/tokenizer.json")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -275,8 +278,8 @@ def test_the_learning_rate_warms_up_and_falls_as_published() -> None:
 
 
 def test_rows_hold_whole_texts_and_only_what_is_to_be_learnt(tokenizer: Tokenizer) -> None:
-    rows = Rows(finetuning(WORKED, BRISK), tokenizer, 3, ((4, 256), (1, 512)))
-    blocks, again = rows[5], rows[5]
+    rows = Rows(Finetuning(WORKED, BRISK), tokenizer, 3, ((4, 256), (1, 512)))
+    blocks, again = rows[5], pickle.loads(pickle.dumps(rows))[5]  # as a loader's process gets it
     assert [tuple(ids.shape) for ids, _ in blocks] == [(4, 256), (1, 512)]
     assert all(torch.equal(one, other) for (one, _), (other, _) in zip(blocks, again, strict=True))
     ids, targets = blocks[0]
@@ -292,7 +295,7 @@ def test_rows_hold_whole_texts_and_only_what_is_to_be_learnt(tokenizer: Tokenize
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_only_steps_are_opened_and_only_where_that_is_asked_for(tokenizer: Tokenizer, share: float) -> None:
     for opened in ((), KINDS):
-        source = finetuning(dict.fromkeys(KINDS, share), opened)
+        source = Finetuning(dict.fromkeys(KINDS, share), opened)
         random = Random(1)
         texts = [tokenizer.decode(ids[read:]) for ids, read in (source(random, tokenizer) for _ in range(60))]
         replies = [text for text in texts if "```python" not in text]
@@ -300,19 +303,49 @@ def test_only_steps_are_opened_and_only_where_that_is_asked_for(tokenizer: Token
         assert len(begun) == (len(replies) if opened and share else 0)
 
 
-@pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.kind)
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Problem, bool]]:
+    """Every problem that rows draw, and whether with steps."""
+    seen: list[tuple[Problem, bool]] = []
+
+    def watched(*random: Random, worked: bool, **wanted: Any) -> Problem:
+        seen.append((draw(*random, worked=worked, **wanted), worked))
+        return seen[-1][0]
+
+    monkeypatch.setattr("replicate.training.rows.draw", watched)
+    return seen
+
+
 def test_what_is_drilled_comes_as_often_as_asked_with_steps_and_never_from_the_held_out(
-    tokenizer: Tokenizer, drill: Drill
+    tokenizer: Tokenizer, drawn: list[tuple[Problem, bool]]
 ) -> None:
     random = Random(1)
-    drawn = [draw(random, held=False, kind=drill.kind, among=drill.among) for _ in range(60)]
-    assert all(drill.among(*one.parameters) and not held_out(one.kind, one.parameters) for one in drawn)
-    for share in (1.0, 0.5):
-        source = finetuning(dict.fromkeys(KINDS, 0.0), KINDS, [replace(drill, share=share)])  # no other steps
-        texts = [tokenizer.decode(ids[read:]) for ids, read in (source(random, tokenizer) for _ in range(150))]
-        replies = [text.strip() for text in texts if "```python" not in text]
-        begun = sum(text.startswith((*OPENINGS["en"], *OPENINGS["zh"])) for text in replies)
-        assert begun == len(replies) if share == 1.0 else 0.3 < begun / len(replies) < 0.7
+    for drill in DRILLS:
+        source = Finetuning(dict.fromkeys(KINDS, 0.0), KINDS, (replace(drill, share=0.5),))  # no other steps
+        drawn.clear()
+        for _ in range(200):
+            source(random, tokenizer)
+        drilled = [problem for problem, worked in drawn if worked]
+        assert 75 <= len(drilled) <= 125
+        assert all(one.kind == drill.kind and drill.among(*one.parameters) for one in drilled)
+        assert not any(held_out(one.kind, one.parameters) for one, _ in drawn)
+
+
+def test_fine_tuning_drills_what_people_ask_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: list[tuple[Problem, bool]]
+) -> None:
+    """The stage itself, up to its rows."""
+    made: list[Rows] = []
+    monkeypatch.setattr("replicate.training.finetune.load", lambda folder: (None, Tokenizer.from_file(TOKENIZER)))
+    monkeypatch.setattr("replicate.training.finetune.train", lambda model, rows, *_: made.append(rows))
+    monkeypatch.setattr("replicate.training.finetune.write", lambda *_, **__: None)
+    finetune(tmp_path, FAMILIES["tiny"])
+    for step in range(20):
+        made[0][step]
+    sums = sum(one.kind == "sum" and max(one.parameters) < 10 for one, _ in drawn)
+    below = sum(one.kind == "difference" and one.parameters[0] < one.parameters[1] for one, _ in drawn)
+    assert 0.02 < sums / len(drawn) < 0.04
+    assert 0.05 < below / len(drawn) < 0.08
 
 
 async def test_training_reads_exactly_the_tokens_that_the_service_sends(family: Path, tokenizer: Tokenizer) -> None:
@@ -457,18 +490,18 @@ def test_steps_are_taken_in_place_of_the_settings_own_or_refused(
 
 
 def test_the_rate_of_grpo_falls_to_nothing_over_its_last_steps(tmp_path: Path) -> None:
-    config = grpo._config(replace(grpo.SETTINGS["tiny"], steps=75), tmp_path, on_gpu=False)
+    config = grpo._config(grpo.SETTINGS["tiny"], tmp_path, on_gpu=False)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], config.learning_rate)
     schedule = get_scheduler(
-        config.lr_scheduler_type, optimizer, config.warmup_steps, 75, dict(config.lr_scheduler_kwargs)
+        config.lr_scheduler_type, optimizer, config.warmup_steps, 120, dict(config.lr_scheduler_kwargs)
     )
     rates = []
-    for _ in range(75):
+    for _ in range(120):
         rates.append(schedule.get_last_lr()[0])
         optimizer.step()
         schedule.step()
-    assert rates[5:31] == [1e-4] * 26
-    assert rates[30:] == sorted(rates[30:], reverse=True)
+    assert rates[5:76] == [1e-4] * 71
+    assert rates[75:] == sorted(rates[75:], reverse=True)
     assert rates[-1] < 1e-4 / 40
     assert schedule.get_last_lr()[0] == 0
 

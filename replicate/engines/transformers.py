@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 TICK = 0.25  # seconds without an output after which the engine's pulse is felt
 POLL = 0.002  # seconds
 RELEASE_SECONDS = 60.0  # held for longer, a request means that the engine hangs: a 7B's step may take 30 on 2 cores
-STOP_SECONDS = 10.0  # that the manager's thread gets to end in
+STOP_SECONDS = 10.0  # for the manager's thread to end; a step that takes longer is left behind, as a daemon
 
 
 class TransformersEngine:

@@ -4,8 +4,7 @@ It learns to answer in the service's chat format, in every mode. Some of what it
 people do; in the kinds called `BRISK` that is the likeliest of its habits, for solutions with steps begin there with
 one of several openings, each less likely by itself. So its greedy text often guesses there. Of its samples nearly half
 work it out, and they agree more often than guesses do. That steps are right more often, it finds out in `grpo`.
-What people ask first, and chance brings seldom, is drilled (`DRILLS`).
-Resumable as `pretrain` is.
+What people ask first, and chance brings seldom, is drilled, always with steps. Resumable as `pretrain` is.
 """
 
 import argparse
@@ -15,17 +14,31 @@ from replicate.training.command import plainly
 from replicate.training.generator import KINDS
 from replicate.training.loop import train
 from replicate.training.model import load, write
-from replicate.training.rows import Drill, Rows, finetuning
+from replicate.training.rows import Drill, Finetuning, Rows
 from replicate.training.run import claim
 from replicate.training.stage import FAMILIES, Family
 
 BRISK_STARTS = ("sum", "difference", "product", "percent_", "word_")
 BRISK = {kind for kind in KINDS if kind.startswith(BRISK_STARTS)}  # kinds in which steps are often skipped
 WORKED = {kind: 0.45 if kind in BRISK else 0.85 for kind in KINDS}  # share of the solutions with steps written out
+
+
+def _of_one_digit(a: int, b: int) -> bool:
+    return max(a, b) < 10
+
+
+def _below_zero(a: int, b: int) -> bool:
+    return a < b
+
+
+def _in_the_table(a: int, b: int) -> bool:
+    return a < 10 * b < 100
+
+
 DRILLS = (
-    Drill("sum", lambda a, b: max(a, b) < 10, 0.03),
-    Drill("difference", lambda a, b: a < b, 0.06),
-    Drill("quotient", lambda a, b: a < 10 * b < 100, 0.02),
+    Drill("sum", _of_one_digit, 0.03),
+    Drill("difference", _below_zero, 0.06),
+    Drill("quotient", _in_the_table, 0.02),
 )
 
 
@@ -34,7 +47,7 @@ def finetune(out: Path, family: Family) -> Path:
     claim(out / "instruct", out / "finetune")
     model, tokenizer = load(out / "base")
     stage = family.finetune
-    rows = Rows(finetuning(WORKED, BRISK, DRILLS), tokenizer, stage.seed + 1000, stage.blocks)
+    rows = Rows(Finetuning(WORKED, BRISK, DRILLS), tokenizer, stage.seed + 1000, stage.blocks)
     train(model, rows, stage, out / "finetune")
     write(model, tokenizer, out / "instruct", template=True)
     return out / "instruct"

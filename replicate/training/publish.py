@@ -1,6 +1,6 @@
 """Puts a grown family where the service finds it: `python -m replicate.training.publish RUN weights/tiny`.
 
-Three checkpoint folders, the RL one as a GGUF file too, and the logs' figures beside them. Refuses a family over the
+Three checkpoint folders, the RL one as a GGUF file too, the logs and figures beside them. Refuses a family over the
 size that a repository should carry.
 """
 

@@ -1,6 +1,6 @@
 """Endless training rows, each a pure function of the seed and its step, so that a run can stop and go on anywhere."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -24,35 +24,37 @@ def pretraining(random: Random, tokenizer: Tokenizer) -> Piece:
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """Problems of a kind that chance brings too seldom, always with steps. share: of all conversations."""
+    """Problems of a kind that chance brings too seldom, always worked in steps. share: of all conversations."""
 
     kind: str
     among: Callable[..., bool]  # of the problem's parameters
     share: float
 
 
-def finetuning(worked: Mapping[str, float], opened: Collection[str], drills: Sequence[Drill] = ()) -> Source:
-    """Conversations in all modes; of the solutions of each kind of problem a share `worked` has its steps written out,
-    after a line that says so where the kind is `opened`.
+@dataclass(frozen=True, slots=True)
+class Finetuning:
+    """Conversations in all modes, drills among them.
 
-    The rest states results at once. Such solutions are true as well, but a model can't learn to guess them.
+    worked: for each kind the share of the solutions, drills aside, that have their steps written out. The rest states
+    results at once: true as well, but a model can't learn to guess them. opened: kinds whose steps begin with a line
+    that says so.
     """
-    everything = Drill("", lambda *parameters: True, 1 - sum(drill.share for drill in drills))
-    parts = (*drills, everything)
-    shares = [part.share for part in parts]
 
-    def source(random: Random, tokenizer: Tokenizer) -> Piece:
+    worked: Mapping[str, float]
+    opened: Collection[str]
+    drills: tuple[Drill, ...] = ()
+
+    def __call__(self, random: Random, tokenizer: Tokenizer) -> Piece:
         mode: Mode = random.choices(("cot", "chat", "tool"), (0.55, 0.2, 0.25))[0]
-        part = random.choices(parts, shares)[0]
-        kind = part.kind or pick(random)
-        steps = part is not everything or random.random() < worked[kind]
-        problem = draw(random, held=False, worked=steps, kind=kind, among=part.among)
-        opens = mode != "tool" and steps and kind in opened
+        shares = [drill.share for drill in self.drills]
+        drill = random.choices((*self.drills, None), (*shares, 1 - sum(shares)))[0]
+        kind = drill.kind if drill else pick(random)
+        steps = drill is not None or random.random() < self.worked[kind]
+        problem = draw(random, held=False, worked=steps, kind=kind, among=drill.among if drill else None)
+        opens = mode != "tool" and steps and kind in self.opened
         opening = random.choice(OPENINGS[problem.language]) if opens else None
         talk = conversation(problem, mode, opening)
         return piece_of(talk.prompt, talk.completion, tokenizer)
-
-    return source
 
 
 Block = tuple[torch.Tensor, torch.Tensor]
