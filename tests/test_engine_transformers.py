@@ -247,8 +247,10 @@ async def test_closing_a_stream_frees_its_cache_within_a_step_and_harms_no_other
     manager = engine._manager
     scheduler, cancel = manager.batch_processor.scheduler, manager.cancel_request
     clear, asked, obeyed = scheduler.clear_cancelled_requests, list[int](), list[int]()
+    turned = asyncio.Event()  # the loop has turned since the stream was closed
 
     def cancelled(request_id: str) -> None:
+        assert not turned.is_set()
         cancel(request_id)
         asked.append(manager.current_batch)
 
@@ -265,6 +267,8 @@ async def test_closing_a_stream_frees_its_cache_within_a_step_and_harms_no_other
         other = asyncio.create_task(text(engine, PROMPTS[0], WARM))
         stream = engine.generate(await ids_of(engine, prompt), Sampling(max_new_tokens=400, temperature=1.0, seed=5))
         await anext(stream)
+        turned.clear()
+        asyncio.get_running_loop().call_soon(turned.set)
         began = time.perf_counter()
         await stream.aclose()
         latencies.append(time.perf_counter() - began)
