@@ -262,22 +262,23 @@ async def test_closing_a_stream_frees_its_cache_within_a_step_and_harms_no_other
     monkeypatch.setattr(manager, "cancel_request", cancelled)
     monkeypatch.setattr(scheduler, "clear_cancelled_requests", cleared)
     alone = await text(engine, PROMPTS[0], WARM)
-    latencies = []
+    latencies, steps = [], []
     for prompt in PROMPTS[1:6]:
         other = asyncio.create_task(text(engine, PROMPTS[0], WARM))
         stream = engine.generate(await ids_of(engine, prompt), Sampling(max_new_tokens=400, temperature=1.0, seed=5))
         await anext(stream)
         turned.clear()
         asyncio.get_running_loop().call_soon(turned.set)
-        began = time.perf_counter()
+        before, began = manager.current_batch, time.perf_counter()
         await stream.aclose()
         latencies.append(time.perf_counter() - began)
+        steps.append(manager.current_batch - before)
         assert len(scheduler.active_requests) <= 1
         assert await other == alone
     assert len(asked) == len(obeyed) == 5
-    assert all(
-        late - early <= 2 for early, late in zip(asked, obeyed, strict=True)
-    )  # the one under way, one just begun
+    # At most the step under way and one just begun; until the stream is closed, but for when this thread lags behind.
+    assert all(late - early <= 2 for early, late in zip(asked, obeyed, strict=True))
+    assert sorted(steps)[2] <= 2
     print(f"cancel latency: {max(latencies) * 1000:.1f} ms at most")
 
 

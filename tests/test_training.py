@@ -345,7 +345,9 @@ def test_fine_tuning_drills_what_people_ask_first(
     sums = sum(one.kind == "sum" and max(one.parameters) < 10 for one, _ in drawn)
     below = sum(one.kind == "difference" and one.parameters[0] < one.parameters[1] for one, _ in drawn)
     assert 0.02 < sums / len(drawn) < 0.04
+    quotients = sum(one.kind == "quotient" and one.parameters[0] < 10 * one.parameters[1] < 100 for one, _ in drawn)
     assert 0.05 < below / len(drawn) < 0.08
+    assert 0.015 < quotients / len(drawn) < 0.04
 
 
 async def test_training_reads_exactly_the_tokens_that_the_service_sends(family: Path, tokenizer: Tokenizer) -> None:
@@ -493,10 +495,10 @@ def test_the_rate_of_grpo_falls_to_nothing_over_its_last_steps(tmp_path: Path) -
     config = grpo._config(grpo.SETTINGS["tiny"], tmp_path, on_gpu=False)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], config.learning_rate)
     schedule = get_scheduler(
-        config.lr_scheduler_type, optimizer, config.warmup_steps, 120, dict(config.lr_scheduler_kwargs)
+        config.lr_scheduler_type, optimizer, config.warmup_steps, config.max_steps, dict(config.lr_scheduler_kwargs)
     )
     rates = []
-    for _ in range(120):
+    for _ in range(config.max_steps):
         rates.append(schedule.get_last_lr()[0])
         optimizer.step()
         schedule.step()

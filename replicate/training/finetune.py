@@ -32,7 +32,7 @@ def _below_zero(a: int, b: int) -> bool:
 
 
 def _in_the_table(a: int, b: int) -> bool:
-    return a < 10 * b < 100
+    return a < 10 * b < 100  # divisor and quotient have one digit
 
 
 DRILLS = (
