@@ -30,28 +30,28 @@ grown := .grown
 .PHONY: predict serve checkpoints fetch image push schema native bench bench-gpu test tiny lint format setup setup-tool setup-all setup-train clean
 
 predict: $(run)
-	@$(venv)/python -m replicate.server --inputs="$$INPUTS" -- "$$PROMPT" $(if $(SAMPLES),"samples=$(SAMPLES)")
+	@$(venv)/python -m deepseek_math.local.server --inputs="$$INPUTS" -- "$$PROMPT" $(if $(SAMPLES),"samples=$(SAMPLES)")
 override PROMPT := $(value PROMPT)# as it was typed: make would take the dollars of $x^2$ for its own
 override INPUTS := $(value INPUTS)
 export PROMPT INPUTS
 
 serve: $(run)
-	@$(venv)/python -m replicate.server --port $(PORT)
+	@$(venv)/python -m deepseek_math.local.server --port $(PORT)
 
 checkpoints: $(run)
-	@$(venv)/python -m replicate.checkpoints
+	@$(venv)/python -m deepseek_math.checkpoints
 
 fetch: $(run)
-	@$(venv)/python -m replicate.checkpoints "$${COG_WEIGHTS:-$$CHECKPOINT}"
+	@$(venv)/python -m deepseek_math.checkpoints "$${COG_WEIGHTS:-$$CHECKPOINT}"
 
 image: $(run)
-	@$(venv)/python -m replicate.image "$(or $(named),rl)" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
+	@$(venv)/python -m deepseek_math.local.image "$(or $(named),rl)" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
 
 push: $(run)
-	@$(venv)/python -m replicate.image "$(or $(named),rl)" --to "$(or $(TO),$(error say where: make push CHECKPOINT=rl TO=registry/name))" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
+	@$(venv)/python -m deepseek_math.local.image "$(or $(named),rl)" --to "$(or $(TO),$(error say where: make push CHECKPOINT=rl TO=registry/name))" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
 
 schema: $(run)
-	@$(venv)/python -m replicate.schema
+	@$(venv)/python -m deepseek_math.cog.schema
 
 # Left out is what needs Rust (grammars) or is downloaded amid the build (TLS, a web page): the service uses none of it.
 # No cache: what is compiled for this processor is no wheel for another that shares the home folder.
@@ -63,15 +63,15 @@ native: $(run)
 		--no-binary xllamacpp "$$(grep ^xllamacpp requirements-run.txt)"
 
 bench: $(bench)
-	@CHECKPOINT="$(named)" $(venv)/python -m replicate.bench
+	@CHECKPOINT="$(named)" $(venv)/python -m deepseek_math.bench
 
 bench-gpu: $(bench)
-	@$(venv)/python -m replicate.bench.gpu
+	@$(venv)/python -m deepseek_math.bench.gpu
 
 test: lint $(train)
 	$(venv)/python -m pytest
 
-stage := $(venv)/python -m replicate.training
+stage := $(venv)/python -m deepseek_math.training
 tiny: $(train)
 	$(stage).pretrain $(grown)
 	$(stage).finetune $(grown)

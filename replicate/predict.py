@@ -10,9 +10,9 @@ import traceback
 
 from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 
-from replicate import cog_stream
-from replicate.service import Service
-from replicate.settings import Settings
+from deepseek_math.cog import live as cog_stream
+from deepseek_math.service import Service
+from deepseek_math.settings import Settings
 
 cog_stream.install()
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("GOMP_SPINCOUNT", "200")  # before torch loads OpenMP; see replicate/training/__init__.py
+os.environ.setdefault("GOMP_SPINCOUNT", "200")  # before torch loads OpenMP; see deepseek_math/training/__init__.py
 
-from replicate.checkpoints import CHECKPOINTS, fetch
-from replicate.server import LocalServer
+from deepseek_math.checkpoints import CHECKPOINTS, fetch
+from deepseek_math.local.server import LocalServer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -1,0 +1,228 @@
+"""`python -m deepseek_math.bench.gpu`: the transformers engine with DeepSeekMath 7B's shape on this machine's GPU.
+
+The weights are random and made on the device, so nothing is downloaded. It measures 1, 16 and 64 streams: tokens a
+second, their share of the floor (a decode step reads every weight once, so one stream can't pass bandwidth / weights),
+time to the first token, memory. `--toy` takes the same path with a tiny shape on any machine, to test the bench.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any
+
+import psutil
+import tokenizers
+import torch
+import transformers
+
+from deepseek_math.bench.bandwidth import bandwidth
+from deepseek_math.bench.figures import percentile
+from deepseek_math.engines.hf.engine import TransformersEngine
+from deepseek_math.engines.hf.model import attention
+from deepseek_math.errors import ServiceError
+from deepseek_math.sampling import Sampling
+
+# deepseek-ai/deepseek-math-7b-rl's config.json: 6,910,365,696 parameters
+SHAPE: Mapping[str, int] = {
+    "vocab_size": 102400,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "max_position_embeddings": 4096,
+}
+TOY: Mapping[str, int] = {
+    "vocab_size": 1024,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 4096,
+}
+STREAMS = (1, 16, 64)
+PROMPT_TOKENS = 96  # a question of GSM8K in mode cot has 85 in the mean
+
+
+class RandomEngine(TransformersEngine):
+    """The service's engine, whose weights come from the device's random generator instead of from files."""
+
+    weight_bytes: int
+    vocabulary: int
+
+    def _weights(self) -> Any:
+        config = transformers.AutoConfig.from_pretrained(self._path, local_files_only=True)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = torch.bfloat16 if device == "cuda" else torch.float32
+        torch.manual_seed(0)
+        with torch.device(device):
+            model: Any = transformers.AutoModelForCausalLM.from_config(
+                config, dtype=dtype, attn_implementation=attention(device, dtype)
+            )
+        self.weight_bytes = sum(weight.nbytes for weight in model.parameters())
+        self.vocabulary = config.vocab_size
+        return model.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One number of streams; medians over the rounds. Seconds, tokens a second."""
+
+    streams: int
+    tokens_per_second: float
+    floor_share: float | None  # of the tokens a second that the memory's bandwidth allows this many streams
+    first_p50: float
+    first_p95: float
+    gap_p50: float
+
+
+def write_shape(folder: Path, shape: Mapping[str, int]) -> None:
+    """A checkpoint's folder without weights: the shape, and a tokenizer with a word for each id."""
+    words = {f"w{number}": number for number in range(shape["vocab_size"])}
+    model = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="w0"))
+    transformers.PreTrainedTokenizerFast(tokenizer_object=model, eos_token="w1").save_pretrained(folder)
+    transformers.LlamaConfig(
+        **shape, bos_token_id=None, eos_token_id=1, architectures=["LlamaForCausalLM"]
+    ).save_pretrained(folder)
+
+
+async def load(engine: RandomEngine, streams: int, place: str, tokens: int) -> tuple[float, list[float], list[float]]:
+    """Tokens a second, seconds to each first token, gaps between tokens, of `streams` completions at once."""
+    random = Random(place)
+
+    async def one() -> tuple[int, list[float]]:
+        prompt = [random.randrange(2, engine.vocabulary) for _ in range(PROMPT_TOKENS)]
+        at, count = [time.perf_counter()], 0
+        async with (
+            engine.gate.enter(len(prompt) + tokens, object()),
+            aclosing(engine.generate(prompt, Sampling(max_new_tokens=tokens))) as deltas,
+        ):
+            async for delta in deltas:
+                if delta.tokens > count:
+                    count = delta.tokens
+                    at.append(time.perf_counter())
+        return count, at
+
+    began = time.perf_counter()
+    done = await asyncio.gather(*(one() for _ in range(streams)))
+    seconds = time.perf_counter() - began
+    firsts = [at[1] - at[0] for _, at in done if len(at) > 1]
+    gaps = [later - earlier for _, at in done for earlier, later in pairwise(at[1:])]
+    return sum(count for count, _ in done) / seconds, firsts, gaps
+
+
+async def measure(engine: RandomEngine, tokens: int, rounds: int, floor: float | None) -> list[Result]:
+    """`floor`: seconds in which the device reads all weights. The numbers of streams alternate."""
+    found: dict[int, list[tuple[float, list[float], list[float]]]] = {streams: [] for streams in STREAMS}
+    for streams in STREAMS:  # what is compiled or recorded lazily
+        await load(engine, streams, f"warm {streams}", min(4, tokens))
+    for number in range(rounds):
+        for streams in STREAMS:
+            found[streams].append(await load(engine, streams, f"{number} {streams}", tokens))
+    return [_result(streams, samples, floor) for streams, samples in found.items()]
+
+
+def _result(streams: int, samples: Sequence[tuple[float, list[float], list[float]]], floor: float | None) -> Result:
+    speed = median(speed for speed, _, _ in samples)
+    return Result(
+        streams,
+        speed,
+        floor and speed * floor / streams,
+        median(percentile(firsts, 0.5) or 0.0 for _, firsts, _ in samples),
+        median(percentile(firsts, 0.95) or 0.0 for _, firsts, _ in samples),
+        median(percentile(gaps, 0.5) or 0.0 for _, _, gaps in samples),
+    )
+
+
+async def bench(options: argparse.Namespace) -> dict[str, Any]:
+    gpu = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if gpu else "CPU"
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        write_shape(Path(folder), TOY if options.toy else SHAPE)
+        context = PROMPT_TOKENS + options.tokens
+        engine = RandomEngine(Path(folder), context=context, slots=STREAMS[-1])
+        began = time.perf_counter()
+        await engine.start()
+        start = time.perf_counter() - began
+        try:
+            speed = bandwidth(device)
+            floor = engine.weight_bytes / speed if speed else None
+            print(f"{device}: {engine.weight_bytes / 1e9:.2f} GB of weights, {engine.cache}; {engine.kernels}")
+            results = await measure(engine, options.tokens, options.rounds, floor)
+        finally:
+            await engine.close()
+    peak = torch.cuda.max_memory_allocated() if gpu else psutil.Process().memory_info().rss
+    return {
+        "bench_gpu": 1,
+        "device": device,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "toy": options.toy,
+        "kernels": engine.kernels,
+        "weights_gb": round(engine.weight_bytes / 1e9, 3),
+        "bandwidth_tb": speed and speed / 1e12,
+        "floor_tokens_per_second": floor and round(1 / floor, 1),
+        "memory_gib": round(peak / 2**30, 2),
+        "start_seconds": round(start, 1),
+        "tokens": options.tokens,
+        "rounds": options.rounds,
+        "streams": [{name: _rounded(value) for name, value in asdict(result).items()} for result in results],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def table(record: Mapping[str, Any]) -> str:
+    lines = [
+        f"{'streams':>8}{'tokens/s':>12}{'of the floor':>14}{'times one':>12}{'first p50, s':>14}{'first p95, s':>14}"
+    ]
+    one = record["streams"][0]["tokens_per_second"]
+    for row in record["streams"]:
+        share = "unknown" if row["floor_share"] is None else f"{100 * row['floor_share']:.0f} %"
+        lines.append(
+            f"{row['streams']:>8}{row['tokens_per_second']:>12.1f}{share:>14}{row['tokens_per_second'] / one:>12.1f}"
+            f"{row['first_p50']:>14.3f}{row['first_p95']:>14.3f}"
+        )
+    if record["bandwidth_tb"] is None:
+        lines.append(f"no bandwidth is known for {record['device']}: add it to deepseek_math/bench/bandwidth.py")
+    lines.append(f"memory {record['memory_gib']} GiB, ready after {record['start_seconds']} s")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=256, help="new tokens of a request (default: 256)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--toy", action="store_true", help="a tiny shape, also without a GPU")
+    options = parser.parse_args()
+    most = SHAPE["max_position_embeddings"] - PROMPT_TOKENS
+    if options.rounds < 1 or not 1 <= options.tokens <= most:
+        parser.error(f"--rounds {options.rounds} --tokens {options.tokens}: 1 or more, of tokens up to {most}")
+    if not torch.cuda.is_available() and not options.toy:
+        print("bench: this needs a GPU, and there is none here. --toy tries the bench itself.", file=sys.stderr)
+        return 1
+    try:
+        record = asyncio.run(bench(options))
+    except ServiceError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(table(record))
+    print(json.dumps(record), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

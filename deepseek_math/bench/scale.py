@@ -1,0 +1,110 @@
+"""Requests a second, for each GPU and each dollar, from sizes alone.
+
+`python -m deepseek_math.bench.scale` writes the tables of SCALE.md.
+
+A decode step reads all weights once and the KV cache of every running request; a prompt is read at the speed of the
+arithmetic. Both are lower bounds of time, so what comes out is what no engine can pass at the shares assumed here.
+"""
+
+import re
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+from transformers import LlamaConfig
+
+from deepseek_math.bench.bandwidth import BYTES_PER_SECOND
+from deepseek_math.bench.gpu import SHAPE
+from deepseek_math.engines.hf.paged_cache import GPU_BATCH_TOKENS, GPU_PAGE, GPU_SHARE, bytes_per_token, share_out
+
+PAGE = Path(__file__).with_name("SCALE.md")
+
+PARAMETERS = 6.91e9  # config.json of deepseek-math-7b: 30 layers of 4096, 102400 words
+WEIGHTS = 13.82e9  # bytes, bf16
+# bytes of a token in the KV cache: keys and values, 30 layers, 32 heads of 128, no grouped queries, bf16; and beside it
+KV_TOKEN, BESIDE = bytes_per_token(LlamaConfig(**SHAPE), 2, GPU_BATCH_TOKENS)
+CUDA = 0.5e9  # bytes that CUDA takes for itself: an assumption
+
+READ = 0.7  # share of the memory bandwidth that decoding reaches: by gpt-fast's README, Llama-2-7B, A100, one stream
+MULTIPLIED = 0.5  # share of the peak arithmetic that reading a prompt reaches: an assumption
+PROMPT = 85  # tokens, the mean of GSM8K's 1,319 test questions in mode cot, DeepSeekMath's tokenizer
+RESERVED = 1024  # max_new_tokens, the default: the gate keeps room for all of them
+ASKED, CONTEXT = PROMPT + RESERVED, 4096
+COMPLETION = 200  # tokens, an assumption: the data set's own worked solutions have 122 in the mean
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A GPU by its datasheet; dollars by replicate.com/pricing, November 2026."""
+
+    name: str
+    memory: float  # bytes
+    bandwidth: float  # bytes a second
+    peak: float  # floating point operations a second, bf16, without sparsity
+    dollars: float  # an hour
+
+
+CARDS = (
+    Card("L40S", 48e9, BYTES_PER_SECOND["L40S"], 362e12, 3.51),
+    Card("A100 80 GB", 80e9, BYTES_PER_SECOND["A100-SXM4-80GB"], 312e12, 5.04),
+    Card("H100", 80e9, BYTES_PER_SECOND["H100"], 989e12, 5.49),
+)
+
+
+def room(card: Card) -> int:
+    """Requests at once, with their prompt and reserved completion, as the engine shares out its pages."""
+    usable = GPU_SHARE * (card.memory - WEIGHTS - CUDA)
+    slots, pages = share_out(int(usable // ((KV_TOKEN + BESIDE) * GPU_PAGE)), CONTEXT, None, gpu=True)
+    return min(slots, pages // ceil(ASKED / GPU_PAGE))
+
+
+def step(card: Card, streams: int) -> float:
+    """Seconds of one decode step: one token of each of `streams` requests that are half way through."""
+    read = WEIGHTS + streams * KV_TOKEN * (PROMPT + COMPLETION / 2)
+    return max(read / (card.bandwidth * READ), streams * 2 * PARAMETERS / (card.peak * MULTIPLIED))
+
+
+def prefill(card: Card) -> float:
+    """Seconds in which the card reads one prompt; nothing else is decoded meanwhile."""
+    return PROMPT * 2 * PARAMETERS / (card.peak * MULTIPLIED)
+
+
+def rate(card: Card, streams: int) -> float:
+    """Requests a second with `streams` at work all the time."""
+    return streams / seconds(card, streams)
+
+
+def seconds(card: Card, streams: int) -> float:
+    """Of one request among `streams`: its steps, and in them the prompts of those that come and go beside it."""
+    return COMPLETION * step(card, streams) + streams * prefill(card)
+
+
+def tables() -> dict[str, str]:
+    head = "| GPU | streams | tokens/s of a stream | seconds a request | tokens/s | requests/s | dollars for 1,000 |"
+    rows = [head, "|---|---|---|---|---|---|---|"]
+    for card in CARDS:
+        for streams in sorted({1, 16, room(card)}):
+            each = COMPLETION / seconds(card, streams)
+            per_second = rate(card, streams)
+            rows.append(
+                f"| {card.name} | {streams} | {each:.0f} | {seconds(card, streams):.1f} | {each * streams:,.0f} "
+                f"| {per_second:.2f} | {card.dollars / 3600 / per_second * 1000:.2f} |"
+            )
+    fits = ["| GPU | memory | bandwidth | bf16, dense | an hour | requests that fit |", "|---|---|---|---|---|---|"]
+    fits += [
+        f"| {card.name} | {card.memory / 1e9:.0f} GB | {card.bandwidth / 1e9:,.0f} GB/s "
+        f"| {card.peak / 1e12:.0f} TFLOPS | ${card.dollars:.2f} | {room(card)} |"
+        for card in CARDS
+    ]
+    return {"cards": "\n".join(fits), "rates": "\n".join(rows)}
+
+
+def filled(page: str) -> str:
+    """The page with its tables as they are now."""
+    for name, table in tables().items():
+        page = re.sub(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", rf"\g<1>{table}\g<2>", page, flags=re.DOTALL)
+    return page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

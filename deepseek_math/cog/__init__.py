@@ -1,0 +1,1 @@
+"""What we know of Cog's internals: live streams, cancels, the schema that coglet reads."""

@@ -1,0 +1,157 @@
+"""Live chunks and cancellation under coglet, Cog's server. The one place that knows how it behaves (0.23.1).
+
+coglet collects what an async generator yields until it ends, and iterates a *sync* generator live but takes one
+prediction at a time. A coroutine that *returns* a sync generator gets both: many at once, each chunk sent at once.
+`live` builds that generator over an async one. What is missing then is cancellation: coglet cancels only the
+future of the coroutine, which is done by then. `install` watches for that cancel.
+
+`tests/cog/test_live.py` holds all of it against a real coglet.
+"""
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+# Text that comes faster is joined: more chunks help no reader and cost every client. A little less than the period of
+# `engines/mailbox.py`, so that what was held there is not held again.
+CHUNK_SECONDS = 1 / 40
+
+
+class _CancelSignal:
+    """Set once, from any thread; whoever listens is called once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._set = False
+        self._listener: Callable[[], None] | None = None
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        with self._lock:
+            self._listener = listener
+            already = self._set
+        if already:
+            listener()
+
+    def set(self) -> None:
+        with self._lock:
+            first, self._set = not self._set, True
+            listener = self._listener
+        if first and listener:
+            listener()
+
+
+_signal: contextvars.ContextVar[_CancelSignal | None] = contextvars.ContextVar("cog_cancel_signal", default=None)
+
+
+def install() -> None:
+    """Lets `live` hear coglet's cancels. Call it where predict.py is imported; a second call does nothing.
+
+    coglet starts each prediction with `asyncio.run_coroutine_threadsafe`, looked up at each call, and cancels with
+    `.cancel()` on the future that this returned, also after the future is done. The wrapper gives each prediction
+    a signal and sets it from that `.cancel()`. Without it predictions still stream; they only run to their end.
+    """
+    start = asyncio.run_coroutine_threadsafe
+    if getattr(start, "signals_cancel", False):
+        return
+
+    def run_coroutine_threadsafe(coro: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Future[Any]:
+        signal = _CancelSignal()
+        context = contextvars.copy_context()
+        context.run(_signal.set, signal)
+        future = context.run(start, coro, loop)
+        cancel = future.cancel
+
+        def cancel_and_signal() -> bool:
+            cancelled = cancel()
+            signal.set()
+            return cancelled
+
+        future.cancel = cancel_and_signal  # type: ignore[method-assign]
+        return future
+
+    run_coroutine_threadsafe.signals_cancel = True  # type: ignore[attr-defined]
+    asyncio.run_coroutine_threadsafe = run_coroutine_threadsafe
+
+
+_END = object()
+
+
+def live(pieces: AsyncGenerator[str, None]) -> Iterator[str]:
+    """Runs `pieces` on the running event loop and returns an iterator over its text for coglet's slot thread.
+
+    Call it in `async def predict`. Pieces that follow one another within `CHUNK_SECONDS` are joined. The iterator
+    ends, or raises what `pieces` raised, only after `pieces` has cleaned up: the slot stays busy until then.
+    NOTE: code in `pieces` runs in the prediction's own context, so its prints, logs and metrics find their way;
+    code on the slot thread does not.
+    """
+    loop = asyncio.get_running_loop()
+    arrived: queue.SimpleQueue[object] = queue.SimpleQueue()
+    chunk = _Chunk(loop, arrived.put)
+
+    async def pump() -> None:
+        try:
+            async for piece in pieces:
+                chunk.add(piece)
+        finally:
+            chunk.send()
+            await pieces.aclose()
+
+    def ended(task: asyncio.Task[None]) -> None:
+        arrived.put(asyncio.CancelledError() if task.cancelled() else task.exception() or _END)
+
+    task = loop.create_task(pump())
+    task.add_done_callback(ended)  # also hears of a task that was cancelled before its first step
+
+    def stop() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(task.cancel)
+
+    signal = _signal.get() or _CancelSignal()
+    signal.listen(stop)
+    return _chunks(arrived, signal)
+
+
+class _Chunk:
+    """Pieces that have come since the last chunk. Joined here, not on the slot thread, which then wakes less often."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, put: Callable[[str], None]) -> None:
+        self._loop, self._put = loop, put
+        self._parts: list[str] = []
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, piece: str) -> None:
+        """Sends it once the loop is free, which joins what came at once, or when the next chunk is due."""
+        self._parts.append(piece)
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._due, self.send)
+
+    def send(self) -> None:
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer = None
+        self._put("".join(self._parts))
+        self._parts.clear()
+        self._due = self._loop.time() + CHUNK_SECONDS
+
+
+def _chunks(arrived: "queue.SimpleQueue[object]", signal: _CancelSignal) -> Iterator[str]:
+    try:
+        while isinstance(item := arrived.get(), str):
+            text = [item]
+            with suppress(queue.Empty):  # what else is there, where this thread or the client was slow
+                while isinstance(item := arrived.get_nowait(), str):
+                    text.append(item)
+            yield "".join(text)
+            if not isinstance(item, str):
+                break
+        if isinstance(item, BaseException):
+            raise item
+    finally:
+        signal.set()

@@ -1,0 +1,1 @@
+"""What runs a checkpoint: one folder an engine, `protocol.py` says what each promises."""

@@ -1,0 +1,54 @@
+"""Picks the engine: `remote` where ENGINE_URL is set, else by the checkpoint's files: a GGUF file runs on llama.cpp, a
+safetensors folder on transformers."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepseek_math.engines.protocol import Engine
+from deepseek_math.errors import ServiceError
+from deepseek_math.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRow:
+    folder: str
+    name: str
+    slots: int | None  # where SLOTS is unset; None: the engine decides by its device
+    settings: tuple[str, ...]  # those that are this engine's alone
+
+
+LLAMA_CPP = EngineRow("llama_cpp", "LlamaCppEngine", 16, ("threads",))
+TRANSFORMERS = EngineRow("hf", "TransformersEngine", None, ("dtype", "device_map"))
+# CONTEXT alone: a row of the table bounds what is asked of this machine's memory, which is not used.
+REMOTE = EngineRow("remote", "RemoteEngine", 64, ("context", "engine_url", "engine_model", "engine_api_key"))
+
+
+def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
+    """An engine for the file or folder at `path`, not started yet. `context` is the checkpoint's, in tokens.
+
+    Raises ServiceError.
+    """
+    row = REMOTE if settings.engine_url else row_of(path)
+    own = {name: getattr(settings, name) for name in row.settings}
+    options = {"context": settings.context or context, "slots": settings.slots or row.slots, **own}
+    try:
+        engine = getattr(importlib.import_module(f"deepseek_math.engines.{row.folder}.engine"), row.name)
+        opened: Engine = engine(path, **options)
+    except ModuleNotFoundError as error:
+        raise ServiceError(
+            "package_missing",
+            f"{path.name} runs on the {row.folder} engine, which needs {error.name}. Run make setup-all.",
+        ) from error
+    return opened
+
+
+def row_of(path: Path) -> EngineRow:
+    """The engine that a checkpoint's files run on. Raises ServiceError."""
+    if path.is_file() and path.suffix == ".gguf":
+        return LLAMA_CPP
+    if (path / "config.json").is_file():
+        return TRANSFORMERS
+    raise ServiceError(
+        "checkpoint_unusable", f"{path} is neither a .gguf file nor a folder with config.json and safetensors."
+    )

@@ -1,0 +1,220 @@
+"""A client of an OpenAI-compatible server: streams of chunks, and what can go wrong with them in words.
+
+httpx speaks HTTP and httpx-sse reads the events. The package `openai` is not used: it takes 0.65 s to import and, with
+pydantic and jiter, 30 MB, and of what is sent and read here half is no part of its types.
+"""
+
+import asyncio
+import json
+import logging
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from typing import Any, TypeVar
+
+import httpx
+from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
+
+from deepseek_math.engines.remote.dialects import malformed, well_formed
+from deepseek_math.errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 30.0  # for all but a completion
+END_SECONDS = 1.0  # that a stream may take to end once it has said [DONE]
+ATTEMPTS = 4
+BACKOFF = 0.5  # seconds before the second attempt; each next one waits twice as long
+LONGEST_WAIT = 30.0  # seconds, the most that a server's Retry-After is obeyed
+BUSY = (429, 503)
+UNKNOWN = (404, 405, 501)  # it has no such call
+
+Answer = TypeVar("Answer")
+
+
+class Passing(ServiceError):
+    """A fault that another attempt may not meet. `wait` is what the server asks for, in seconds."""
+
+    def __init__(self, code: str, message: str, wait: float | None = None) -> None:
+        super().__init__(code, message)
+        self.wait = wait
+
+    async def pause(self, attempt: int) -> None:
+        """Waits before the attempt after this one; raises the fault itself after the last."""
+        if attempt >= ATTEMPTS:
+            raise self
+        seconds = min(BACKOFF * 2 ** (attempt - 1) if self.wait is None else self.wait, LONGEST_WAIT)
+        log.info("%s; trying again in %g s", self.message.partition(". ")[0], seconds)
+        await asyncio.sleep(seconds)
+
+
+class Refused(ServiceError):
+    """The server says that the request is wrong."""
+
+
+class CompletionsServer:
+    """The server at `url`, which may end in /v1. Use from one event loop."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        self.root = url.rstrip("/").removesuffix("/v1")
+        self.where = self.root.partition("://")[2]
+        self._key = key
+        self._http = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=None),
+            limits=httpx.Limits(max_connections=None),  # the gate bounds them
+            trust_env=False,  # no proxy: they gather what should stream
+            verify=ssl.create_default_context(),
+        )
+
+    async def models(self) -> list[dict[str, Any]]:
+        """The models that it lists. Raises ServiceError."""
+        listed = await self._answer("GET", "/v1/models") or {}
+        with well_formed(listed, self.hidden):
+            return [model for model in listed.get("data") or [] if isinstance(model, dict) and "id" in model]
+
+    async def detokenize(self, model: str, tokens: list[int]) -> str | None:
+        """The text that it knows the tokens by, control tokens included; None where it does not tell."""
+        said = await self._answer("POST", "/detokenize", {"model": model, "tokens": tokens})
+        text = said and said.get("prompt", said.get("content"))  # vLLM's word, llama.cpp's word
+        return None if text is None else str(text)
+
+    async def slot_context(self) -> int | None:
+        """Of llama.cpp: the tokens that one request may take."""
+        said = await self._answer("GET", "/props") or {}
+        with well_formed(said, self.hidden):
+            context = (said.get("default_generation_settings") or {}).get("n_ctx")
+            return None if context is None else int(context)
+
+    def hidden(self, words: str) -> str:
+        """What may be shown of the server's words: it may repeat the key."""
+        return words.replace(self._key, "***") if self._key else words
+
+    async def healthy(self) -> bool:
+        """Both kinds have /health, which says whether the engine behind the server lives; others list their models."""
+        try:
+            for path in ("/health", "/v1/models"):
+                answer = await self._http.get(self.root + path, timeout=3.0)
+                if answer.status_code not in UNKNOWN:
+                    return answer.is_success
+        except httpx.HTTPError:
+            pass
+        return False
+
+    async def chunks(self, body: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """One attempt at a streamed completion. Closing it closes the connection, which stops the server's work.
+
+        It waits without end: the caller watches the clock. Raises ServiceError.
+        """
+        timeout = httpx.Timeout(None, connect=CONNECT_SECONDS, write=ANSWER_SECONDS)
+        url = f"{self.root}/v1/completions"
+        try:
+            async with aconnect_sse(self._http, "POST", url, json=body, timeout=timeout) as source:
+                if not source.response.is_success:
+                    await source.response.aread()
+                    raise await self._refusal(source.response, body.get("model"))
+                async with aclosing(source.aiter_sse()) as events:
+                    async for event in events:
+                        if event.data.startswith("[DONE]"):
+                            await _read_out(events)
+                            return
+                        if event.data:
+                            yield self._parsed(event.data)
+        except SSEError as error:  # which counts as an httpx.HTTPError
+            raise malformed(self.hidden(str(error))) from error
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _answer(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
+        """What a call other than a completion answers; None where the server has no such call."""
+
+        async def ask() -> dict[str, Any] | None:
+            try:
+                answer = await self._http.request(method, self.root + path, json=body)
+            except httpx.HTTPError as error:
+                raise self._unreachable(error) from error
+            if answer.status_code in UNKNOWN:
+                return None
+            if not answer.is_success:
+                raise await self._refusal(answer)
+            return self._parsed(answer.text)
+
+        return await patiently(ask)
+
+    async def _refusal(self, answer: httpx.Response, model: str | None = None) -> ServiceError:
+        """A status that is no success, in a sentence."""
+        status, said = answer.status_code, self._said(answer)
+        if status in (401, 403):
+            fault = "the key in ENGINE_API_KEY" if self._key else "a request without a key: set ENGINE_API_KEY"
+            return ServiceError("engine_refused", f"The server at {self.where} refuses {fault} (HTTP {status}{said}).")
+        if status in UNKNOWN:
+            known = ", ".join(str(entry["id"]) for entry in await self.models()) or "none that it lists"
+            return ServiceError(
+                "engine_refused",
+                f"The server at {self.where} has no completions of a model {model!r} (HTTP {status}{said}). It has: "
+                f"{known}. Set ENGINE_MODEL to one of them.",
+            )
+        if status in BUSY or status == httpx.codes.REQUEST_TIMEOUT or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            wait = answer.headers.get("Retry-After", "")
+            code, fault = ("engine_busy", "is overloaded") if status in BUSY else ("engine_failed", "has failed")
+            return Passing(
+                code,
+                f"The server at {self.where} {fault} (HTTP {status}{said}). Send the prediction again later.",
+                float(wait) if wait.isascii() and wait.isdigit() else None,
+            )
+        return Refused("engine_refused", f"The server at {self.where} refuses the request (HTTP {status}{said}).")
+
+    def _unreachable(self, error: httpx.HTTPError) -> Passing:
+        if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return self.broken_off(str(error) or type(error).__name__)
+        return Passing(
+            "engine_unreachable",
+            f"No server can be reached at {self.where} ({str(error) or type(error).__name__}). Is it running, and is "
+            "ENGINE_URL right?",
+        )
+
+    def broken_off(self, how: str) -> Passing:
+        text = f"The server at {self.where} broke off ({how}). Send the prediction again."
+        return Passing("engine_unreachable", text)
+
+    def _said(self, answer: httpx.Response) -> str:
+        """The server's own words, which vLLM, llama.cpp and Ollama each put in another place."""
+        try:
+            said = answer.json()
+            error = said.get("error", said.get("detail", said.get("message", said)))
+            words = error.get("message", error) if isinstance(error, dict) else error
+        except (ValueError, AttributeError, RecursionError):
+            words = answer.text
+        words = " ".join(self.hidden(str(words)).split()).rstrip(".")
+        return f": {words[:300]}" if words else ""
+
+    def _parsed(self, text: str) -> dict[str, Any]:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise malformed(self.hidden(text)) from error
+        if not isinstance(value, dict):
+            raise malformed(self.hidden(text))
+        return value
+
+
+async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """What `ask` gives, tried again while its fault may pass."""
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return await ask()
+        except Passing as fault:
+            await fault.pause(attempt)
+
+
+async def _read_out(events: AsyncIterator[ServerSentEvent]) -> None:
+    """Lets a stream come to its end, so that its connection can be used again; what was asked for has come."""
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            async for _ in events:
+                pass

@@ -1,0 +1,33 @@
+"""CMATH: 1098 problems of Chinese primary schools with a number as the answer.
+
+Wei et al. 2023, "CMATH: Can Your Language Model Pass Chinese Elementary School Math Test?", arXiv 2306.16636.
+"""
+
+from deepseek_math.evaluation import published_answers as answers
+from deepseek_math.evaluation import published_equality as equality
+from deepseek_math.evaluation.benchmark import Benchmark, Hub, Question, Row, Rules, Shots, solution_of
+
+SHOTS = Shots(6, "问题：{question}\n答案：", "{solution}所以答案是：{answer}。", "\n\n\n", "\n问题：")
+
+
+def read(row: Row, id: str) -> Question:
+    answer = str(row["golden"]).strip().replace(",", "")
+    return Question(id, str(row["question"]).strip(), answer, (answer,), solution_of(row))
+
+
+BENCHMARK = Benchmark(
+    name="cmath",
+    title="CMATH",
+    read=read,
+    judging="expression",
+    rules=Rules(answers.solved_once, answers.cmath_number, equality.same_one),
+    shots=SHOTS,
+    published={
+        ("base", "cot", 1): 787 / 1098,
+        ("instruct", "cot", 1): 929 / 1098,
+        ("instruct", "tool", 1): 926 / 1098,
+        ("rl", "cot", 1): 975 / 1098,
+        ("rl", "tool", 1): 962 / 1098,
+    },
+    hub=Hub("weitianwen/cmath", "default", "test"),
+)

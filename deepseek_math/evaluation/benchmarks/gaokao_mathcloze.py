@@ -1,0 +1,35 @@
+"""Gaokao MathCloze: 118 fill-in questions of Chinese college entrance exams, some with several blanks.
+
+Zhong et al. 2023, "AGIEval: A Human-Centric Benchmark for Evaluating Foundation Models", arXiv 2304.06364. The file is
+AGIEval's gaokao-mathcloze.jsonl; the hub's copies hold finished prompts, which are not the published ones.
+"""
+
+from deepseek_math.answers.extraction import tidy
+from deepseek_math.evaluation import published_answers as given
+from deepseek_math.evaluation import published_equality as equality
+from deepseek_math.evaluation.benchmark import Benchmark, Question, Row, Rules, Shots, solution_of
+
+
+def read(row: Row, id: str) -> Question:
+    """The blanks' answers are separated by semicolons."""
+    answer = str(row["answer"]).strip()
+    answers = tuple(equality.normal(part) for part in answer.split(";"))
+    expected = ";".join(tidy(part) for part in answer.split(";"))
+    return Question(id, str(row["question"]).strip(), expected, answers, solution_of(row))
+
+
+BENCHMARK = Benchmark(
+    name="gaokao_mathcloze",
+    title="Gaokao MathCloze",
+    read=read,
+    judging="ordered",
+    rules=Rules(given.solved_list, given.claimed, equality.same_row),
+    shots=Shots(
+        5,
+        "问题 {number}.   {question}\n问题 {number}的解析:",
+        "   {solution}\n答案是 {answer}",
+        "\n\n\n",
+        "\n问题 ",
+    ),
+    published={("base", "cot", 1): 24 / 118},
+)

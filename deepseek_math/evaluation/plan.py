@@ -1,0 +1,101 @@
+"""What a run asks, checked once: the benchmark, the mode, the shots, the votes, and so the inputs of each question."""
+
+import hashlib
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Any
+
+from deepseek_math.evaluation.benchmark import Benchmark, EvaluationError, Mode, Question
+from deepseek_math.evaluation.results import FORMAT
+
+# As published. Its scripts let a completion with programs run one, in two rounds of 1024 tokens each
+# (evaluation/infer/run_tool_integrated_eval.py: n_iters, max_tokens); the service counts both rounds together.
+MAX_NEW_TOKENS: dict[Mode, int] = {"cot": 1024, "tool": 2048}
+MAX_TOOL_ROUNDS: dict[Mode, int | None] = {"cot": None, "tool": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answers: the checkpoint by name and digest of its files, its engine and the engine's slots, its inputs.
+
+    `digest`, `slots` and `settings` (of the engine: context, dtype, the model elsewhere) are None of a service that
+    does not say.
+    """
+
+    checkpoint: str
+    digest: str | None
+    engine: str
+    slots: int | None
+    inputs: frozenset[str]
+    settings: str | None = None
+
+    def __str__(self) -> str:
+        settings = f" ({self.settings})" if self.settings else ""
+        return f"{self.checkpoint} ({self.digest or 'of unknown digest'}) on {self.engine}{settings}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that the answers depend on, beside the service. None means: as published."""
+
+    benchmark: Benchmark
+    mode: Mode
+    questions: tuple[Question, ...]
+    shots: tuple[Question, ...] = ()
+    samples: int = 1
+    max_new_tokens: int | None = None
+    max_tool_rounds: int | None = None
+    seed: int = 0
+
+    def inputs(self, question: Question) -> dict[str, Any]:
+        """The service's inputs: greedy as published, or for a vote at the service's own temperature."""
+        inputs: dict[str, Any] = {"prompt": self.prompt(question), "max_new_tokens": self._tokens, "seed": self.seed}
+        if self.shots:
+            inputs |= {"mode": "raw", "stop": [self.benchmark.shots.stop]}
+        else:
+            inputs["mode"] = self.mode
+        inputs |= {"max_tool_rounds": self._rounds} if self.mode == "tool" else {}
+        return inputs | ({"samples": self.samples} if self.samples > 1 else {"temperature": 0.0})
+
+    def prompt(self, question: Question) -> str:
+        return self.benchmark.shots.prompt(self.shots, question.text) if self.shots else question.text
+
+    def require_inputs(self, known: Set[str]) -> None:
+        """Raises EvaluationError for an input that the service lacks: Cog would drop it and say nothing."""
+        if unknown := sorted(set(self.inputs(self.questions[0])) - known):
+            raise EvaluationError(f"The service has no input {', '.join(unknown)}, which this run needs.")
+
+    def settings(self, served: Served) -> dict[str, Any]:
+        """The header of the results file: a run goes on only with the same."""
+        return {
+            "evaluate": FORMAT,
+            "benchmark": self.benchmark.name,
+            "mode": self.mode,
+            "shots": len(self.shots),
+            "samples": self.samples,
+            "max_new_tokens": self._tokens,
+            "max_tool_rounds": self._rounds,
+            "seed": self.seed,
+            "questions": len(self.questions),
+            "digest": self._digest(),
+            "checkpoint": served.checkpoint,
+            "checkpoint_digest": served.digest,
+            "engine": served.engine,
+            "engine_settings": served.settings,
+        }
+
+    @property
+    def _tokens(self) -> int:
+        return self.max_new_tokens or MAX_NEW_TOKENS[self.mode]
+
+    @property
+    def _rounds(self) -> int | None:
+        return self.max_tool_rounds or MAX_TOOL_ROUNDS[self.mode]
+
+    def _digest(self) -> str:
+        """Of all prompts and answers: other questions or shots are another run."""
+        content = hashlib.sha256()
+        for question in self.questions:
+            parts = [question.id, self.prompt(question), question.expected, *question.answers, ""]
+            content.update("\0".join(parts).encode(errors="surrogatepass"))
+        return content.hexdigest()[:16]

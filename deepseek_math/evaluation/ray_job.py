@@ -1,0 +1,158 @@
+"""The same benchmark as a Ray Data job: N workers, each with a service of its own or at one of N running ones.
+
+`--ray N` uses the cluster that RAY_ADDRESS names, else this machine. Each worker takes a batch of questions at a time
+and sends every line back as soon as it is answered, so the results file is as good for going on as a single run's.
+"""
+
+import json
+import logging
+import math
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import chdir
+from dataclasses import replace
+from typing import Any
+
+from deepseek_math.checkpoints import Checkpoint, Local, digest, fetch, find, store
+from deepseek_math.checkpoints.table import TINY
+from deepseek_math.cog import schema
+from deepseek_math.engines.registry import row_of
+from deepseek_math.evaluation import runner
+from deepseek_math.evaluation.benchmark import EvaluationError, Question
+from deepseek_math.evaluation.plan import Plan, Served
+from deepseek_math.local.server import LocalServer
+from deepseek_math.paths import ROOT
+from deepseek_math.settings import Settings
+
+PACKAGE = ROOT / "deepseek_math"
+ROUNDS = 4  # times its questions in flight in one batch: a worker that is done early takes the next
+SETTINGS = ("SLOTS", "CONTEXT", "THREADS", "TOOL_PROCESSES", "DTYPE", "DEVICE_MAP")
+
+
+def own_service(say: Callable[[str], None]) -> Served:
+    """What the workers' own services will be. Fetches the checkpoint, once for all of them. Raises ServiceError."""
+    settings, checkpoint = _asked_for()
+    if settings.engine_url:
+        raise EvaluationError(
+            "With ENGINE_URL one service is enough: the server behind it does the work. Leave --ray out, or name "
+            "running services with --url."
+        )
+    path = fetch(checkpoint, say)
+    engine = row_of(path)
+    document = schema.openapi((ROOT / schema.REFERENCE.partition(":")[0]).read_text())
+    inputs = frozenset(document["components"]["schemas"]["Input"]["properties"])
+    slots = settings.slots or engine.slots or runner.TAKEN  # a worker's machine decides; it can't take more than these
+    return Served(checkpoint.name, digest(path), engine.folder, slots, inputs, _wanted(settings))
+
+
+def _wanted(settings: Settings) -> str:
+    """The engine's settings as they are asked for: what it makes of them, a worker's machine decides."""
+    return f"CONTEXT={settings.context or ''} DTYPE={settings.dtype or ''}"
+
+
+def _asked_for() -> tuple[Settings, Checkpoint]:
+    """As a server on this machine takes it, which runs in the repository's folder."""
+    settings = Settings.read(weights=os.environ.get("COG_WEIGHTS"))
+    with chdir(ROOT):
+        return settings, find(settings.checkpoint)
+
+
+def _environment() -> dict[str, str]:
+    """A worker's variables: its service loads the driver's checkpoint from the driver's folders of weights."""
+    settings, checkpoint = _asked_for()
+    name = settings.checkpoint
+    if isinstance(checkpoint.source, Local) and not checkpoint.in_table:
+        name = str(checkpoint.source.path)
+    own = {variable: os.environ[variable] for variable in SETTINGS if os.environ.get(variable)}
+    return own | {
+        "CHECKPOINT": name,
+        "COG_WEIGHTS": name,
+        "WEIGHTS_FOLDER": str(store.WEIGHTS),
+        "TINY_FOLDER": str(TINY),
+    }
+
+
+class Worker:
+    """Answers batches with one service: the next of `urls`, or one it starts, which must be what the driver expects."""
+
+    def __init__(self, plan: Plan, urls: Sequence[str], served: Served, turns: Any, in_flight: int) -> None:
+        import ray
+
+        self._plan, self._served, self._in_flight = plan, served, in_flight
+        self._questions = {question.id: question for question in plan.questions}
+        self._server: LocalServer | None = None
+        self._own = not urls
+        if urls:
+            self._url = urls[ray.get(turns.next.remote()) % len(urls)]
+        else:
+            self._server = LocalServer().__enter__()
+            self._url = self._server.url
+
+    async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, list[str]]]:
+        if self._own:
+            self._own, found = False, await runner.identify(self._url)
+            if str(replace(found, settings=self._served.settings)) != str(self._served):
+                raise EvaluationError(f"A worker's service has {found}, the run is of {self._served}.")
+        questions = [self._questions[id] for id in batch["id"]]
+        async for line in runner.answers(self._plan, questions, self._url, self._in_flight):
+            yield {"line": [json.dumps(line)]}
+
+    def __del__(self) -> None:
+        if server := getattr(self, "_server", None):
+            server.stop()
+
+
+class Turns:
+    """Counts the workers, so that each takes another service."""
+
+    def __init__(self) -> None:
+        self._next = -1
+
+    def next(self) -> int:
+        self._next += 1
+        return self._next
+
+
+def answers(
+    plan: Plan, questions: Sequence[Question], urls: Sequence[str], served: Served, workers: int, in_flight: int
+) -> Iterator[runner.Line]:
+    """One line a question, as they come. Raises EvaluationError when Ray is not installed or a worker fails."""
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise EvaluationError(
+            "--ray needs the package ray. Install it: .venv/bin/python -m pip install -r requirements-evaluate.txt"
+        ) from error
+    ray.init(
+        runtime_env={"py_modules": [str(PACKAGE)], "env_vars": {} if urls else _environment()},
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        ignore_reinit_error=True,
+    )
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        ray.data.DataContext.get_current().target_max_block_size = 1  # bytes: each line is sent back by itself
+        turns = ray.remote(Turns).options(num_cpus=0).remote()
+        blocks = max(workers, math.ceil(len(questions) / (ROUNDS * in_flight)))
+        own_gpu = not urls and ray.cluster_resources().get("GPU", 0) > 0
+        rows = ray.data.from_items([{"id": question.id} for question in questions], override_num_blocks=blocks)
+        answered = rows.map_batches(
+            Worker,
+            batch_size=None,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=0.1,
+            num_gpus=1 if own_gpu else 0,
+            fn_constructor_args=(plan, tuple(urls), served, turns, in_flight),
+        )
+        seen = set[str]()  # Ray repeats a batch whose worker died
+        for row in answered.iter_rows():
+            line = json.loads(row["line"])
+            if line["id"] not in seen:
+                seen.add(line["id"])
+                yield line
+    except ray.exceptions.RayError as error:
+        raise EvaluationError(f"A Ray worker failed: {error}") from error
+    finally:
+        ray.shutdown()

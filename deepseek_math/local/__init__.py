@@ -1,0 +1,1 @@
+"""Cog's server on this machine without Docker, its client, and the images."""

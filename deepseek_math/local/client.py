@@ -1,0 +1,228 @@
+"""A small client of Cog's HTTP API: one prediction as a stream of server-sent events.
+
+`python -m deepseek_math.local.client --url http://127.0.0.1:5000 'What is 12 + 30?' seed=1` prints the text.
+"""
+
+import argparse
+import asyncio
+import json
+import ssl
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import httpx
+from httpx_sse import EventSource
+
+LISTS = {"stop"}  # inputs that are lists of texts: one text alone is a list of one
+TEXT = {"mode", "system_prompt", "expected_answer"}  # inputs that are text even where it looks like a number
+BAR = 32  # columns of the longest bar of a tally
+LABEL = 24  # columns of an answer beside its bar
+STATE_SECONDS = 5.0  # between two lines about a running vote where no terminal is
+TIMEOUT = httpx.Timeout(10.0, read=120.0, pool=None)  # seconds; the server sends a sign of life every 15 s
+STREAM = {"Accept": "text/event-stream"}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event: `kind` is start, output, log, metric, completed or error."""
+
+    kind: str
+    data: dict[str, Any]
+    at: float  # time.perf_counter() of its arrival
+
+
+class PredictionRefused(Exception):
+    """The server answered with something other than a stream: a 4xx or 5xx `status` and its reason."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        super().__init__(f"HTTP {status}: {reason}")
+
+
+def stream(
+    url: str, inputs: dict[str, Any], prediction_id: str | None = None, patience: float = 5.0
+) -> Iterator[Event]:
+    """Sends one prediction and yields its events as they arrive. Closing the iterator stops the prediction.
+
+    A 409 is tried again for `patience` seconds. NOTE: coglet says 409 not only when it is full, but now and then
+    also when two requests arrive in the same instant (its slot pool's `try_acquire` gives up on a held lock).
+    """
+    body: dict[str, Any] = {"input": inputs} | ({"id": prediction_id} if prediction_id else {})
+    deadline = time.monotonic() + patience
+    while True:
+        with (
+            http(timeout=TIMEOUT) as session,
+            session.stream("POST", f"{url}/predictions", json=body, headers=STREAM) as response,
+        ):
+            if response.status_code == httpx.codes.OK:
+                for event in EventSource(response).iter_sse():
+                    yield Event(event.event, event.json(), time.perf_counter())
+                return
+            reason = response.read().decode(errors="replace")
+        if response.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
+            raise PredictionRefused(response.status_code, reason)
+        time.sleep(0.05)
+
+
+async def predict(
+    session: httpx.AsyncClient, url: str, inputs: dict[str, Any], patience: float = 600.0
+) -> dict[str, Any]:
+    """One prediction in one piece: status, output, metrics, error. Leaving early stops it. A 409 is tried again for
+    `patience` seconds, as in `stream`. Raises PredictionRefused, and httpx.HTTPError where the stream is lost.
+
+    It comes as a stream, whose signs of life tell a prediction that takes hours from a server that is gone.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        async with session.stream("POST", f"{url}/predictions", json={"input": inputs}, headers=STREAM) as response:
+            if response.status_code == httpx.codes.OK:
+                how = ""
+                async with aclosing(EventSource(response).aiter_sse()) as events:
+                    async for event in events:
+                        if event.event == "completed":
+                            ended: dict[str, Any] = event.json()
+                            return ended
+                        if event.event == "error":  # of the stream: this reader was too slow for it, for one
+                            how = f": {event.data}"
+                            break
+                raise httpx.RemoteProtocolError(f"the stream ended before the prediction did{how}")
+            reason = (await response.aread()).decode(errors="replace")
+        if response.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
+            raise PredictionRefused(response.status_code, reason)
+        await asyncio.sleep(0.05)
+
+
+def cancel(url: str, prediction_id: str) -> bool:
+    """Stops a prediction; False where the server knows none of that id at work."""
+    with http(timeout=TIMEOUT) as session:
+        return session.post(f"{url}/predictions/{prediction_id}/cancel").status_code == httpx.codes.OK
+
+
+def http(timeout: httpx.Timeout | float) -> httpx.Client:
+    """A client that asks no proxy: what it talks to is on this machine."""
+    return httpx.Client(timeout=timeout, trust_env=False, verify=_tls())
+
+
+def crowd(connections: int) -> httpx.AsyncClient:
+    """An asynchronous client for `connections` predictions at once."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=_tls(), limits=limits)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Made once: it takes 50 ms, which httpx would spend on every request, plain http too."""
+    return ssl.create_default_context()
+
+
+def show(url: str, inputs: dict[str, Any]) -> int:
+    """Prints a prediction's text as it is generated, then its metrics, a vote's as bars. Returns the exit status."""
+    final: dict[str, Any] = {}
+    progress = Progress()
+    for event in stream(url, inputs):
+        if event.kind == "output":
+            progress.end()
+            print(event.data["chunk"], end="", flush=True)
+        elif event.kind == "metric" and event.data["name"] == "vote":
+            progress.show(event.data["value"])
+        elif event.kind in ("completed", "error"):
+            final = event.data
+    progress.end()
+    print()
+    metrics = final.get("metrics", {})
+    if metrics.pop("vote", None) is not None:
+        print(*bars(metrics.pop("votes"), metrics["samples_without_answer"]), "", sep="\n", file=sys.stderr)
+    for name, value in sorted(metrics.items()):
+        print(f"  {name:22} {str(value).lower() if isinstance(value, bool) else value}", file=sys.stderr)
+    if final.get("status") == "succeeded":
+        return 0
+    reason = str(final.get("error", "the stream ended early")).partition("ServiceError: ")
+    print(f"\n{final.get('status', 'no answer')}: {reason[2] or reason[0]}", file=sys.stderr)
+    return 1
+
+
+class Progress:
+    """The state of a running vote: a line that is written over on a terminal, a new one every few seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._due = time.monotonic() + STATE_SECONDS
+        self._shown = False
+
+    def show(self, vote: dict[str, Any]) -> None:
+        if self._terminal:
+            print(f"\r{_state(vote)}\033[K", end="", file=sys.stderr, flush=True)
+            self._shown = True
+        elif time.monotonic() >= self._due:
+            print(_state(vote), file=sys.stderr, flush=True)
+            self._due = time.monotonic() + STATE_SECONDS
+
+    def end(self) -> None:
+        if self._shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self._shown = False
+
+
+def _state(vote: dict[str, Any]) -> str:
+    """A running vote in one line; nothing once it is over, where the text follows."""
+    if not vote["votes"]:
+        return f"{vote['finished']} of {vote['samples']} samples finished, none with an answer"
+    leader = vote["votes"][0]
+    return (
+        f"{vote['finished']} of {vote['samples']} samples finished, {leader['answer']:.60} leads with {leader['count']}"
+    )
+
+
+def bars(votes: list[dict[str, Any]], silent: int) -> list[str]:
+    """One line for each answer, its bar as long as its share of the votes; the `silent` without an answer come last."""
+    rows = [(str(group["answer"]), group["count"]) for group in votes] + [("no answer", silent)] * bool(silent)
+    most = max((count for _, count in rows), default=1)
+    return [f"  {_label(name):{LABEL}} {'#' * round(BAR * count / most)} {count}" for name, count in rows]
+
+
+def _label(text: str) -> str:
+    return text if len(text) <= LABEL else f"{text[: LABEL - 3]}..."
+
+
+def parse_inputs(prompt: str, settings: list[str]) -> dict[str, Any]:
+    """`name=value` pairs as inputs: a value that is JSON counts as that, any other and every TEXT input as text."""
+    inputs: dict[str, Any] = {"prompt": prompt}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise SystemExit(f"{setting!r} is not of the form name=value")
+        if name in inputs:
+            raise SystemExit(f"{name} is given twice")
+        inputs[name] = value if name in TEXT else _json(value)
+        if name in LISTS and not isinstance(inputs[name], list):
+            inputs[name] = [value]
+    return inputs
+
+
+def _json(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Send one prediction and print its text as it comes.")
+    parser.add_argument("--url", default="http://127.0.0.1:5000")
+    parser.add_argument("prompt")
+    parser.add_argument("settings", nargs="*", metavar="name=value")
+    options = parser.parse_args()
+    try:
+        return show(options.url, parse_inputs(options.prompt, options.settings))
+    except (PredictionRefused, httpx.HTTPError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""Cog's own server on this machine, without Docker: the same process, Predictor and code as in the container.
+
+`python -m deepseek_math.local.server` serves on 127.0.0.1:5000; with `PROMPT [name=value ...]` it starts one, sends it
+one prediction and stops it again.
+"""
+
+import argparse
+import contextlib
+import math
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+from deepseek_math.cog import schema
+from deepseek_math.errors import ServiceError
+from deepseek_math.local import client
+from deepseek_math.local.server_log import ServerLog
+from deepseek_math.paths import ROOT
+from deepseek_math.request import Request
+
+STOP_SECONDS = 5.0  # for predictions at work, once their clients are gone or the server is told to stop
+
+
+class ServerFailed(Exception):
+    """The server ended, or its setup failed; the text holds the end of its log."""
+
+
+class LocalServer:
+    """Runs Cog's server as a child process: `with LocalServer(port=0) as server: ... server.url`.
+
+    `port` 0 takes a free one. `concurrency` None takes the Predictor's own. The server's log goes to `log`,
+    and is removed after a run in which nothing went wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        reference: str = schema.REFERENCE,
+        folder: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+        concurrency: int | None = None,
+        log: Path | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.folder = folder
+        self.reference = reference
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log or folder / ".cog" / f"server-{self.port}.log"
+        self._concurrency = concurrency
+        self._environment = dict(environment or {})
+        self._say = say
+        self.keep_log = False
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "LocalServer":
+        """Writes the schema, starts the server and returns at once."""
+        _require_free(self.port)
+        file, _, name = self.reference.partition(":")
+        schema.write(f"{self.folder / file}:{name}", self.folder / ".cog" / "openapi_schema.json")
+        concurrency = self._concurrency or schema.max_concurrency((self.folder / file).read_text(), name)
+        environment = {
+            **os.environ,
+            **self._environment,
+            # NOTE: coglet starts its worker as `python` from PATH, whatever interpreter runs here.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+            "PYTHONUNBUFFERED": "1",
+            "COG_PREDICT_TYPE_STUB": self.reference,
+            "COG_MAX_CONCURRENCY": str(concurrency),
+            "PORT": str(self.port),
+        }
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "deepseek_math.local.server_process", "cog.server.http", "--host", "127.0.0.1"],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.PIPE,  # never written to: it closes when this process ends, and the server then ends
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the server in order
+            )
+        return self
+
+    def wait_until_ready(self, timeout: float = math.inf) -> None:
+        """Returns when predictions are taken. Raises ServerFailed when setup failed or the process is gone.
+
+        Setup may have a checkpoint to download, so there is no limit unless one is asked for.
+        """
+        assert self.process is not None
+        deadline = time.monotonic() + timeout
+        written = ServerLog(self.log)
+        while time.monotonic() < deadline:
+            status = self.health().get("status")
+            for line in written.setup_lines():
+                self._say(line)
+            if self.process.poll() is not None:
+                raise ServerFailed(f"The server ended with status {self.process.returncode}.\n{written.tail()}")
+            if status == "READY":
+                return
+            if status == "SETUP_FAILED":
+                raise ServerFailed(f"{written.fault()}\nThe server's log: {self.log}")
+            time.sleep(0.1)
+        raise ServerFailed(f"The server was not ready after {timeout:g} s.\n{written.tail()}")
+
+    def health(self) -> dict[str, object]:
+        """What /health-check says, or nothing while the server does not answer yet."""
+        try:
+            with client.http(timeout=10.0) as session:
+                answer: dict[str, object] = session.get(f"{self.url}/health-check").json()
+        except (httpx.HTTPError, ValueError):
+            return {}
+        return answer
+
+    def stop(self) -> None:
+        """Ends the server and whatever it started."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _kill_group(process.pid)
+            process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
+
+    def __enter__(self) -> "LocalServer":
+        try:
+            self.start().wait_until_ready()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if not self.keep_log and (kind is None or kind in (KeyboardInterrupt, SystemExit)):
+            self.log.unlink(missing_ok=True)
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise ServerFailed(
+                f"Port {port} can't be served on ({error}). Try another: make serve PORT=5001"
+            ) from error
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _kill_group(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _to_terminal(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _predict(prompt: str, settings: list[str]) -> int:
+    inputs = client.parse_inputs(prompt, settings)
+    known = schema.openapi((ROOT / "replicate/predict.py").read_text())["components"]["schemas"]["Input"]["properties"]
+    if unknown := set(inputs) - set(known):  # Cog would drop it and say nothing
+        raise ServerFailed(f"No input is called {', '.join(sorted(unknown))}. There are {', '.join(known)}.")
+    Request.checked(**inputs)  # before a checkpoint is loaded for it
+    with LocalServer(say=_to_terminal) as server:
+        _to_terminal("")
+        status = client.show(server.url, inputs)
+        if status:
+            server.keep_log = True
+            _to_terminal(f"the server's log: {server.log}")
+        return status
+
+
+def words(text: str) -> list[str]:
+    """Split at blanks but for those in quotes. Backslashes and dollars stay: mathematics is full of both."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"a quote is not closed in {text!r}") from error
+
+
+def _serve(port: int) -> int:
+    with LocalServer(port=port, say=_to_terminal) as server:
+        assert server.process is not None
+        _to_terminal(f"serving on {server.url} (log: {server.log}); Ctrl-C stops it")
+        return server.process.wait()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Cog's server on this machine, without Docker.")
+    parser.add_argument("prompt", nargs="?", help="send this one prompt, then stop; without it, serve")
+    parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
+    parser.add_argument("--inputs", type=words, default=[], metavar="TEXT", help="more of these, in one text")
+    parser.add_argument("--port", type=int, default=5000)
+    options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
+    try:
+        return (
+            _predict(options.prompt, options.inputs + options.settings)
+            if options.prompt is not None
+            else _serve(options.port)
+        )
+    except (ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError) as error:
+        _to_terminal(str(error))
+        return 1
+    except KeyboardInterrupt:
+        _to_terminal("\nstopped")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

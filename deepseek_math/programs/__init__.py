@@ -1,0 +1,1 @@
+"""Tool-integrated reasoning: programs that a model writes, run in a sandbox."""

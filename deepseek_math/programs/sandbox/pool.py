@@ -1,0 +1,229 @@
+"""The warm pool: sandboxes that wait for a program, and the line of those who want to run one."""
+
+import asyncio
+import json
+import logging
+import os
+import platform
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from deepseek_math.errors import ServiceError
+from deepseek_math.gate import Gate
+from deepseek_math.programs.sandbox import landlock, probe
+from deepseek_math.programs.sandbox.launcher import STARTING, Launcher
+from deepseek_math.programs.sandbox.limits import Limits
+from deepseek_math.programs.sandbox.process import NotIsolatedError, Outcome, Process
+
+log = logging.getLogger(__name__)
+
+PROBING = 20.0  # seconds for the probe, and for the kill that ends it
+
+
+class Sandboxes:
+    """At most `processes` programs run at once, predictions in turn; as many confined processes wait, imports done.
+
+    A completion that waits for its turn keeps its place in the engine. With S places there, that is for at most
+    S x wall limit / `processes`: each of the others runs one program before it. Samples of one vote may have to wait
+    for each other one at a time while other predictions come: S x wall limit. On a machine that is busy with other
+    things the wall limit stretches (see `Limits.patience_seconds`).
+    """
+
+    def __init__(self, processes: int | None = None, limits: Limits | None = None) -> None:
+        """`processes` None takes as many as there are cores, and at least two."""
+        processes = processes or max(2, os.cpu_count() or 1)
+        self.limits = limits or Limits()
+        self.gate = Gate(processes, processes)
+        self.offers = ""  # what the kernel offers, for people
+        self._refusal: ServiceError | None = None  # for good
+        self._launcher: Launcher | None = None
+        self._warm: deque[Process] = deque()
+        self._starting: asyncio.Task[Launcher] | None = None
+        self._filling: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Tries the isolation, and starts the imports behind it. Never raises: `require` says what is missing."""
+        with suppress(ServiceError):
+            await self._ready()
+
+    async def require(self) -> None:
+        """Raises ServiceError: `sandbox_unavailable` where isolation can't be had, `package_missing`."""
+        launcher = await self._ready()
+        try:
+            missing = await launcher.imported_in_time()
+        except TimeoutError as error:
+            raise _failed(TimeoutError(f"packages were not imported within {STARTING:g} s")) from error
+        if missing is not None:
+            raise ServiceError(
+                "package_missing",
+                f"Mode tool needs the package {missing}, which is not installed. Run make setup-tool.",
+            )
+
+    @asynccontextmanager
+    async def open(self, seed: int, owner: object = None) -> AsyncIterator["Sandbox"]:
+        """A sandbox for one prediction, whose process starts with its first program and ends with the block.
+
+        `owner` is the prediction it is for (see `Gate.enter`).
+        """
+        sandbox = Sandbox(self, seed, owner)
+        try:
+            yield sandbox
+        finally:
+            sandbox.close()
+
+    async def take(self) -> Process:
+        """A confined process that no program has touched. Raises ServiceError."""
+        launcher = await self._ready()
+        try:
+            await launcher.imported_in_time()
+            while self._warm:
+                process = self._warm.popleft()
+                if process.alive:
+                    break
+                process.kill()  # its folder is left
+            else:
+                process = await launcher.make()
+        except OSError as error:
+            raise _failed(error) from error
+        self._fill(launcher)
+        return process
+
+    async def close(self) -> None:
+        """Ends every sandbox, busy or not."""
+        for task in (tasks := [each for each in (self._starting, self._filling) if each is not None]):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        launcher, self._launcher = self._launcher, None
+        self._warm.clear()
+        if launcher is not None:
+            await launcher.end()
+
+    async def _ready(self) -> Launcher:
+        if self._refusal is not None:
+            raise self._refusal
+        if self._launcher is not None and self._launcher.alive:
+            return self._launcher
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(self._start())
+        return await asyncio.shield(self._starting)  # others wait for it, too
+
+    async def _start(self) -> Launcher:
+        self._warm.clear()  # they died with their zygote
+        try:
+            version = _landlock()
+            launcher = await _tried(self.limits)
+        except NotIsolatedError as error:
+            self.offers = f"none, so mode tool is refused: {error}"
+            self._refusal = ServiceError(
+                "sandbox_unavailable",
+                f"Programs can't be isolated on this machine ({error}), so mode tool is refused. It needs Linux 5.13 "
+                "or later on x86-64 or ARM64, with Landlock and seccomp.",
+            )
+            log.warning("%s", self._refusal)
+            raise self._refusal from error
+        except Exception as error:
+            self.offers = f"not tried yet, for the attempt failed ({type(error).__name__}: {error})"
+            log.warning("sandboxes could not be started; the next program tries again", exc_info=error)
+            raise _failed(error) from error
+        self.offers = f"Landlock {version} and seccomp; programs run {_user(launcher.uid)}"
+        self._launcher = launcher
+        launcher.start_imports()
+        self._fill(launcher)
+        return launcher
+
+    def _fill(self, launcher: Launcher) -> None:
+        """Makes warm processes until there are enough, behind whatever goes on."""
+        if self._filling is None or self._filling.done():
+            self._filling = asyncio.create_task(self._refill(launcher))
+
+    async def _refill(self, launcher: Launcher) -> None:
+        try:
+            await launcher.imported_in_time()
+            while len(self._warm) < self.gate.slots:
+                self._warm.append(await launcher.make())
+        except (OSError, ServiceError) as error:
+            log.error("no sandbox could be made ahead: %s: %s", type(error).__name__, error)
+
+
+def _landlock() -> int:
+    """Landlock's version. Raises NotIsolatedError."""
+    if not sys.platform.startswith("linux"):
+        raise NotIsolatedError(f"{platform.system()} has no Landlock and no seccomp")
+    try:
+        return landlock.version()
+    except OSError as error:
+        raise NotIsolatedError(f"{error}") from error
+
+
+async def _tried(limits: Limits) -> Launcher:
+    """A launcher whose processes the probe does not get out of. Raises OSError, NotIsolatedError, ServiceError."""
+    launcher = Launcher(limits)
+    try:
+        await launcher.start()
+        async with asyncio.timeout(STARTING + PROBING):
+            process = await launcher.make()
+            try:
+                printed, error, killed = await process.run(probe.program(os.getpid()), None)
+            finally:
+                process.kill()
+                for file in probe.ESCAPED:
+                    file.unlink(missing_ok=True)
+            if error is not None:
+                raise (OSError if killed else NotIsolatedError)(f"the probe failed: {error}")
+            if escaped := json.loads(printed):
+                raise NotIsolatedError(f"a program could {', '.join(escaped)}")
+            await asyncio.shield(process.exited)
+    except BaseException:
+        await launcher.end()
+        raise
+    return launcher
+
+
+def _failed(error: Exception) -> ServiceError:
+    return ServiceError("sandbox_failed", f"No sandbox could be started ({error}). Send the prediction again.")
+
+
+def _user(uid: int | None) -> str:
+    if uid is not None:
+        return f"as user {uid}"
+    if os.geteuid():
+        return "as this user"
+    return "as root without capabilities: it may become nobody else, or Python's files are for root alone"
+
+
+class Sandbox:
+    """The programs of one prediction: they share their variables, their folder and their limits."""
+
+    def __init__(self, sandboxes: Sandboxes, seed: int, owner: object) -> None:
+        self._sandboxes = sandboxes
+        self._seed = seed
+        self._owner = owner
+        self._process: Process | None = None
+
+    async def run(self, code: str) -> Outcome:
+        """Runs a program to its end or to a limit. Whoever stops waiting ends it at once. Raises ServiceError.
+
+        After a program that had to be ended the next one finds a new process, without the variables.
+        """
+        async with self._sandboxes.gate.enter(1, self._owner):
+            seed = None
+            if self._process is None or not self._process.alive:  # short of memory, the kernel may have ended it
+                self.close()
+                self._process, seed = await self._sandboxes.take(), self._seed
+            started = time.perf_counter()
+            killed = True
+            try:
+                printed, error, killed = await self._process.run(code, seed)
+            finally:
+                if killed:
+                    self.close()
+            return Outcome(printed, error, time.perf_counter() - started, killed)
+
+    def close(self) -> None:
+        """Ends the process and all that it left."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()

@@ -1,0 +1,31 @@
+"""How a completion is drawn: the sampling parameters of one request."""
+
+from dataclasses import dataclass
+
+COLDEST = 1e-6  # logits divided by less overflow float32, and draw the same token as divided by this
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Sampling parameters, already checked (`deepseek_math.request`).
+
+    The engines apply them in this order: temperature, top_k, top_p, then one draw that depends on `seed`
+    and on the token's position alone. Temperature 0 is greedy, whatever the rest says.
+    """
+
+    max_new_tokens: int = 1024
+    temperature: float = 0.0
+    top_p: float = 0.95
+    top_k: int = 0  # 0 = off
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    logprobs: bool = False  # whether deltas carry their tokens' log-probabilities, where the engine has them
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0.0
+
+    @property
+    def engine_temperature(self) -> float:
+        """What engines are given: 0, or COLDEST at least."""
+        return 0.0 if self.greedy else max(float(self.temperature), COLDEST)

@@ -1,0 +1,97 @@
+"""What the environment may set, read and checked once at the start."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import httpx
+
+from deepseek_math.errors import ServiceError
+
+DTYPES = ("float32", "bfloat16", "float16")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's ways to spread a model
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """None means: the engine's own choice."""
+
+    checkpoint: str = "rl"
+    slots: int | None = None  # most requests at work at once
+    context: int | None = None  # tokens of prompt and completion together
+    threads: int | None = None  # llama.cpp's
+    tool_processes: int | None = None  # most programs at work at once; all cores, and at least 2, when unset
+    dtype: str | None = None  # of the transformers engine, one of DTYPES
+    device_map: str | None = None  # of the transformers engine on several GPUs, one of DEVICE_MAPS
+    engine_url: str | None = None  # of a server that generates instead of this process
+    engine_model: str | None = None  # its name there; the only one there is, when unset
+    engine_api_key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ, weights: object = None) -> "Settings":
+        """Raises ServiceError("setting_invalid"). An empty variable counts as unset; `weights` wins over CHECKPOINT."""
+        if not environment.get("ENGINE_URL"):
+            for name in ("ENGINE_MODEL", "ENGINE_API_KEY"):
+                if environment.get(name):
+                    raise ServiceError(
+                        "setting_invalid", f"{name} means nothing without ENGINE_URL. Set both or neither."
+                    )
+        return cls(
+            checkpoint=str(weights or environment.get("CHECKPOINT") or "rl"),
+            slots=_whole(environment, "SLOTS"),
+            context=_whole(environment, "CONTEXT"),
+            threads=_whole(environment, "THREADS"),
+            tool_processes=_whole(environment, "TOOL_PROCESSES"),
+            dtype=_one_of(environment, "DTYPE", DTYPES),
+            device_map=_one_of(environment, "DEVICE_MAP", DEVICE_MAPS),
+            engine_url=_address(environment, "ENGINE_URL"),
+            engine_model=environment.get("ENGINE_MODEL") or None,
+            engine_api_key=_key(environment, "ENGINE_API_KEY"),
+        )
+
+
+def _one_of(environment: Mapping[str, str], name: str, known: tuple[str, ...]) -> str | None:
+    value = environment.get(name) or None
+    if value not in (None, *known):
+        raise ServiceError("setting_invalid", f"{name}={value!r}. Use one of {', '.join(known)}, or leave it unset.")
+    return value
+
+
+def _address(environment: Mapping[str, str], name: str) -> str | None:
+    value = environment.get(name) or None
+    if value is None:
+        return None
+    try:
+        split = urlsplit(value)
+        httpx.URL(value).host.encode("idna")  # as it is looked up
+        right = split.scheme in ("http", "https") and split.hostname and split.port != 0
+        right = right and value.isprintable() and " " not in value
+    except (ValueError, httpx.InvalidURL):
+        right = False
+    if not right or split.query or split.fragment or "@" in split.netloc:
+        shown = "(which holds a name or key)" if "@" in value else f"={re.split('[?#]', value)[0]!r}"
+        raise ServiceError(
+            "setting_invalid",
+            f"{name}{shown}. Use an address such as http://127.0.0.1:8000, or leave it unset. A key goes in "
+            "ENGINE_API_KEY.",
+        )
+    return value
+
+
+def _key(environment: Mapping[str, str], name: str) -> str | None:
+    """NOTE: a key is never shown, not even a wrong one."""
+    value = (environment.get(name) or "").strip() or None
+    if value is not None and not (value.isascii() and value.isprintable()):
+        raise ServiceError("setting_invalid", f"{name} holds a character that no HTTP header can carry.")
+    return value
+
+
+def _whole(environment: Mapping[str, str], name: str) -> int | None:
+    value = environment.get(name)
+    if not value:
+        return None
+    if not value.isascii() or not value.isdigit() or int(value) == 0:
+        raise ServiceError("setting_invalid", f"{name}={value!r}. Use a whole number of 1 or more, or leave it unset.")
+    return int(value)

@@ -1,0 +1,56 @@
+"""The family's checkpoints on disk: made, loaded, and saved as transformers and the service read them."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from deepseek_math.errors import ServiceError
+from deepseek_math.training.stage import Shape
+from deepseek_math.training.vocabulary import BOS, CONTEXT, EOS, UNKNOWN, save
+
+HEAD = 64
+
+
+def fresh(shape: Shape, tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.width // HEAD,
+        max_position_embeddings=CONTEXT,
+        rms_norm_eps=1e-6,
+        rope_theta=10000.0,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.token_to_id(BOS),
+        eos_token_id=tokenizer.token_to_id(EOS),
+        pad_token_id=tokenizer.token_to_id(UNKNOWN),
+        initializer_range=0.02,
+    )
+    return LlamaForCausalLM(config)
+
+
+def load(folder: Path) -> tuple[LlamaForCausalLM, Tokenizer]:
+    """The model in float32, and its tokenizer. Raises ServiceError for what is no checkpoint's folder."""
+    if missing := [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]:
+        raise ServiceError("checkpoint_unusable", f"{folder} is no checkpoint's folder: it has no {missing[0]}.")
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    return model, Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def write(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path, *, template: bool) -> None:
+    """A whole checkpoint folder in bf16; a folder of that name that is there already is replaced."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    state = {name: tensor.to("cpu", torch.bfloat16) for name, tensor in model.state_dict().items()}
+    config = model.config.to_dict() | {"dtype": "bfloat16"}
+    saved = LlamaForCausalLM(LlamaConfig.from_dict(config)).to(torch.bfloat16)
+    saved.load_state_dict(state)
+    saved.save_pretrained(part)
+    save(tokenizer, part, template=template)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)

@@ -1,1 +1,0 @@
-"""Prediction service for DeepSeekMath 7B: prompt -> engine -> completion -> metrics, served by Cog."""

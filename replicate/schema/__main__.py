@@ -1,5 +1,0 @@
-"""Prints the OpenAPI document of replicate/predict.py."""
-
-from replicate.schema import dumps
-
-print(dumps())

@@ -1,0 +1,50 @@
+"""The client against streams that no honest service sends on demand."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+
+from deepseek_math.local import client
+
+COMPLETED = {"status": "succeeded", "output": ["42"], "metrics": {"seed": 1}}
+
+
+@contextmanager
+def saying(*events: tuple[str, object]) -> Iterator[str]:
+    """The address of a server that answers every prediction with these events."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            for kind, data in events:
+                self.wfile.write(f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode())
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.asyncio
+async def test_a_prediction_is_what_completed_it_and_a_lost_stream_is_a_fault() -> None:
+    async with client.crowd(1) as session:
+        with saying(("output", {"chunk": "42"}), ("completed", COMPLETED)) as url:
+            assert await client.predict(session, url, {}) == COMPLETED
+        with (
+            saying(("output", {"chunk": "4"}), ("error", {"error": "SSE stream lagged"})) as url,
+            pytest.raises(httpx.RemoteProtocolError, match="before the prediction did: .*lagged"),
+        ):
+            await client.predict(session, url, {})
+        with saying(("output", {"chunk": "4"})) as url, pytest.raises(httpx.RemoteProtocolError, match="did$"):
+            await client.predict(session, url, {})

@@ -1,0 +1,254 @@
+"""The container: cog.yaml as Cog's schema has it, pins that resolve, a small build context, one image a checkpoint."""
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from fnmatch import translate
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deepseek_math.checkpoints import CHECKPOINTS
+from deepseek_math.local import image
+from deepseek_math.paths import ROOT
+from tests.project.test_project import pins
+
+# What Cog's published schema allows of what is used here: pkg/config/data/config_schema_v1.0.json of replicate/cog
+# 0.22.0. Nothing else may stand at the top level or in `build`, and not both `run` and `predict`.
+TOP = {"build", "image", "model", "run", "predict", "train", "concurrency", "environment", "weights"}
+BUILD: dict[str, type | tuple[type, ...]] = {
+    "cuda": str,
+    "cudnn": str,
+    "gpu": bool,
+    "python_version": (str, int, float),
+    "python_packages": list,
+    "pre_install": list,
+    "python_requirements": str,
+    "system_packages": list,
+    "sdk_version": str,
+    "run": list,
+}
+ENVIRONMENT = r"[A-Za-z_][A-Za-z0-9_]*=.*"
+REFERENCE = r"[^:]+\.py:[A-Za-z_]\w*"
+
+
+def broken_rules(text: str) -> list[str]:
+    """The rules of Cog's schema that a cog.yaml breaks."""
+    config = yaml.safe_load(text)
+    build = config.get("build") or {}
+    broken = [f"unknown: {name}" for name in config if name not in TOP]
+    broken += [f"unknown: build.{name}" for name in build if name not in BUILD]
+    broken += [f"type: build.{name}" for name, value in build.items() if not isinstance(value, BUILD.get(name, object))]
+    broken += ["build.python_version is required"] * ("python_version" not in build)
+    broken += ["run and predict"] * ("run" in config and "predict" in config)
+    reference = config.get("run") or config.get("predict") or ""
+    broken += [f"reference: {reference}"] * (not re.fullmatch(REFERENCE, reference))
+    for entry in config.get("environment") or []:
+        broken += [f"environment: {entry}"] * (not re.fullmatch(ENVIRONMENT, str(entry)))
+    return broken
+
+
+def test_cog_yaml_keeps_the_rules_of_cog_s_schema_for_every_checkpoint() -> None:
+    assert broken_rules((ROOT / "cog.yaml").read_text()) == []
+    for name in CHECKPOINTS:
+        text = image.variant(name)
+        assert broken_rules(text) == []
+        assert yaml.safe_load(text)["environment"] == [f"CHECKPOINT={name}"]
+
+
+def test_the_rules_find_what_breaks_them() -> None:
+    text = (ROOT / "cog.yaml").read_text()
+    assert broken_rules(text.replace("gpu: true", "gpu: yes please")) == ["type: build.gpu"]
+    assert broken_rules(text.replace("gpu:", "gpus:")) == ["unknown: build.gpus"]
+    assert broken_rules(text + "envs: []\n") == ["unknown: envs"]
+    assert broken_rules(text + 'run: "a.py:B"\n') == ["run and predict"]
+    assert broken_rules(text + "environment:\n  - CHECKPOINT\n") == ["environment: CHECKPOINT"]
+
+
+def context_files(patterns: str) -> list[Path]:
+    """What the build is sent: Docker's rules for .dockerignore, where the last pattern that fits decides."""
+    rules = [line for line in patterns.splitlines() if line and not line.startswith("#")]
+    sent = []
+    for folder, folders, files in os.walk(ROOT):
+        here = Path(folder).relative_to(ROOT)
+        if here.parts[:1] in {(".git",), (".venv",)} and not _sent(here.parts[0], rules):
+            folders.clear()
+            continue
+        sent += [here / file for file in files if _sent((here / file).as_posix(), rules)]
+    return sent
+
+
+def _sent(path: str, rules: list[str]) -> bool:
+    sent = True
+    prefixes = ["/".join(path.split("/")[:depth]) for depth in range(1, path.count("/") + 2)]
+    for rule in rules:
+        pattern = translate(rule.lstrip("!").replace("**/", "")).replace(".*", "[^/]*")
+        tails = [prefix.split("/")[-1] for prefix in prefixes] if "**/" in rule else prefixes
+        if any(re.match(pattern, tail) for tail in tails):
+            sent = rule.startswith("!")
+    return sent
+
+
+def test_the_build_context_is_small_and_has_the_code() -> None:
+    files = context_files((ROOT / ".dockerignore").read_text())
+    size = sum((ROOT / file).stat().st_size for file in files)
+    assert size < 5_000_000, sorted(files, key=lambda file: -(ROOT / file).stat().st_size)[:5]
+    names = {file.as_posix() for file in files}
+    assert {"replicate/predict.py", "replicate/checkpoints/table.py", "requirements.txt", "cog.yaml"} <= names
+    assert not any(name.startswith(("tests/", ".git/", "weights/smollm2-135m", ".venv/")) for name in names)
+
+
+def test_baked_weights_are_in_the_build_context(smollm2: Path) -> None:
+    weights = smollm2.relative_to(ROOT)
+    assert weights not in context_files(image.ignored("smollm2-135m", bake=False))
+    assert weights in context_files(image.ignored("smollm2-135m", bake=True))
+
+
+@pytest.mark.parametrize(("name", "there"), [("tiny-rl", "rl.gguf"), ("tiny-base", "base/model.safetensors")])
+def test_the_tiny_family_goes_into_its_own_images_alone(name: str, there: str) -> None:
+    def family(checkpoint: str) -> set[str]:
+        names = {path.as_posix() for path in context_files(image.ignored(checkpoint, bake=False))}
+        return {path for path in names if path.startswith("weights/tiny/")}
+
+    assert f"weights/tiny/{there}" in family(name)
+    assert all(path.startswith(f"weights/tiny/{there.partition('/')[0]}") for path in family(name))
+    assert not family("rl")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["rl"], ["cog build -f cog-rl.yaml -t deepseek-math:rl"]),
+        (["rl-q4_k_m"], ["cog build -f cog-rl-q4_k_m.yaml -t deepseek-math:rl-q4_k_m"]),
+        (["base", "--to", "registry.example/me/it"], ["cog push -f cog-base.yaml registry.example/me/it"]),
+        (["smollm2-135m", "--bake"], ["cog build -f cog-smollm2-135m.yaml -t deepseek-math:smollm2-135m"]),
+    ],
+)
+def test_cog_is_called_once_with_the_variant_s_files_in_place(
+    arguments: list[str], expected: list[str], smollm2: Path, tmp_path: Path
+) -> None:
+    """A program called cog writes down what it was called with, and what it found."""
+    cog = tmp_path / "cog"
+    cog.write_text(f'#!/bin/sh\necho "cog $*" >> {tmp_path}/calls\ncat "$3" .dockerignore > {tmp_path}/files\n')
+    cog.write_text(cog.read_text() + f"echo $COGLET_WHEEL >> {tmp_path}/files\nexit 7\n")
+    cog.chmod(cog.stat().st_mode | stat.S_IXUSR)
+    before = (ROOT / ".dockerignore").read_text()
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "deepseek_math.local.image", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stderr
+    assert (tmp_path / "calls").read_text().splitlines() == expected
+    found = (tmp_path / "files").read_text()
+    assert f"CHECKPOINT={arguments[0]}" in found
+    assert (f"!weights/{arguments[0]}\n" in found) == ("--bake" in arguments)
+    assert found.endswith(f"pypi:{pins('requirements-run.txt')['coglet']}\n")
+    assert (ROOT / ".dockerignore").read_text() == before
+    assert not list(ROOT.glob("cog-*.yaml"))
+
+
+def test_an_image_for_a_cpu_asks_for_no_gpu_and_says_nothing_of_another_checkpoint() -> None:
+    for name, gpu in {"rl": True, "base": True, "smollm2-135m": False, "rl-q4_k_m": False, "tiny-base": False}.items():
+        build = yaml.safe_load(image.variant(name))["build"]
+        assert (build["gpu"], "cuda" in build) == (gpu, gpu)
+        assert "rl when unset" not in image.variant(name)
+
+
+def test_an_image_keeps_what_cog_yaml_sets_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the README has it for a service before a cluster: two lines."""
+    lines = re.search(r"```yaml\n(environment:\n  - ENGINE_URL=.*\n)```", (ROOT / "README.md").read_text())
+    assert lines
+    (tmp_path / "cog.yaml").write_text((ROOT / "cog.yaml").read_text() + lines[1])
+    monkeypatch.setattr(image, "ROOT", tmp_path)
+    found = yaml.safe_load(image.variant("rl"))["environment"]
+    assert sorted(found) == ["CHECKPOINT=rl", lines[1].split("- ")[1].strip()]
+
+
+@pytest.mark.parametrize("name", ["demo", "tiny-rl"])
+def test_an_image_of_the_demo_is_that_of_the_checkpoint_it_stands_for(name: str) -> None:
+    command = [sys.executable, "-m", "deepseek_math.local.image", name, "--bake", "--dry-run"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "CHECKPOINT=tiny-rl\n" in done.stdout
+    assert done.stdout.count("!weights/tiny/rl.gguf\n") == 1
+    assert "cog build -f cog-tiny-rl.yaml -t deepseek-math:tiny-rl" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("instrct", "Did you mean instruct?"), ("hf://a/b", "An image takes one")]
+)
+def test_a_name_that_no_image_has_is_refused_as_elsewhere(name: str, reason: str) -> None:
+    command = [sys.executable, "-m", "deepseek_math.local.image", name, "--dry-run"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("checkpoint_unknown: ")
+    assert reason in done.stderr
+    assert "usage" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_build_that_is_ended_leaves_nothing_and_no_other_runs_beside_it(
+    number: signal.Signals, smollm2: Path, tmp_path: Path
+) -> None:
+    """After a SIGKILL the next build puts things right."""
+    cog = tmp_path / "cog"
+    cog.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\n[ -e {tmp_path}/quick ] || exec sleep 600\n")
+    cog.chmod(cog.stat().st_mode | stat.S_IXUSR)
+    before = (ROOT / ".dockerignore").read_text()
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "deepseek_math.local.image", "smollm2-135m", "--bake"]
+    first = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    try:
+        while not (tmp_path / "begun").exists() and first.poll() is None:
+            time.sleep(0.02)
+        assert (ROOT / ".dockerignore").read_text() != before
+        second = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        assert "Another image is being built" in second.stderr
+        first.send_signal(number)
+        assert first.wait(30) != 0
+        if number == signal.SIGKILL:
+            (tmp_path / "quick").touch()
+            assert subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
+        assert (ROOT / ".dockerignore").read_text() == before
+        assert not list(ROOT.glob("cog-*.yaml"))
+    finally:
+        os.killpg(first.pid, signal.SIGKILL) if _alive(first.pid) else None
+        (ROOT / ".dockerignore").write_text(before)
+        (ROOT / "cog-smollm2-135m.yaml").unlink(missing_ok=True)
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_container_s_pins_exist_and_resolve_together(tmp_path: Path) -> None:
+    """pip's own resolver, without installing. It reads the packages' metadata from the registry."""
+    pip = [sys.executable, "-m", "pip"]
+    probe = [*pip, "download", "--quiet", "--no-deps", "--dest", str(tmp_path), "filelock"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("no package registry answers on this machine")
+    report = tmp_path / "report.json"
+    options = ["--dry-run", "--ignore-installed", "--quiet", "--only-binary", ":all:", "--report", str(report)]
+    done = subprocess.run(
+        [*pip, "install", *options, "-r", "requirements.txt"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    chosen = {
+        _canonical(entry["metadata"]["name"]): entry["metadata"]["version"].partition("+")[0]
+        for entry in json.loads(report.read_text())["install"]
+    }
+    for name, version in pins("requirements.txt").items():
+        assert chosen[_canonical(name)] == version, name
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

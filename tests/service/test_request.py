@@ -1,0 +1,123 @@
+"""Bad input is refused at the edge, each with the error that names it; good input is never changed."""
+
+from typing import Any
+
+import pytest
+
+from deepseek_math.errors import CODES, ServiceError
+from deepseek_math.request import Request, Turn
+
+USER = {"role": "user", "content": "What is 2 + 3?"}
+ASSISTANT = {"role": "assistant", "content": " It is 5."}
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    # inputs, code, what the sentence must name
+    ({"prompt": ""}, "prompt_empty", "no visible character"),
+    ({"prompt": "   "}, "prompt_empty", "no visible character"),
+    ({"prompt": "\n\t\u3000"}, "prompt_empty", "no visible character"),
+    ({"prompt": "a\ud83d"}, "text_invalid", "character 2"),
+    ({"prompt": "\udca9"}, "text_invalid", "character 1"),
+    ({"prompt": "a" * 100_001}, "text_too_long", "100001"),
+    ({"messages": [{"role": "user", "content": "a" * 200_000}]}, "text_too_long", "Message 1"),
+    ({"prompt": None}, "text_invalid", "NoneType"),
+    ({"prompt": 12}, "text_invalid", "int"),
+    ({"prompt": ["What is 2 + 3?"]}, "text_invalid", "list"),
+    ({"system_prompt": "\ud800"}, "text_invalid", "system_prompt"),
+    ({"system_prompt": None}, "text_invalid", "system_prompt"),
+    ({"mode": "poem"}, "mode_unknown", "'poem'"),
+    ({"mode": ""}, "mode_unknown", "auto, chat, cot, raw"),
+    ({"mode": "COT"}, "mode_unknown", "'COT'"),
+    ({"max_new_tokens": 0}, "max_new_tokens_out_of_range", "from 1 to 4096"),
+    ({"max_new_tokens": -1}, "max_new_tokens_out_of_range", "-1"),
+    ({"max_new_tokens": 4097}, "max_new_tokens_out_of_range", "4097"),
+    ({"max_new_tokens": 1.5}, "max_new_tokens_out_of_range", "1.5"),
+    ({"max_new_tokens": float("inf")}, "max_new_tokens_out_of_range", "inf"),
+    ({"max_new_tokens": float("nan")}, "max_new_tokens_out_of_range", "nan"),
+    ({"max_new_tokens": True}, "max_new_tokens_out_of_range", "True"),
+    ({"max_new_tokens": "10"}, "max_new_tokens_out_of_range", "'10'"),
+    ({"temperature": -0.1}, "temperature_out_of_range", "-0.1"),
+    ({"temperature": 2.1}, "temperature_out_of_range", "from 0 to 2"),
+    ({"temperature": float("nan")}, "temperature_out_of_range", "nan"),
+    ({"temperature": "hot"}, "temperature_out_of_range", "'hot'"),
+    ({"top_p": 0}, "top_p_out_of_range", "leaves no token"),
+    ({"top_p": -0.5}, "top_p_out_of_range", "-0.5"),
+    ({"top_p": 1.01}, "top_p_out_of_range", "1.01"),
+    ({"top_p": float("nan")}, "top_p_out_of_range", "nan"),
+    ({"top_k": -1}, "top_k_out_of_range", "0 or more"),
+    ({"top_k": 2.5}, "top_k_out_of_range", "2.5"),
+    ({"top_k": float("inf")}, "top_k_out_of_range", "inf"),
+    ({"seed": -1}, "seed_out_of_range", "-1"),
+    ({"seed": 0.5}, "seed_out_of_range", "0.5"),
+    ({"seed": 2**53}, "seed_out_of_range", str(2**53 - 1)),
+    ({"seed": 1e300}, "seed_out_of_range", "1e+300"),
+    ({"seed": False}, "seed_out_of_range", "False"),
+    ({"stop": [""]}, "stop_invalid", "string 1 of 1 is empty"),
+    ({"stop": ["a", ""]}, "stop_invalid", "string 2 of 2"),
+    ({"stop": list("abcdefghi")}, "stop_invalid", "9 strings"),
+    ({"stop": "abc"}, "stop_invalid", "not a list"),
+    ({"stop": [1]}, "stop_invalid", "not a list of strings"),
+    ({"stop": ["\ud800"]}, "text_invalid", "stop string 1"),
+    ({"messages": [USER]}, "messages_invalid", "Send the new question as prompt"),
+    ({"messages": [ASSISTANT]}, "messages_invalid", "'user' is due"),
+    ({"messages": [USER, USER]}, "messages_invalid", "'assistant' is due"),
+    ({"messages": [USER, ASSISTANT, USER]}, "messages_invalid", "The last of 3"),
+    ({"messages": [{"role": "system", "content": "Be brief."}]}, "messages_invalid", "system_prompt"),
+    ({"messages": [{"role": "tool", "content": "5"}]}, "messages_invalid", "'tool'"),
+    ({"messages": [{"role": "user"}]}, "messages_invalid", "Message 1 of 1"),
+    ({"messages": [USER, {**ASSISTANT, "name": "x"}]}, "messages_invalid", "exactly the keys"),
+    ({"messages": [USER, {"role": "assistant", "content": " "}]}, "messages_invalid", "no text"),
+    ({"messages": [USER, {"role": "assistant", "content": None}]}, "messages_invalid", "no text"),
+    ({"messages": [USER, {"role": "assistant", "content": "\udfff"}]}, "text_invalid", "Message 2 of 2"),
+    ({"messages": ["hello"]}, "messages_invalid", "Message 1 of 1"),
+    ({"messages": USER}, "messages_invalid", "not a list"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "code", "named"), REFUSED)
+def test_bad_input_is_refused_by_name(inputs: dict[str, Any], code: str, named: str) -> None:
+    with pytest.raises(ServiceError) as refused:
+        Request.checked(**({"prompt": "What is 2 + 3?"} | inputs))
+    assert refused.value.code == code
+    assert named in refused.value.message
+    assert str(refused.value) == f"{code}: {refused.value.message}"
+    assert "cancelled" not in str(refused.value).lower()
+
+
+def test_at_least_forty_bad_inputs_are_listed() -> None:
+    assert len(REFUSED) >= 40
+
+
+def test_a_quoted_text_cannot_turn_an_error_into_a_cancellation() -> None:
+    with pytest.raises(ServiceError) as refused:
+        Request.checked(prompt="x", mode="cancelled")
+    assert "cancelled" not in str(refused.value)
+
+
+def test_defaults_are_the_published_decoding() -> None:
+    sampling = Request.checked(prompt="x").sampling
+    assert sampling.greedy
+    assert sampling.max_new_tokens == 1024
+
+
+def test_seed_zero_is_a_seed_and_no_seed_is_drawn() -> None:
+    assert Request.checked(prompt="x", seed=0).sampling.seed == 0
+    assert len({Request.checked(prompt="x").sampling.seed for _ in range(8)}) > 1
+
+
+def test_whole_numbers_may_come_as_floats() -> None:
+    """coglet hands JSON's 5.0 to an integer input as a float."""
+    sampling = Request.checked(prompt="x", max_new_tokens=5.0, top_k=3.0, seed=7.0).sampling
+    assert (sampling.max_new_tokens, sampling.top_k, sampling.seed) == (5, 3, 7)
+    assert all(type(value) is int for value in (sampling.max_new_tokens, sampling.top_k, sampling.seed))
+
+
+def test_good_input_reaches_the_request_unchanged() -> None:
+    request = Request.checked(prompt=" a\n", messages=[USER, ASSISTANT], stop=["b", "a", "b"], top_p=1)
+    assert request.prompt == " a\n"
+    assert request.messages == (Turn("user", USER["content"]), Turn("assistant", ASSISTANT["content"]))
+    assert request.sampling.stop == ("b", "a")
+    assert request.sampling.top_p == 1.0
+
+
+def test_every_code_has_one_meaning_that_fits_a_table() -> None:
+    assert all("|" not in meaning and "\n" not in meaning for meaning in CODES.values())

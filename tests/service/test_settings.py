@@ -1,0 +1,93 @@
+"""The environment is read once, and a value that means nothing is refused by name."""
+
+import pytest
+
+from deepseek_math.engines.memory import checked_context
+from deepseek_math.errors import ServiceError
+from deepseek_math.settings import Settings
+
+REFUSED = [
+    {"SLOTS": "abc"},
+    {"SLOTS": "0"},
+    {"SLOTS": "-2"},
+    {"SLOTS": "1.5"},
+    {"SLOTS": "²"},
+    {"CONTEXT": "0"},
+    {"CONTEXT": "4k"},
+    {"THREADS": "all"},
+    {"TOOL_PROCESSES": "0"},
+    {"DTYPE": "bf16"},
+    {"DEVICE_MAP": "cuda:0"},
+    {"ENGINE_URL": "127.0.0.1:8000"},
+    {"ENGINE_URL": "ftp://host"},
+    {"ENGINE_URL": "http://"},
+    {"ENGINE_URL": "http://host:99999"},
+    {"ENGINE_URL": "http://a b"},
+    {"ENGINE_URL": "http://☃.☃x."},
+    {"ENGINE_URL": "http://xn--a"},
+    {"ENGINE_URL": "http://a..b"},
+    {"ENGINE_URL": f"http://{'a' * 64}.b"},
+]
+
+
+@pytest.mark.parametrize("environment", REFUSED)
+def test_a_value_that_means_nothing_is_refused_by_name(environment: dict[str, str]) -> None:
+    (name, value), *_ = environment.items()
+    with pytest.raises(ServiceError, match="setting_invalid") as refused:
+        Settings.read(environment)
+    assert f"{name}={value!r}" in refused.value.message
+
+
+def test_unset_and_empty_are_the_defaults() -> None:
+    assert Settings.read({}) == Settings.read({"SLOTS": "", "DTYPE": "", "CHECKPOINT": ""}) == Settings()
+
+
+def test_what_is_set_is_read() -> None:
+    environment = {
+        "CHECKPOINT": "smollm2-135m",
+        "SLOTS": "4",
+        "CONTEXT": "512",
+        "THREADS": "2",
+        "TOOL_PROCESSES": "3",
+        "DTYPE": "float16",
+        "DEVICE_MAP": "auto",
+        "ENGINE_URL": "http://[::1]:8000/v1",
+        "ENGINE_MODEL": "math",
+        "ENGINE_API_KEY": " key\n",
+    }
+    remote = ("http://[::1]:8000/v1", "math", "key")
+    assert Settings.read(environment) == Settings("smollm2-135m", 4, 512, 2, 3, "float16", "auto", *remote)
+
+
+def test_a_key_is_never_shown() -> None:
+    address = {"ENGINE_URL": "http://host"}
+    assert "secret" not in repr(Settings.read(address | {"ENGINE_API_KEY": "secret"}))
+    for environment in (
+        address | {"ENGINE_API_KEY": "secret\u2028x"},
+        {"ENGINE_API_KEY": "secret"},
+        {"ENGINE_URL": "http://me:secret@host"},
+        {"ENGINE_URL": "http://host/v1?api_key=secret"},
+        {"ENGINE_URL": "http://host/v1#secret"},
+        {"ENGINE_URL": "host?secret@"},
+    ):
+        with pytest.raises(ServiceError, match="setting_invalid: ENGINE_") as refused:
+            Settings.read(environment)
+        assert "secret" not in refused.value.message
+
+
+@pytest.mark.parametrize("name", ["ENGINE_MODEL", "ENGINE_API_KEY"])
+def test_what_needs_an_address_is_refused_without_one(name: str) -> None:
+    with pytest.raises(ServiceError, match=f"setting_invalid: {name} .*without ENGINE_URL"):
+        Settings.read({name: "x", "ENGINE_URL": ""})
+
+
+def test_weights_that_cog_hands_over_win() -> None:
+    assert Settings.read({"CHECKPOINT": "smollm2-135m"}, "/src/mine").checkpoint == "/src/mine"
+    assert Settings.read({"CHECKPOINT": "smollm2-135m"}, None).checkpoint == "smollm2-135m"
+
+
+def test_a_context_beyond_the_checkpoint_s_is_refused_with_both_numbers() -> None:
+    assert checked_context(None, 4096) == 4096
+    assert checked_context(512, 4096) == 512
+    with pytest.raises(ServiceError, match="setting_invalid.*8192.*4096"):
+        checked_context(8192, 4096)

@@ -1,0 +1,79 @@
+"""A real server whose engine knows answers by heart (predictors/exam.py), and the command that questions it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepseek_math.local.server import LocalServer
+from deepseek_math.paths import ROOT
+
+Exam = Mapping[str, str | Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExamService:
+    url: str
+    notes: Path
+
+    def asked(self) -> list[dict[str, Any]]:
+        """Every completion that the engine was asked for: question, seed, prompt."""
+        return [json.loads(line) for line in self.notes.read_text().splitlines()]
+
+
+@contextmanager
+def exam_service(folder: Path, exam: Exam, without: str = "", **environment: str) -> Iterator[ExamService]:
+    """`without` is a text that is taken out of the Predictor's source."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "exam.json").write_text(json.dumps(exam))
+    notes = folder / "asked.jsonl"
+    notes.touch()
+    variables = {"EXAM": str(folder / "exam.json"), "ASKED": str(notes)} | environment
+    predictor = folder / "exam.py"
+    predictor.write_text((Path(__file__).parent / "predictors/exam.py").read_text().replace(without, ""))
+    with LocalServer(reference="exam.py:Predictor", folder=folder, environment=variables) as server:
+        yield ExamService(server.url, notes)
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "deepseek_math.evaluation", *map(str, arguments)]
+
+
+def evaluate(*arguments: object) -> tuple[int, dict[str, Any], str]:
+    """The command's exit status, its last line as JSON, and everything that it said."""
+    done = subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env=os.environ | {"CHECKPOINT": "none"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = (done.stdout.strip().splitlines() or ["{}"])[-1]
+    return done.returncode, json.loads(last) if last.startswith("{") else {}, done.stdout + done.stderr
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    """The lines of a results file behind its header."""
+    return [json.loads(line) for line in file.read_text().splitlines()[1:]]
+
+
+def write(file: Path, *rows: Mapping[str, Any]) -> Path:
+    """A file of JSON lines."""
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def gsm8k(folder: Path, count: int) -> Path:
+    """`count` questions in GSM8K's form, whose answers are 0, 1, 2, ..."""
+    rows = [{"question": f"What is number {n} of all?", "answer": str(n), "cot": "Count."} for n in range(count)]
+    return write(folder / f"gsm8k-{count}.jsonl", *rows)
+
+
+def perfect(count: int) -> dict[str, str]:
+    return {f"What is number {n} of all?": f"I count. It is \\boxed{{{n}}}." for n in range(count)}
