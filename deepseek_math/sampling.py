@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from deepseek_math.inputs import BY_NAME
+
 COLDEST = 1e-6  # logits divided by less overflow float32, and draw the same token as divided by this
 
 
@@ -13,10 +15,10 @@ class Sampling:
     and on the token's position alone. Temperature 0 is greedy, whatever the rest says.
     """
 
-    max_new_tokens: int = 1024
+    max_new_tokens: int = BY_NAME["max_new_tokens"].default
     temperature: float = 0.0
-    top_p: float = 0.95
-    top_k: int = 0  # 0 = off
+    top_p: float = BY_NAME["top_p"].default
+    top_k: int = BY_NAME["top_k"].default  # 0 is off
     seed: int = 0
     stop: tuple[str, ...] = ()
     logprobs: bool = False  # whether deltas carry their tokens' log-probabilities, where the engine has them

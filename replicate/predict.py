@@ -1,6 +1,6 @@
-"""What Cog loads: its inputs in, a stream out. Everything else is in the modules beside this file.
+"""What Cog loads: its inputs in, a stream out. Everything else is in the package deepseek_math.
 
-NOTE: Cog reads the signature without running it, so inputs are literals on one line each (see `schema/`).
+Cog reads the signature without running it. `dsm schema --update` writes it from deepseek_math/inputs.py.
 """
 
 import asyncio
@@ -10,27 +10,31 @@ import traceback
 
 from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 
-from deepseek_math.cog import live as cog_stream
+from deepseek_math.cog import live
 from deepseek_math.service import Service
 from deepseek_math.settings import Settings
 
-cog_stream.install()
+live.install()
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
 
 
 class Predictor(BasePredictor):
     """DeepSeekMath 7B, or another checkpoint named by the environment variable CHECKPOINT."""
 
     async def setup(self, weights: str | None = None) -> None:
-        """Loads the checkpoint and warms its engine up, and says so line by line.
+        """Loads the checkpoint and warms its engine up, with a log line for each step.
 
-        `weights` is what Cog passes on from COG_WEIGHTS; it may be all that CHECKPOINT may be, and wins over it.
+        `weights` is what Cog passes on from COG_WEIGHTS. It takes the same values as CHECKPOINT, and wins over it.
         """
         logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s", force=True)
         logging.getLogger("httpx").setLevel(logging.WARNING)
         try:
-            self.service = await Service.open(Settings.read(weights=weights), _say)
+            self.service = await Service.open(Settings.read(weights=weights), say)
         except Exception:
-            _say(traceback.format_exc())  # Cog keeps only the last line of a setup that failed
+            say(traceback.format_exc())  # Cog keeps only the last line of a setup that failed
             raise
         finally:
             await asyncio.sleep(0.1)  # coglet drops lines that are printed right before setup ends
@@ -56,7 +60,7 @@ class Predictor(BasePredictor):
             description="A text before the conversation. The authors of DeepSeekMath advise against one: leave it empty unless you know why.",
             default="",
         ),
-        messages: list[dict] = Input(  # type: ignore[type-arg]  # Cog knows no dict[str, str]
+        messages: list[dict] = Input(
             description="Earlier turns of the conversation, oldest first, each with role (user or assistant) and content. The prompt is the next user turn.",
             default=[],
         ),
@@ -109,9 +113,20 @@ class Predictor(BasePredictor):
         ),
     ) -> ConcatenateIterator[str]:
         """Streams the completion."""
-        inputs = {name: value for name, value in locals().items() if name != "self"}
-        return cog_stream.live(self.service.complete(inputs, self.record_metric))
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+        inputs = {
+            "prompt": prompt,
+            "mode": mode,
+            "system_prompt": system_prompt,
+            "messages": messages,
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "stop": stop,
+            "seed": seed,
+            "expected_answer": expected_answer,
+            "samples": samples,
+            "stop_when_sure": stop_when_sure,
+            "max_tool_rounds": max_tool_rounds,
+        }
+        return live.stream(self.service.complete(inputs, self.record_metric))

@@ -16,11 +16,16 @@ import httpx
 
 from deepseek_math.bench.processes import Peak, settle
 from deepseek_math.bench.streams import COG, LLAMA, BenchError, Protocol
+from deepseek_math.inputs import InputField
 from deepseek_math.local.client import http
 from deepseek_math.local.server import LocalServer, free_port
 from deepseek_math.paths import ROOT
 
 STOP_SECONDS = 10.0
+SEEDS_INPUTS = (  # of seeds.py
+    InputField("prompt", "str", "The text to continue."),
+    InputField("max_new_tokens", "int", "The most tokens to generate.", default=64, minimum=1),
+)
 READY_SECONDS = 600.0  # the seeds' way unpacks a 7B's GGUF in less
 
 
@@ -122,7 +127,14 @@ def _seeds(terms: Terms, folder: Path) -> Server:
         "BENCH_THREADS": str(terms.threads),
         "COG_WEIGHTS": "",
     }
-    return LocalServer(reference="seeds.py:Predictor", folder=folder, environment=environment, log=folder / "seeds.log")
+    return LocalServer(
+        reference="seeds.py:Predictor",
+        inputs=SEEDS_INPUTS,
+        concurrency=1,
+        folder=folder,
+        environment=environment,
+        log=folder / "seeds.log",
+    )
 
 
 def _llama(*program: str) -> Callable[[Terms, Path], Server]:

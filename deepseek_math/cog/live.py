@@ -2,7 +2,7 @@
 
 coglet collects what an async generator yields until it ends, and iterates a *sync* generator live but takes one
 prediction at a time. A coroutine that *returns* a sync generator gets both: many at once, each chunk sent at once.
-`live` builds that generator over an async one. What is missing then is cancellation: coglet cancels only the
+`stream` builds that generator over an async one. What is missing then is cancellation: coglet cancels only the
 future of the coroutine, which is done by then. `install` watches for that cancel.
 
 `tests/cog/test_live.py` holds all of it against a real coglet.
@@ -49,7 +49,7 @@ _signal: contextvars.ContextVar[_CancelSignal | None] = contextvars.ContextVar("
 
 
 def install() -> None:
-    """Lets `live` hear coglet's cancels. Call it where predict.py is imported; a second call does nothing.
+    """Lets `stream` hear coglet's cancels. Call it where predict.py is imported; a second call does nothing.
 
     coglet starts each prediction with `asyncio.run_coroutine_threadsafe`, looked up at each call, and cancels with
     `.cancel()` on the future that this returned, also after the future is done. The wrapper gives each prediction
@@ -81,7 +81,7 @@ def install() -> None:
 _END = object()
 
 
-def live(pieces: AsyncGenerator[str, None]) -> Iterator[str]:
+def stream(pieces: AsyncGenerator[str, None]) -> Iterator[str]:
     """Runs `pieces` on the running event loop and returns an iterator over its text for coglet's slot thread.
 
     Call it in `async def predict`. Pieces that follow one another within `CHUNK_SECONDS` are joined. The iterator

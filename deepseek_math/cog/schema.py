@@ -1,111 +1,201 @@
-"""The OpenAPI document of a Predictor, read from its source and never by importing it, as Cog's generator does.
+"""The OpenAPI document of a Predictor, as `cog build` writes it, made from its table of inputs.
 
-coglet checks every request against `.cog/openapi_schema.json`, which `cog build` writes. This module writes the
-same document without the Cog CLI, for the tests and for serving without Docker:
-
-    python -m deepseek_math.cog.schema          # prints the document of replicate/predict.py
-
-Covers: inputs `name: T` and `name: T = Input(...)`, T one of str, int, float, bool, dict, a list of one of these,
-or `T | None`; literals in `Input`; `@streaming` and `@concurrent(max=N)`; str and iterators of str as output.
-Does not cover: constants by name, files, secrets, model classes, inherited methods.
-What Cog's generator refuses, drops or garbles is refused (`signature.py`).
+coglet checks every request against `.cog/openapi_schema.json`. `cog build` reads predict.py's source for it; here the
+document is written without Cog's command line, for the tests and for serving without Docker. It is held against
+documents that Cog's own generator wrote (tests/data/cog).
 """
 
-import ast
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from deepseek_math.cog.frame import COMPONENTS, document, ref
-from deepseek_math.cog.signature import (
-    INPUTS,
-    OPTIONS,
-    Json,
-    SchemaError,
-    check,
-    concurrency,
-    decorators,
-    find,
-    kind_of,
-    naming,
-    options_of,
-    parameters,
-    require,
-)
+from deepseek_math.cog.signature import require_faithful
+from deepseek_math.inputs import INPUTS, InputField
 
-__all__ = ["INPUTS", "OPTIONS", "REFERENCE", "SchemaError", "dumps", "max_concurrency", "openapi", "write"]
+Json = dict[str, Any]
 
-REFERENCE = "replicate/predict.py:Predictor"
-_STRINGS: Json = {"title": "Output", "type": "array", "items": {"type": "string"}, "x-cog-array-type": "iterator"}
-OUTPUTS: dict[str, Json] = {
-    "str": {"title": "Output", "type": "string"},
-    "Iterator[str]": _STRINGS,
-    "ConcatenateIterator[str]": _STRINGS | {"x-cog-array-display": "concatenate"},
+REFERENCE = "replicate/predict.py:Predictor"  # what cog.yaml names
+
+_SCALARS: dict[str, Json] = {
+    "str": {"type": "string"},
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "bool": {"type": "boolean"},
+    "dict": {"type": "object"},
+    "Secret": {"type": "string", "format": "password", "writeOnly": True, "x-cog-secret": True},
+}
+_OUTPUT: Json = {
+    "title": "Output",
+    "type": "array",
+    "items": {"type": "string"},
+    "x-cog-array-type": "iterator",
+    "x-cog-array-display": "concatenate",
 }
 
 
-def openapi(source: str, class_name: str = "Predictor") -> Json:
-    """The document that Cog writes for the class."""
-    predict = find(source, class_name)
+def document(inputs: Sequence[InputField] = INPUTS, *, streaming: bool = True) -> Json:
+    """The document of a Predictor with these inputs that returns ConcatenateIterator[str]."""
     fields: Json = {}
-    enums: Json = {}
-    required = []
-    for order, (arg, value) in enumerate(parameters(predict)):
-        with naming(f"parameter {arg.arg}"):
-            kind, optional = kind_of(arg)
-            options = options_of(predict, value)
-            check(kind, optional, options)
-            require(
-                "choices" not in options or arg.arg not in COMPONENTS, "choices under the name of a component of Cog's"
-            )
-        fields[arg.arg] = {"x-order": order} | _field(arg.arg, kind, options) | ({"nullable": True} if optional else {})
-        if "choices" in options:
-            enum = {"title": arg.arg, "description": "An enumeration.", "enum": options["choices"]}
-            enums[arg.arg] = enum | INPUTS[kind]
-        if "default" not in options:
-            required.append(arg.arg)
-    returns = ast.unparse(predict.method.returns) if predict.method.returns else "nothing"
-    require(returns in OUTPUTS, f"the return type: {returns} is not one of {', '.join(OUTPUTS)}")
-    streaming = "streaming" in decorators(predict)
-    require(not streaming or returns != "str", "@streaming: the return type is no iterator")
-    concurrency(predict)
-    inputs = {"title": "Input", "type": "object", "properties": fields} | ({"required": required} if required else {})
-    whole = document({**COMPONENTS, "Input": inputs, "Output": OUTPUTS[returns], **enums}, streaming)
-    as_go_writes: Json = json.loads(json.dumps(whole), parse_float=_number)
-    return as_go_writes
+    components: Json = {}
+    for order, field in enumerate(inputs):
+        require_faithful(field)
+        fields[field.name] = {"x-order": order, **_property(field)}
+        if field.choices:
+            components[field.name] = _enumeration(field)
+    schema: Json = {"title": "Input", "type": "object", "properties": fields}
+    required = [field.name for field in inputs if field.required]
+    if required:
+        schema["required"] = required
+    components |= {**_COMPONENTS, "Input": schema, "Output": _OUTPUT}
+    info = {"title": "Cog", "version": "dev"}
+    return {"openapi": "3.0.2", "info": info, "paths": _paths(streaming), "components": {"schemas": components}}
 
 
-def max_concurrency(source: str, class_name: str = "Predictor") -> int:
-    """N of `@concurrent(max=N)`, which `cog build` bakes in as COG_MAX_CONCURRENCY; 1 without the decorator."""
-    return concurrency(find(source, class_name))
+def dumps(whole: Json) -> str:
+    return json.dumps(whole, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def dumps(reference: str = REFERENCE) -> str:
-    """The document as text. NOTE: the source is read as bytes, as Cog's generator sees a carriage return."""
-    path, _, class_name = reference.rpartition(":")
-    document = openapi(Path(path).read_bytes().decode(), class_name)
-    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
-
-
-def write(reference: str = REFERENCE, to: Path = Path(".cog/openapi_schema.json")) -> None:
-    """Write the document where coglet looks for it, whole or not at all."""
-    text = dumps(reference)
+def write(whole: Json, to: Path) -> None:
+    """Writes the document where coglet looks for it, whole or not at all."""
     to.parent.mkdir(parents=True, exist_ok=True)
     part = to.with_name(f"{to.name}.{os.getpid()}")
-    part.write_text(text + "\n", encoding="utf-8")
+    part.write_text(dumps(whole), encoding="utf-8")
     part.replace(to)
 
 
-def _number(text: str) -> int | float:
-    """Go writes 2.0 as 2."""
-    return int(float(text)) if float(text).is_integer() else float(text)
+def _property(field: InputField) -> Json:
+    written: Json = {"description": field.description}
+    if not field.required:
+        written["default"] = _number(field.default)
+    bounds = {"minimum": field.minimum, "maximum": field.maximum, "minLength": field.min_length}
+    written |= {name: _number(bound) for name, bound in bounds.items() if bound is not None}
+    if field.deprecated:
+        written["deprecated"] = True
+    if field.optional:
+        written["nullable"] = True
+    if field.choices:  # an enumeration is a component of its own, under the input's name
+        return written | {"allOf": [_reference(field.name)]}
+    title = " ".join(word[:1].upper() + word[1:] for word in field.name.split("_"))
+    return written | _shape(field) | {"title": title}
 
 
-def _field(name: str, kind: str, options: Json) -> Json:
-    """One entry of the Input component. An input with choices refers to a component of its own name."""
-    written = {
-        OPTIONS[option].key: value for option, value in options.items() if (option, value) != ("deprecated", False)
+def _shape(field: InputField) -> Json:
+    """The JSON type. Of a union Cog marks every member as one that may be null."""
+    members = [_type(name) for name in field.kind.split(" | ")]
+    if len(members) == 1:
+        return members[0]
+    if field.optional:
+        members = [member | {"nullable": True} for member in members]
+    return {"anyOf": members}
+
+
+def _type(name: str) -> Json:
+    if name.startswith("list["):
+        return {"type": "array", "items": _SCALARS[name.removeprefix("list[").removesuffix("]")]}
+    return _SCALARS[name]
+
+
+def _enumeration(field: InputField) -> Json:
+    members = {"title": field.name, "description": "An enumeration.", "enum": list(field.choices)}
+    return members | _SCALARS[field.kind]
+
+
+def _number(value: Any) -> Any:
+    """Cog's generator is written in Go, which writes 2.0 as 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _reference(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(title: str, **properties: Json) -> Json:
+    return {"title": title, "type": "object", "properties": properties}
+
+
+def _string(title: str, **more: Any) -> Json:
+    return {"title": title, "type": "string", **more}
+
+
+def _date(title: str) -> Json:
+    return _string(title, format="date-time")
+
+
+# The same for every Predictor.
+_COMPONENTS: dict[str, Json] = {
+    "PredictionRequest": _object("PredictionRequest", id=_string("Id"), input=_reference("Input")),
+    "PredictionResponse": _object(
+        "PredictionResponse",
+        id=_string("Id"),
+        version=_string("Version"),
+        status=_string("Status"),
+        input=_reference("Input"),
+        output=_reference("Output"),
+        error=_string("Error"),
+        logs=_string("Logs"),
+        metrics={"title": "Metrics", "type": "object"},
+        created_at=_date("Created At"),
+        started_at=_date("Started At"),
+        completed_at=_date("Completed At"),
+    ),
+    "Status": _string(
+        "Status",
+        description="An enumeration.",
+        enum=["starting", "processing", "succeeded", "canceled", "failed"],
+    ),
+    "HTTPValidationError": _object(
+        "HTTPValidationError",
+        detail={"title": "Detail", "type": "array", "items": _reference("ValidationError")},
+    ),
+    "ValidationError": {
+        **_object(
+            "ValidationError",
+            loc={"title": "Location", "type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+            msg=_string("Message"),
+            type=_string("Error Type"),
+        ),
+        "required": ["loc", "msg", "type"],
+    },
+}
+
+
+def _paths(streaming: bool) -> Json:
+    predict: Json = {
+        "summary": "Predict",
+        "operationId": "predict_predictions_post",
+        "description": "Run a single prediction on the model",
+        "requestBody": {"content": {"application/json": {"schema": _reference("PredictionRequest")}}},
+        "responses": _responses(_reference("PredictionResponse"), checked=True),
     }
-    if "choices" in options:
-        return written | {"allOf": [ref(name)]}
-    return written | INPUTS[kind] | {"title": " ".join(word[:1].upper() + word[1:] for word in name.split("_"))}
+    if streaming:
+        predict["x-cog-streaming"] = True
+    cancel = {
+        "summary": "Cancel",
+        "operationId": "cancel_predictions__prediction_id__cancel_post",
+        "parameters": [{"in": "path", "name": "prediction_id", "required": True, "schema": _string("Prediction Id")}],
+        "responses": _responses({}, checked=True),
+    }
+    root = {"summary": "Root", "operationId": "root__get", "responses": _responses({}, checked=False)}
+    health = {
+        "summary": "Healthcheck",
+        "operationId": "healthcheck_health_check_get",
+        "responses": _responses({}, checked=False),
+    }
+    return {
+        "/": {"get": root},
+        "/health-check": {"get": health},
+        "/predictions": {"post": predict},
+        "/predictions/{prediction_id}/cancel": {"post": cancel},
+    }
+
+
+def _responses(answer: Json, checked: bool) -> Json:
+    """200 and, where the request is checked, 422."""
+    responses = {"200": {"description": "Successful Response", "content": {"application/json": {"schema": answer}}}}
+    if checked:
+        fault = _reference("HTTPValidationError")
+        content = {"application/json": {"schema": fault}}
+        responses["422"] = {"description": "Validation Error", "content": content}
+    return responses

@@ -7,7 +7,7 @@ from pathlib import Path
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
 from deepseek_math.evaluation.runner import TAKEN as AT_ONCE
 from deepseek_math.evaluation.summary import KEY, PUBLISHED
-from deepseek_math.request import MAX_NEW_TOKENS, MAX_SAMPLES, MAX_TOOL_ROUNDS
+from deepseek_math.inputs import BY_NAME
 
 TAKEN = {  # by what is done; a benchmark takes all but --picture and FOLDER
     "report": {"folder", "picture", "grader"},
@@ -41,16 +41,16 @@ def parser() -> argparse.ArgumentParser:
     add("--mode", choices=["cot", "tool"], help="how the question is put (default: cot)")
     add("--shots", metavar="FILE", help="base checkpoints: worked questions as JSON lines, or train (their default)")
     add("--shot-count", type=_whole(), metavar="K", help="how many shots (default: as published)")
-    add("--samples", type=_whole(MAX_SAMPLES), metavar="K", help="majority of K completions (default: 1, greedy)")
+    add("--samples", type=_of_input("samples"), metavar="K", help="majority of K completions (default: 1, greedy)")
     add(
         "--max-new-tokens",
-        type=_whole(MAX_NEW_TOKENS),
+        type=_of_input("max_new_tokens"),
         metavar="N",
         help="default: as published, 1024; 2048 with --mode tool",
     )
     add(
         "--max-tool-rounds",
-        type=_whole(MAX_TOOL_ROUNDS),
+        type=_of_input("max_tool_rounds"),
         metavar="N",
         help="--mode tool: programs a completion (default: 1)",
     )
@@ -81,6 +81,13 @@ def _whole(most: int | None = None) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _of_input(name: str) -> Callable[[str], int]:
+    """Reads a whole number from 1 to the maximum of the service's input of that name."""
+    maximum = BY_NAME[name].maximum
+    assert maximum is not None
+    return _whole(int(maximum))
 
 
 def _spelt(name: str) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 
 from deepseek_math.checkpoints import Checkpoint, Local, digest, fetch, find, store
 from deepseek_math.checkpoints.table import TINY
-from deepseek_math.cog import schema
 from deepseek_math.engines.registry import row_of
 from deepseek_math.evaluation import runner
 from deepseek_math.evaluation.benchmark import EvaluationError, Question
 from deepseek_math.evaluation.plan import Plan, Served
+from deepseek_math.inputs import BY_NAME
 from deepseek_math.local.server import LocalServer
 from deepseek_math.paths import ROOT
 from deepseek_math.settings import Settings
@@ -39,10 +39,8 @@ def own_service(say: Callable[[str], None]) -> Served:
         )
     path = fetch(checkpoint, say)
     engine = row_of(path)
-    document = schema.openapi((ROOT / schema.REFERENCE.partition(":")[0]).read_text())
-    inputs = frozenset(document["components"]["schemas"]["Input"]["properties"])
     slots = settings.slots or engine.slots or runner.TAKEN  # a worker's machine decides; it can't take more than these
-    return Served(checkpoint.name, digest(path), engine.folder, slots, inputs, _wanted(settings))
+    return Served(checkpoint.name, digest(path), engine.folder, slots, frozenset(BY_NAME), _wanted(settings))
 
 
 def _wanted(settings: Settings) -> str:

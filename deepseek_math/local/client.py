@@ -18,8 +18,10 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource
 
-LISTS = {"stop"}  # inputs that are lists of texts: one text alone is a list of one
-TEXT = {"mode", "system_prompt", "expected_answer"}  # inputs that are text even where it looks like a number
+from deepseek_math.inputs import INPUTS
+
+LISTS = {field.name for field in INPUTS if field.kind == "list[str]"}  # one text alone is a list of one
+TEXT = {field.name for field in INPUTS if field.kind == "str"}  # text even where it looks like a number
 BAR = 32  # columns of the longest bar of a tally
 LABEL = 24  # columns of an answer beside its bar
 STATE_SECONDS = 5.0  # between two lines about a running vote where no terminal is

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +22,7 @@ import httpx
 
 from deepseek_math.cog import schema
 from deepseek_math.errors import ServiceError
+from deepseek_math.inputs import BY_NAME, CONCURRENCY, INPUTS, InputField
 from deepseek_math.local import client
 from deepseek_math.local.server_log import ServerLog
 from deepseek_math.paths import ROOT
@@ -37,8 +38,9 @@ class ServerFailed(Exception):
 class LocalServer:
     """Runs Cog's server as a child process: `with LocalServer(port=0) as server: ... server.url`.
 
-    `port` 0 takes a free one. `concurrency` None takes the Predictor's own. The server's log goes to `log`,
-    and is removed after a run in which nothing went wrong.
+    `port` 0 takes a free one. `inputs` are those of the Predictor that `reference` names, and `concurrency` is how many
+    predictions it takes at once. The server's log goes to `log`, and is removed after a run in which nothing went
+    wrong.
     """
 
     def __init__(
@@ -46,9 +48,10 @@ class LocalServer:
         *,
         port: int = 0,
         reference: str = schema.REFERENCE,
+        inputs: Sequence[InputField] = INPUTS,
         folder: Path = ROOT,
         environment: Mapping[str, str] | None = None,
-        concurrency: int | None = None,
+        concurrency: int = CONCURRENCY,
         log: Path | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -57,6 +60,7 @@ class LocalServer:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log or folder / ".cog" / f"server-{self.port}.log"
+        self._document = schema.document(inputs)
         self._concurrency = concurrency
         self._environment = dict(environment or {})
         self._say = say
@@ -66,9 +70,7 @@ class LocalServer:
     def start(self) -> "LocalServer":
         """Writes the schema, starts the server and returns at once."""
         _require_free(self.port)
-        file, _, name = self.reference.partition(":")
-        schema.write(f"{self.folder / file}:{name}", self.folder / ".cog" / "openapi_schema.json")
-        concurrency = self._concurrency or schema.max_concurrency((self.folder / file).read_text(), name)
+        schema.write(self._document, self.folder / ".cog" / "openapi_schema.json")
         environment = {
             **os.environ,
             **self._environment,
@@ -77,7 +79,7 @@ class LocalServer:
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
             "PYTHONUNBUFFERED": "1",
             "COG_PREDICT_TYPE_STUB": self.reference,
-            "COG_MAX_CONCURRENCY": str(concurrency),
+            "COG_MAX_CONCURRENCY": str(self._concurrency),
             "PORT": str(self.port),
         }
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -184,9 +186,9 @@ def _to_terminal(line: str) -> None:
 
 def _predict(prompt: str, settings: list[str]) -> int:
     inputs = client.parse_inputs(prompt, settings)
-    known = schema.openapi((ROOT / "replicate/predict.py").read_text())["components"]["schemas"]["Input"]["properties"]
-    if unknown := set(inputs) - set(known):  # Cog would drop it and say nothing
-        raise ServerFailed(f"No input is called {', '.join(sorted(unknown))}. There are {', '.join(known)}.")
+    unknown = set(inputs) - set(BY_NAME)
+    if unknown:  # Cog would drop it and say nothing
+        raise ServerFailed(f"No input is called {', '.join(sorted(unknown))}. There are {', '.join(BY_NAME)}.")
     Request.checked(**inputs)  # before a checkpoint is loaded for it
     with LocalServer(say=_to_terminal) as server:
         _to_terminal("")

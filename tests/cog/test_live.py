@@ -16,9 +16,10 @@ import pytest
 from deepseek_math.local.client import Event, PredictionRefused, cancel, stream
 from deepseek_math.local.server import LocalServer
 from deepseek_math.paths import ROOT
+from tests.support.predictor_inputs import COUNTING
 
 SOON = 1.0  # seconds; it takes milliseconds on an idle machine
-COUNTING = ROOT / "tests/support/predictors"
+PREDICTORS = ROOT / "tests/support/predictors"
 
 
 class Counting:
@@ -48,9 +49,15 @@ class Counting:
 @pytest.fixture(scope="module")
 def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counting]:
     folder = tmp_path_factory.mktemp("counting")
-    (folder / "counting.py").write_text((COUNTING / "counting.py").read_text())
+    (folder / "counting.py").write_text((PREDICTORS / "counting.py").read_text())
     notes = folder / "notes.jsonl"
-    with LocalServer(reference="counting.py:Predictor", folder=folder, environment={"NOTES": str(notes)}) as server:
+    with LocalServer(
+        reference="counting.py:Predictor",
+        inputs=COUNTING,
+        folder=folder,
+        concurrency=16,
+        environment={"NOTES": str(notes)},
+    ) as server:
         yield Counting(server, notes)
 
 

@@ -10,6 +10,7 @@ from deepseek_math.evaluation.__main__ import default_name
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
 from deepseek_math.evaluation.plan import Plan, Served
 from tests.support.exam_service import ExamService, evaluate, exam_service, gsm8k, lines, perfect, write
+from tests.support.predictor_inputs import EXAM_WITHOUT_ROUNDS, EXAM_WITHOUT_TOOL
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +102,11 @@ def test_shots_are_counted_for_those_who_get_some(service: ExamService, tmp_path
 def test_a_mode_or_an_input_that_the_service_does_not_know_ends_the_run(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     arguments = ("gsm8k", "--data", gsm8k(tmp_path, 2), "--out", out, "--mode", "tool")
-    with exam_service(tmp_path / "a", perfect(2), without=', "tool"') as old:
+    with exam_service(tmp_path / "a", perfect(2), EXAM_WITHOUT_TOOL) as old:
         status, _, said = evaluate(*arguments, "--url", old.url)
     assert (status, '\\"tool\\" is not one of' in said) == (2, True), said
     assert lines(out) == []
-    older = '        max_tool_rounds: int = Input(description="Programs.", default=4),\n'
-    with exam_service(tmp_path / "b", perfect(2), without=older) as oldest:
+    with exam_service(tmp_path / "b", perfect(2), EXAM_WITHOUT_ROUNDS) as oldest:
         status, _, said = evaluate(*arguments, "--url", oldest.url)
     assert (status, "The service has no input max_tool_rounds" in said) == (2, True), said
 

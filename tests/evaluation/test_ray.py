@@ -16,6 +16,7 @@ from deepseek_math.evaluation import runner as run
 from deepseek_math.paths import ROOT
 from tests.evaluation.test_resume import timeless
 from tests.support.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
+from tests.support.predictor_inputs import EXAM_WITHOUT_TOOL
 
 pytest.importorskip("ray", reason="ray is not installed here: see requirements-evaluate.txt")
 
@@ -102,7 +103,7 @@ def test_services_of_two_kinds_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_service_that_fails_ends_the_job_with_its_reason(tmp_path: Path) -> None:
-    with exam_service(tmp_path / "a", {"What": "2"}, without=', "tool"') as a:
+    with exam_service(tmp_path / "a", {"What": "2"}, EXAM_WITHOUT_TOOL) as a:
         job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--ray", 1, "--mode", "tool")
         status, _, said = evaluate(*job, "--out", tmp_path / "out.jsonl")
     assert status == 2

@@ -18,6 +18,7 @@ import pytest
 from deepseek_math.local import client
 from deepseek_math.local.server import LocalServer, ServerFailed, words
 from deepseek_math.paths import ROOT
+from tests.support.predictor_inputs import SLOW_SETUP
 
 
 @contextmanager
@@ -221,6 +222,7 @@ def test_what_setup_says_is_shown_while_it_is_at_work(tmp_path: Path) -> None:
     shutil.copy(ROOT / "tests/support/predictors/slow_setup.py", tmp_path)
     server = LocalServer(
         reference="slow_setup.py:Predictor",
+        inputs=SLOW_SETUP,
         folder=tmp_path,
         concurrency=1,
         say=lambda line: said.append((line, server.health().get("status"))),
@@ -235,7 +237,8 @@ def test_a_killed_command_leaves_no_server_and_no_model_behind(tmp_path: Path) -
     shutil.copy(ROOT / "tests/support/predictors/slow_setup.py", tmp_path)
     program = (
         "import sys, time; from pathlib import Path; from deepseek_math.local.server import LocalServer\n"
-        "with LocalServer(reference='slow_setup.py:Predictor', folder=Path(sys.argv[1]), concurrency=1):\n"
+        "from tests.support.predictor_inputs import SLOW_SETUP\n"
+        "with LocalServer(reference='slow_setup.py:Predictor', inputs=SLOW_SETUP, folder=Path(sys.argv[1])):\n"
         "    print('ready', flush=True); time.sleep(600)"
     )
     process = subprocess.Popen(

@@ -39,7 +39,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"temperature": 2.1}, "temperature_out_of_range", "from 0 to 2"),
     ({"temperature": float("nan")}, "temperature_out_of_range", "nan"),
     ({"temperature": "hot"}, "temperature_out_of_range", "'hot'"),
-    ({"top_p": 0}, "top_p_out_of_range", "leaves no token"),
+    ({"top_p": 0}, "top_p_out_of_range", "over 0 and at most 1"),
     ({"top_p": -0.5}, "top_p_out_of_range", "-0.5"),
     ({"top_p": 1.01}, "top_p_out_of_range", "1.01"),
     ({"top_p": float("nan")}, "top_p_out_of_range", "nan"),

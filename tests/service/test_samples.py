@@ -304,4 +304,4 @@ async def test_what_makes_no_vote_is_refused_before_any_work(inputs: dict[str, A
 
 
 def test_the_last_seed_may_be_the_largest() -> None:
-    assert Request.checked("?", samples=64, seed=2**53 - 64).sampling.seed == 2**53 - 64
+    assert Request.checked(prompt="?", samples=64, seed=2**53 - 64).sampling.seed == 2**53 - 64

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deepseek_math.inputs import InputField
 from deepseek_math.local.server import LocalServer
 from deepseek_math.paths import ROOT
+from tests.support.predictor_inputs import EXAM
 
 Exam = Mapping[str, str | Sequence[str]]
 
@@ -27,16 +30,17 @@ class ExamService:
 
 
 @contextmanager
-def exam_service(folder: Path, exam: Exam, without: str = "", **environment: str) -> Iterator[ExamService]:
-    """`without` is a text that is taken out of the Predictor's source."""
+def exam_service(
+    folder: Path, exam: Exam, inputs: Sequence[InputField] = EXAM, **environment: str
+) -> Iterator[ExamService]:
+    """`inputs` are what the service's document says of its inputs."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "exam.json").write_text(json.dumps(exam))
     notes = folder / "asked.jsonl"
     notes.touch()
     variables = {"EXAM": str(folder / "exam.json"), "ASKED": str(notes)} | environment
-    predictor = folder / "exam.py"
-    predictor.write_text((Path(__file__).parent / "predictors/exam.py").read_text().replace(without, ""))
-    with LocalServer(reference="exam.py:Predictor", folder=folder, environment=variables) as server:
+    shutil.copy(ROOT / "tests/support/predictors/exam.py", folder)
+    with LocalServer(reference="exam.py:Predictor", inputs=inputs, folder=folder, environment=variables) as server:
         yield ExamService(server.url, notes)
 
 

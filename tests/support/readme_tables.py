@@ -2,46 +2,37 @@
 
 import json
 import re
-from typing import Any
 
 from deepseek_math.checkpoints import CHECKPOINTS
-from deepseek_math.cog import schema
 from deepseek_math.errors import CODES
+from deepseek_math.inputs import INPUTS, InputField
 from deepseek_math.paths import ROOT
 
 README = ROOT / "README.md"
 
 
 def inputs() -> str:
-    document = schema.openapi((README.parent / "replicate/predict.py").read_text())
-    components = document["components"]["schemas"]
-    properties = sorted(components["Input"]["properties"].items(), key=lambda item: item[1]["x-order"])
     rows = ["| input | type | default | limits | what it does |", "|---|---|---|---|---|"]
-    for name, field in properties:
-        choices = components[name]["enum"] if "allOf" in field else None
-        default = "required" if "default" not in field else f"`{json.dumps(field['default'])}`"
-        rows.append(
-            f"| `{name}` | {_type(field, choices)} | {default} | {_limits(field, choices)} | {field['description']} |"
-        )
+    for field in INPUTS:
+        default = "required" if field.required else f"`{json.dumps(field.default)}`"
+        rows.append(f"| `{field.name}` | {_type(field)} | {default} | {_limits(field)} | {field.description} |")
     return "\n".join(rows)
 
 
-def _type(field: dict[str, Any], choices: list[str] | None) -> str:
-    if choices:
-        return "string"
-    kind = f"list of {field['items']['type']}s" if field["type"] == "array" else field["type"]
-    return f"{kind}, may be left out" if field.get("nullable") else str(kind)
+def _type(field: InputField) -> str:
+    names = {"str": "string", "int": "integer", "float": "number"}
+    names |= {"list[str]": "list of strings", "list[dict]": "list of objects"}
+    return f"{names[field.kind]}, may be left out" if field.optional else names[field.kind]
 
 
-def _limits(field: dict[str, Any], choices: list[str] | None) -> str:
-    if choices:
-        return ", ".join(f"`{choice}`" for choice in choices)
-    if "minLength" in field:
-        return f"at least {field['minLength']} character"
-    low, high = field.get("minimum"), field.get("maximum")
-    if low is not None and high is not None:
-        return f"{low} to {high}"
-    return f"{low} or more" if low is not None else ""
+def _limits(field: InputField) -> str:
+    if field.choices:
+        return ", ".join(f"`{choice}`" for choice in field.choices)
+    if field.min_length:
+        return f"at least {field.min_length} character"
+    if field.max_items:
+        return f"at most {field.max_items}"
+    return field.limits
 
 
 def errors() -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 
-from deepseek_math.cog import live as cog_stream
+from deepseek_math.cog import live
 
-cog_stream.install()
+live.install()
 
 
 class Predictor(BasePredictor):
@@ -34,7 +34,7 @@ class Predictor(BasePredictor):
         except asyncio.CancelledError:
             self.note(name, "stopped before the stream")
             raise
-        return cog_stream.live(self.count(name, int(chunks), pause, int(fail_at), cleanup))
+        return live.stream(self.count(name, int(chunks), pause, int(fail_at), cleanup))
 
     async def count(
         self, name: str, chunks: int, pause: float, fail_at: int, cleanup: float

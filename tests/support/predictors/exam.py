@@ -15,7 +15,7 @@ from pathlib import Path
 from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 
 from deepseek_math.checkpoints import Checkpoint, Local
-from deepseek_math.cog import live as cog_stream
+from deepseek_math.cog import live
 from deepseek_math.errors import ServiceError
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.prompts import DEEPSEEK_TEMPLATE, PromptStyle
@@ -23,7 +23,7 @@ from deepseek_math.sampling import Sampling
 from deepseek_math.service import Service
 from tests.support.scripted_engine import ScriptedEngine, Step
 
-cog_stream.install()
+live.install()
 
 
 class Predictor(BasePredictor):
@@ -50,8 +50,17 @@ class Predictor(BasePredictor):
         samples: int = Input(description="Votes.", default=1),
         max_tool_rounds: int = Input(description="Programs.", default=4),
     ) -> ConcatenateIterator[str]:
-        inputs = {name: value for name, value in locals().items() if name != "self"}
-        return cog_stream.live(self.service.complete(inputs, self.record_metric))
+        inputs = {
+            "prompt": prompt,
+            "mode": mode,
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "stop": stop,
+            "seed": seed,
+            "samples": samples,
+            "max_tool_rounds": max_tool_rounds,
+        }
+        return live.stream(self.service.complete(inputs, self.record_metric))
 
     def answer(self, prompt: Sequence[int], sampling: Sampling) -> Sequence[Step]:
         """The completion of the last question in the prompt, after a pause, word by word."""

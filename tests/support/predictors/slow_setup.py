@@ -2,7 +2,7 @@
 
 import time
 
-from cog import BasePredictor, Input
+from cog import BasePredictor, ConcatenateIterator, Input, streaming
 
 
 class Predictor(BasePredictor):
@@ -12,5 +12,6 @@ class Predictor(BasePredictor):
         print("step two", flush=True)
         time.sleep(0.1)
 
-    def predict(self, text: str = Input(default="")) -> str:
-        return text
+    @streaming
+    def predict(self, text: str = Input(default="")) -> ConcatenateIterator[str]:
+        yield text
