@@ -20,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from deepseek_math.engines.protocol import Tokenizer
 from deepseek_math.errors import ServiceError
+from deepseek_math.prompt_style import PromptStyle
 from deepseek_math.request import Request
 
 Language = Literal["en", "zh"]
@@ -36,26 +37,6 @@ TOOL_SUFFIX: Mapping[Language, str] = {
     ),
     "zh": "\n请结合自然语言和Python程序语言来解答问题，并把最终答案放置于\\boxed{}中。",
 }
-
-# What DeepSeekMath's tokenizer_config.json holds, written out: the same text as the published evaluation's
-# "User: {question}\n\nAssistant:" for one turn.
-DEEPSEEK_TEMPLATE = (
-    "{{ bos_token }}"
-    "{% for message in messages %}"
-    "{% if message['role'] == 'user' %}{{ 'User: ' + message['content'] + '\\n\\n' }}"
-    "{% elif message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + eos_token }}"
-    "{% else %}{{ message['content'] + '\\n\\n' }}{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class PromptStyle:
-    """How a checkpoint wants to be asked: whether it is a base model, and the template that replaces its own."""
-
-    base: bool = False
-    chat_template: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from deepseek_math.checkpoints.remote_file import is_plain
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
-from deepseek_math.prompts import DEEPSEEK_TEMPLATE, PromptStyle
+from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MATH_LICENCE = "DeepSeek model licence (LICENSE-MODEL), use restrictions"

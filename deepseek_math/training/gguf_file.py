@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import LlamaForCausalLM
 
-from deepseek_math.prompts import DEEPSEEK_TEMPLATE
+from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE
 from deepseek_math.training.model import load
 from deepseek_math.training.vocabulary import BOS, EOS, UNKNOWN
 

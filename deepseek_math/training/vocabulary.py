@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from deepseek_math.prompts import DEEPSEEK_TEMPLATE
+from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE
 
 UNKNOWN, BOS, EOS = "<unk>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
 SPACE = "▁"

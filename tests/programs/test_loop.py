@@ -21,7 +21,8 @@ from deepseek_math.programs.loop import ProgramWatch, shown
 from deepseek_math.programs.sandbox.limits import Limits
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.programs.sandbox.process import Outcome
-from deepseek_math.prompts import DEEPSEEK_TEMPLATE, TOOL_SUFFIX, PromptStyle
+from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
+from deepseek_math.prompts import TOOL_SUFFIX
 from deepseek_math.sampling import Sampling
 from deepseek_math.service import Service
 from tests.support.scripted_engine import ScriptedEngine, Step

@@ -16,7 +16,8 @@ from deepseek_math.completion import Completion, complete
 from deepseek_math.engines.protocol import Delta
 from deepseek_math.errors import ServiceError
 from deepseek_math.programs.sandbox.pool import Sandboxes
-from deepseek_math.prompts import DEEPSEEK_TEMPLATE, Prompt, PromptStyle
+from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
+from deepseek_math.prompts import Prompt
 from deepseek_math.sampling import Sampling
 from deepseek_math.service import Service
 from tests.support.scripted_engine import ScriptedEngine, Step

@@ -14,7 +14,7 @@ from deepseek_math.answers.judging import judge
 from deepseek_math.checkpoints import Checkpoint, Local
 from deepseek_math.errors import ServiceError
 from deepseek_math.programs.sandbox.pool import Sandboxes
-from deepseek_math.prompts import DEEPSEEK_TEMPLATE, PromptStyle
+from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
 from deepseek_math.request import Request
 from deepseek_math.sampling import Sampling
 from deepseek_math.service import Service

@@ -23,7 +23,7 @@ from deepseek_math.engines.llama_cpp.engine import LlamaCppEngine
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
-from deepseek_math.prompts import PromptStyle
+from deepseek_math.prompt_style import PromptStyle
 from deepseek_math.request import Request
 from deepseek_math.training import grpo, loop, questions
 from deepseek_math.training import measure as evaluate
