@@ -52,6 +52,14 @@ class Completion:
             self.first_token = self.first_token if tokens else None
         self.tokens = tokens
 
+    def add_program(self, output: str, seconds: float, waited: float, failed: bool) -> None:
+        """Takes what a program printed, as the model reads it. `waited` is its own time and the wait for its turn."""
+        self.text += output
+        self.paused += waited
+        self.tool_rounds += 1
+        self.tool_seconds += seconds
+        self.tool_errors += failed
+
 
 def require_room(prompt_tokens: int, max_new_tokens: int, context: int) -> None:
     """Raises ServiceError("context_exceeded") where prompt and completion don't fit the context together."""
@@ -104,7 +112,7 @@ async def generate(
     before = completion.tokens
     async with (
         aclosing(engine.generate(ids, sampling)) as stream,
-        aclosing(alive(stream, stall_seconds)) as deltas,
+        aclosing(until_stalled(stream, stall_seconds)) as deltas,
     ):
         async for delta in deltas:
             completion.count(delta, before)
@@ -119,8 +127,8 @@ async def generate(
                 return
 
 
-async def alive(stream: AsyncGenerator[Delta, None], stall_seconds: float) -> AsyncGenerator[Delta, None]:
-    """The same deltas, up to the first silence of `stall_seconds`."""
+async def until_stalled(stream: AsyncGenerator[Delta, None], stall_seconds: float) -> AsyncGenerator[Delta, None]:
+    """The same deltas. Raises ServiceError("engine_stalled") at the first silence of `stall_seconds`."""
     while True:
         try:
             async with asyncio.timeout(stall_seconds):
@@ -130,7 +138,7 @@ async def alive(stream: AsyncGenerator[Delta, None], stall_seconds: float) -> As
         except TimeoutError as error:
             raise ServiceError(
                 "engine_stalled",
-                f"The engine gave no sign of life for {stall_seconds:g} s, so this prediction was given up. "
+                f"The engine sent nothing for {stall_seconds:g} s, so this prediction was stopped (timeout). "
                 "Send it again; if that fails too, restart the service.",
             ) from error
         yield delta

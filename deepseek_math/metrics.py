@@ -1,101 +1,103 @@
 """What is reported about every prediction, whether it succeeded, failed or was stopped by its client."""
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import mean
-from typing import Any, Literal
+from typing import Any
 
-from deepseek_math.answers.voting import Vote
+from deepseek_math.answers.extraction import Answer
 from deepseek_math.completion import Completion
+from deepseek_math.prediction import Prediction
 
 
-@dataclass(slots=True)
-class Metrics:
-    """Counts and clocks of one prediction. Times are seconds since the request arrived."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What is the same for all predictions of one service."""
 
     checkpoint: str
     engine: str
     checkpoint_digest: str | None = None  # tells its files from others of the same name
-    engine_settings: str | None = None  # what else of the engine changes texts: its context, dtype, model elsewhere
-    slots: int | None = None  # most requests that the engine works on at once
-    seed: int | None = None
-    prompt_tokens: int = 0
-    completions: list[Completion] = field(default_factory=list)  # all that were drawn
-    chosen: Completion | None = None  # the one that the client gets
-    ended: Literal["cancelled", "error"] | None = None  # by its client or by a fault
-    error_code: str | None = None
-    answer: str | None = None
-    answer_source: str | None = None  # which rule found the answer: boxed or phrase
-    correct: bool | None = None  # whether the answer is the expected one; None where none was expected
-    vote: Vote | None = None  # None where one completion was asked for
-    tools: bool = False  # whether programs could run
-    winner_seed: int | None = None  # alone, it gives the completion that a vote chose
-    _arrived: float = field(default_factory=time.perf_counter)
+    engine_settings: str | None = None  # what else of the engine changes texts: context, dtype, the model elsewhere
+    slots: int | None = None  # the most requests that the engine works on at once
 
-    @property
-    def text(self) -> str:
-        """What the client gets, as far as it has come."""
-        return self.chosen.text if self.chosen else ""
 
-    def report(self) -> dict[str, Any]:
-        """The metrics by name; one that has no value (no token came, no error was met) is left out.
+def report(prediction: Prediction, answer: Answer, served: Served) -> dict[str, Any]:
+    """The metrics by name. One that has no value (no token came, there was no fault) is left out."""
+    chosen = prediction.chosen
+    values = {
+        "prompt_tokens": prediction.prompt_tokens,
+        "completion_tokens": sum(completion.tokens for completion in prediction.completions),
+        "finish_reason": prediction.ended or (chosen and chosen.finish_reason),
+        "error_code": prediction.error_code,
+        "seed": prediction.seed,
+        "checkpoint": served.checkpoint,
+        "engine": served.engine,
+        "checkpoint_digest": served.checkpoint_digest,
+        "engine_settings": served.engine_settings,
+        "slots": served.slots,
+        "answer": answer.text,
+        "answer_source": answer.source,
+        "correct": prediction.correct,
+        **_of_programs(prediction),
+        **_of_vote(prediction),
+        **_of_time(prediction),
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
-        `time_to_first_token` includes the wait for a slot. `tokens_per_second` is the rate after the first token,
-        the time of programs not counted. In a vote both, and `completion_tokens`, are of all its completions together,
-        and the time of programs counts, for others generate meanwhile.
-        """
-        tokens = sum(completion.tokens for completion in self.completions)
-        values = {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": tokens,
-            "finish_reason": self.ended or (self.chosen and self.chosen.finish_reason),
-            "error_code": self.error_code,
-            "seed": self.seed,
-            "checkpoint": self.checkpoint,
-            "engine": self.engine,
-            "checkpoint_digest": self.checkpoint_digest,
-            "engine_settings": self.engine_settings,
-            "slots": self.slots,
-            "answer": self.answer,
-            "answer_source": self.answer_source,
-            "correct": self.correct,
-            **self._worked(),
-            **self._voted(),
-        }
-        first = min((each.first_token for each in self.completions if each.first_token), default=None)
-        last = max((each.last_token for each in self.completions if each.last_token), default=None)
-        if first is not None and last is not None:
-            values["time_to_first_token"] = round(first - self._arrived, 4)
-            seconds = self.completions[0].seconds if len(self.completions) == 1 else last - first
-            if seconds > 0:
-                values["tokens_per_second"] = round((tokens - 1) / seconds, 2)
-        return {name: value for name, value in values.items() if value is not None}
 
-    def _worked(self) -> dict[str, Any]:
-        """Of the programs of all completions: how many ran, how many failed, the wall time they took together."""
-        if not self.tools:
-            return {}
-        return {
-            "tool_rounds": sum(completion.tool_rounds for completion in self.completions),
-            "tool_errors": sum(completion.tool_errors for completion in self.completions),
-            "tool_seconds": round(sum(completion.tool_seconds for completion in self.completions), 4),
-        }
+def _of_time(prediction: Prediction) -> dict[str, float]:
+    """`time_to_first_token` includes the wait for a slot. `tokens_per_second` is the rate after the first token, the
+    time of programs not counted. In a vote both are of all its completions together, and the time of programs counts,
+    since the others generate meanwhile."""
+    completions = prediction.completions
+    first = min((each.first_token for each in completions if each.first_token), default=None)
+    last = max((each.last_token for each in completions if each.last_token), default=None)
+    if first is None or last is None:
+        return {}
+    values = {"time_to_first_token": round(first - prediction.arrived, 4)}
+    seconds = completions[0].seconds if len(completions) == 1 else last - first
+    tokens = sum(completion.tokens for completion in completions)
+    if seconds > 0:
+        values["tokens_per_second"] = round((tokens - 1) / seconds, 2)
+    return values
 
-    def _voted(self) -> dict[str, Any]:
-        """`agreement` is the winner's share of the samples used. All others are stopped early, even one that had just
-        come to its end as the vote was decided. `tokens_not_generated` is a cautious estimate: a sample that had not
-        would have come to the mean of the finished ones that are longer, if there are any."""
-        if self.vote is None:
-            return {}
-        finished = [completion.tokens for completion in self.completions if completion.finish_reason]
-        stopped = [completion.tokens for completion in self.completions if not completion.finish_reason]
-        left = sum(mean([length for length in finished if length >= tokens] or [tokens]) - tokens for tokens in stopped)
-        return {
-            "votes": self.vote.tally(),
-            "agreement": round(len(self.vote.leader.samples) / self.vote.counted, 4) if self.vote.leader else 0.0,
-            "samples_used": self.vote.counted,
-            "samples_without_answer": len(self.vote.silent),
-            "samples_stopped_early": None if self.ended else self.vote.samples - self.vote.counted,
-            "tokens_not_generated": None if self.ended else round(left),
-            "winner_seed": self.winner_seed,
-        }
+
+def _of_programs(prediction: Prediction) -> dict[str, Any]:
+    """Of all completions: how many programs ran, how many failed, and the wall time that they took together."""
+    if not prediction.tools:
+        return {}
+    completions = prediction.completions
+    return {
+        "tool_rounds": sum(completion.tool_rounds for completion in completions),
+        "tool_errors": sum(completion.tool_errors for completion in completions),
+        "tool_seconds": round(sum(completion.tool_seconds for completion in completions), 4),
+    }
+
+
+def _of_vote(prediction: Prediction) -> dict[str, Any]:
+    """`agreement` is the winner's share of the samples used. All others count as stopped early, even one that came to
+    its end just as the vote was decided."""
+    vote = prediction.vote
+    if vote is None:
+        return {}
+    values = {
+        "votes": vote.tally(),
+        "agreement": round(len(vote.leader.samples) / vote.counted, 4) if vote.leader else 0.0,
+        "samples_used": vote.counted,
+        "samples_without_answer": len(vote.silent),
+        "winner_seed": prediction.winner_seed,
+    }
+    if prediction.ended is None:
+        values["samples_stopped_early"] = vote.samples - vote.counted
+        values["tokens_not_generated"] = round(_tokens_saved(prediction.completions))
+    return values
+
+
+def _tokens_saved(completions: list[Completion]) -> float:
+    """A cautious estimate: a stopped sample would have come to the mean of the finished ones that are longer."""
+    finished = [completion.tokens for completion in completions if completion.finish_reason]
+    saved = 0.0
+    for completion in completions:
+        longer = [tokens for tokens in finished if tokens >= completion.tokens]
+        if completion.finish_reason is None and longer:
+            saved += mean(longer) - completion.tokens
+    return saved

@@ -7,27 +7,29 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
-from deepseek_math import prompts
-from deepseek_math.answers.extraction import extract
+from deepseek_math import metrics, prompts
+from deepseek_math.answers.extraction import Answer, extract
 from deepseek_math.answers.judging import judge
 from deepseek_math.checkpoints import Checkpoint, digest, fetch, fetch_tokenizer, find
 from deepseek_math.completion import Completion, complete, require_room
+from deepseek_math.election import Election
 from deepseek_math.engines.protocol import Engine
 from deepseek_math.engines.registry import open_engine
 from deepseek_math.errors import ServiceError
-from deepseek_math.metrics import Metrics
+from deepseek_math.metrics import Served
+from deepseek_math.prediction import Prediction
 from deepseek_math.programs.loop import solve
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.prompts import Prompt
 from deepseek_math.request import Request
-from deepseek_math.samples import elect
 from deepseek_math.sampling import Sampling
 from deepseek_math.settings import Settings
 
 log = logging.getLogger(__name__)
 
 Record = Callable[[str, Any], None]  # a metric's name and its value, which JSON can hold
-WARM_UP = "What is 2 + 3?"
+WARM_UP_PROMPT = "What is 2 + 3?"
+WARM_UP_TOKENS = 8
 
 
 class Service:
@@ -48,68 +50,60 @@ class Service:
     @classmethod
     async def open(cls, settings: Settings, say: Callable[[str], None]) -> "Service":
         """Finds, loads and warms up the checkpoint; `say` gets a line for each step, with its time."""
-        clock = time.perf_counter()
-
-        def step(text: str) -> None:
-            nonlocal clock
-            now = time.perf_counter()
-            say(f"{text} ({now - clock:.1f} s)")
-            clock = now
-
+        step = _Steps(say)
         checkpoint = find(settings.checkpoint)
         say(f"checkpoint {checkpoint.name}: looking for its files")
-        path = await asyncio.to_thread(fetch_tokenizer if settings.engine_url else fetch, checkpoint, say)
-        step(f"files in place: {path}")
+        remote = settings.engine_url is not None
+        path = await asyncio.to_thread(fetch_tokenizer if remote else fetch, checkpoint, say)
+        step.done(f"files in place: {path}")
         engine = open_engine(path, checkpoint.context, settings)
         await engine.start()
-        step(f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
-        if engine.context <= (default := Sampling().max_new_tokens):
-            say(f"requests must ask for less than the default of {default} max_new_tokens to fit this context")
-        files = None if settings.engine_url else await asyncio.to_thread(digest, path)
+        step.done(f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
+        default = Sampling().max_new_tokens
+        if engine.context <= default:
+            say(f"this context is shorter than the default of {default} max_new_tokens: requests must ask for less")
+        files = None if remote else await asyncio.to_thread(digest, path)
         service = cls(checkpoint, engine, Sandboxes(settings.tool_processes), files)
         await service._warm_up()
-        step("warmed up")
+        step.done("warmed up")
         await service.sandboxes.start()
-        step(f"sandbox: {service.sandboxes.offers}")
+        step.done(f"sandbox: {service.sandboxes.offers}")
         return service
 
     async def complete(self, inputs: dict[str, Any], record: Record) -> AsyncGenerator[str, None]:
         """Streams the answer to raw `inputs` (see `Request.checked`); `record` gets every metric at the end, and the
-        state of a vote while it runs.
+        tally of a vote while it runs.
 
         Any fault leaves as a ServiceError, with its traceback in the log.
         """
-        metrics = Metrics(
-            self.checkpoint.name, self.engine.name, self.digest, self.engine.settings, self.engine.gate.slots
-        )
+        prediction = Prediction()
         try:
             request = Request.checked(**inputs)
-            metrics.seed = request.sampling.seed
+            prediction.seed = request.sampling.seed
             prompt = await prompts.build(request, self.checkpoint.style, self.engine.tokenizer)
-            metrics.prompt_tokens = len(prompt.ids)
+            prediction.prompt_tokens = len(prompt.ids)
+            prediction.tools = prompt.mode == "tool"
             require_room(len(prompt.ids), request.sampling.max_new_tokens, self.engine.context)
             if request.expected_answer or request.samples > 1:
                 judge().begin()
-            if prompt.mode == "tool":
+            if prediction.tools:
                 await self.sandboxes.require()
             log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), prompt.text)
-            async with aclosing(self._drawn(prompt, request, metrics, record)) as pieces:
+            drawn = self._elected if request.samples > 1 else self._single
+            async with aclosing(drawn(prediction, prompt, request, record)) as pieces:
                 async for piece in pieces:
                     yield piece
-            self._answered(metrics)
             if request.expected_answer:
-                metrics.correct = metrics.answer is not None and await judge().equivalent(
-                    metrics.answer, request.expected_answer
-                )
+                prediction.correct = await _is_correct(_answer(prediction), request.expected_answer)
         except (asyncio.CancelledError, GeneratorExit):
-            metrics.ended = "cancelled"
+            prediction.ended = "cancelled"
             raise
         except ServiceError as error:
-            metrics.ended, metrics.error_code = "error", error.code
+            prediction.ended, prediction.error_code = "error", error.code
             log.warning("%s", error, exc_info=error.__cause__)  # a refusal has no cause, a fault has
             raise
         except Exception as error:
-            metrics.ended, metrics.error_code = "error", "internal_error"
+            prediction.ended, prediction.error_code = "error", "internal_error"
             log.exception("internal error")
             raise ServiceError(
                 "internal_error",
@@ -117,45 +111,84 @@ class Service:
                 "The next prediction is not affected.",
             ) from error
         finally:
-            self._answered(metrics)
-            for name, value in metrics.report().items():
+            for name, value in metrics.report(prediction, _answer(prediction), self._served()).items():
                 record(name, value)
 
-    def _answered(self, metrics: Metrics) -> None:
-        """What the text says its answer is; for a vote in the words that stand in the tally."""
-        found = extract(metrics.text)
-        metrics.answer, metrics.answer_source = found.text, found.source
-        if found.text is not None and metrics.vote and metrics.vote.leader:
-            metrics.answer = metrics.vote.leader.answer
+    async def _single(
+        self, prediction: Prediction, prompt: Prompt, request: Request, _: Record
+    ) -> AsyncGenerator[str, None]:
+        """Streams one completion as it comes."""
+        prediction.chosen = Completion()
+        prediction.completions = [prediction.chosen]
+        async with aclosing(self._draw(prompt, request, request.sampling, prediction.chosen, None)) as pieces:
+            async for piece in pieces:
+                yield piece
 
-    def _drawn(self, prompt: Prompt, request: Request, metrics: Metrics, record: Record) -> AsyncGenerator[str, None]:
-        """The text of one completion as it comes, or of the one that a vote has chosen."""
+    async def _elected(
+        self, prediction: Prediction, prompt: Prompt, request: Request, record: Record
+    ) -> AsyncGenerator[str, None]:
+        """The whole text of the completion that a vote chooses."""
 
         def draw(sampling: Sampling, completion: Completion, owner: object) -> AsyncGenerator[str, None]:
-            if prompt.mode == "tool":
-                rounds = request.max_tool_rounds
-                return solve(self.engine, self.sandboxes, prompt, sampling, rounds, completion, owner=owner)
-            return complete(self.engine, prompt, sampling, completion, owner=owner)
+            return self._draw(prompt, request, sampling, completion, owner)
 
-        metrics.tools = prompt.mode == "tool"
-        if request.samples > 1:
-            return elect(self.engine, prompt, request, metrics, record, draw)
-        metrics.completions = [Completion()]
-        metrics.chosen = metrics.completions[0]
-        return draw(request.sampling, metrics.chosen, None)
+        election = Election(self.engine, prompt, request, draw)
+        prediction.completions, prediction.vote = election.completions, election.vote
+        winner = await election.run(lambda tally: record("vote", tally))
+        prediction.chosen = election.completions[winner]
+        prediction.winner_seed = request.sampling.seed + winner
+        yield prediction.chosen.text
+
+    def _draw(
+        self, prompt: Prompt, request: Request, sampling: Sampling, completion: Completion, owner: object
+    ) -> AsyncGenerator[str, None]:
+        """Streams one completion, with programs in mode tool."""
+        if prompt.mode == "tool":
+            rounds = request.max_tool_rounds
+            return solve(self.engine, self.sandboxes, prompt, sampling, rounds, completion, owner=owner)
+        return complete(self.engine, prompt, sampling, completion, owner=owner)
+
+    def _served(self) -> Served:
+        engine = self.engine
+        return Served(self.checkpoint.name, engine.name, self.digest, engine.settings, engine.gate.slots)
 
     async def healthy(self) -> bool:
         return await self.engine.healthy()
 
     async def _warm_up(self) -> None:
-        """One short completion of a prompt made as a client's is, so that the first client does not pay for what is
-        set up lazily, the template among it."""
-        tokenizer, sampling = self.engine.tokenizer, Sampling(max_new_tokens=8)
+        """One short completion of a prompt made as a client's is, so that the first client does not wait for what is
+        set up lazily, such as the template."""
+        tokenizer, sampling = self.engine.tokenizer, Sampling(max_new_tokens=WARM_UP_TOKENS)
         try:
-            prompt = await prompts.build(Request.checked(prompt=WARM_UP), self.checkpoint.style, tokenizer)
+            prompt = await prompts.build(Request.checked(prompt=WARM_UP_PROMPT), self.checkpoint.style, tokenizer)
             require_room(len(prompt.ids), sampling.max_new_tokens, self.engine.context)
-        except ServiceError:  # a broken template, a tiny context: clients hear of it where it concerns them
+        except ServiceError:  # a broken template or a tiny context: clients are told where it concerns them
             prompt = Prompt("raw", "?", tuple(await tokenizer.encode("?", control=False)))
         async with aclosing(complete(self.engine, prompt, sampling, Completion())) as pieces:
             async for _ in pieces:
                 pass
+
+
+def _answer(prediction: Prediction) -> Answer:
+    """What the chosen text says its answer is; for a vote in the words that stand in the tally."""
+    found = extract(prediction.text)
+    if found.text is not None and prediction.vote and prediction.vote.leader:
+        return Answer(prediction.vote.leader.answer, found.source)
+    return found
+
+
+async def _is_correct(answer: Answer, expected: str) -> bool:
+    return answer.text is not None and await judge().equivalent(answer.text, expected)
+
+
+class _Steps:
+    """The steps of the start, each with the time it took."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._since = time.perf_counter()
+
+    def done(self, text: str) -> None:
+        now = time.perf_counter()
+        self._say(f"{text} ({now - self._since:.1f} s)")
+        self._since = now

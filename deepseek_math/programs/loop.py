@@ -71,13 +71,10 @@ async def solve(
                 return
             paused = time.perf_counter()
             outcome = await sandbox.run(watch.program)
-            completion.paused += time.perf_counter() - paused
-            completion.tool_rounds += 1
-            completion.tool_seconds += outcome.seconds
-            completion.tool_errors += outcome.error is not None
-            begun = "" if completion.text.endswith("\n") else "\n"
-            output = f"{begun}{OUTPUT}\n{shown(outcome)}\n{FENCE}\n"
-            completion.text += output
+            waited = time.perf_counter() - paused
+            line_break = "" if completion.text.endswith("\n") else "\n"
+            output = f"{line_break}{OUTPUT}\n{shown(outcome)}\n{FENCE}\n"
+            completion.add_program(output, outcome.seconds, waited, failed=outcome.error is not None)
             yield output
             # The text is tokenised anew, as the published scripts do: what the model reads then never depends on how
             # it spelt its own text in tokens, and the cut at a block's end may lie inside a token anyway. Where both

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_math import samples
+from deepseek_math import election
 from deepseek_math.answers.judging import judge
 from deepseek_math.checkpoints import Checkpoint, Local
 from deepseek_math.errors import ServiceError
@@ -114,11 +114,11 @@ async def test_a_sample_that_ends_as_the_vote_is_decided_is_one_that_was_not_nee
 ) -> None:
     """All four end while the first two are compared; two votes decide, and the others are never looked at."""
 
-    async def same(self: samples.Patience, a: str, b: str) -> bool:
+    async def same(self: election.Comparer, a: str, b: str) -> bool:
         await asyncio.sleep(0.1)
         return a == b
 
-    monkeypatch.setattr(samples.Patience, "same", same)
+    monkeypatch.setattr(election.Comparer, "same", same)
     _, metrics, _ = await run(service({seed: says("4") for seed in range(4)}, slots=4), samples=4)
     assert metrics["tokens_not_generated"] == 0
     assert (metrics["samples_used"], metrics["samples_stopped_early"]) == (2, 2)
@@ -272,7 +272,7 @@ async def test_answers_that_hang_algebra_are_compared_as_text_once_patience_is_g
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Time counts that workers took, not that this vote waited for them."""
-    monkeypatch.setattr(samples, "PATIENCE", 1.0)
+    monkeypatch.setattr(election, "ALGEBRA_SECONDS", 1.0)
     towers = [f"{base}^{{9^{{9^{{9^9}}}}}}" for base in (2, 3, 4)]
     answers = [*towers, *towers, "0.5", "\\frac12"]
     with caplog.at_level(logging.WARNING):

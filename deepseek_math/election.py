@@ -1,0 +1,122 @@
+"""A majority vote: several completions of one prompt, of which one with the winning answer is chosen."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from deepseek_math.answers.extraction import extract
+from deepseek_math.answers.judging import judge
+from deepseek_math.answers.spelling import key
+from deepseek_math.answers.voting import Vote
+from deepseek_math.completion import STALL_SECONDS, Completion, until_stalled
+from deepseek_math.engines.protocol import Engine
+from deepseek_math.errors import ServiceError
+from deepseek_math.prompts import Prompt
+from deepseek_math.request import Request
+from deepseek_math.sampling import Sampling
+
+log = logging.getLogger(__name__)
+
+# Streams the text of one sample into its completion. The last argument is the owner of its slot (see `Gate.enter`).
+Draw = Callable[[Sampling, Completion, object], AsyncGenerator[str, None]]
+ALGEBRA_SECONDS = 60.0  # that one vote may spend on comparing answers, before it compares them as text
+
+
+class Election:
+    """`request.samples` completions of one prompt and the vote over their answers, as far as they have come.
+
+    Sample i has the seed `seed + i`, and the text that a single prediction with that seed has.
+    """
+
+    def __init__(self, engine: Engine, prompt: Prompt, request: Request, draw: Draw) -> None:
+        self.completions = [Completion() for _ in range(request.samples)]
+        self.vote = Vote(request.samples, request.stop_when_sure, Comparer(ALGEBRA_SECONDS).same)
+        self._engine = engine
+        self._prompt = prompt
+        self._sampling = request.sampling
+        self._draw = draw
+
+    async def run(self, on_tally: Callable[[dict[str, Any]], None]) -> int:
+        """Draws and counts until the vote is decided; returns the number of the sample that is chosen.
+
+        `on_tally` gets the state of the vote after each sample that finishes. Samples that the vote no longer needs are
+        stopped, as are all of them when this is cancelled. A fault of one sample ends the vote: raises ServiceError.
+        """
+        owner = object()
+        finished = asyncio.Queue[asyncio.Task[int]]()
+        async with self._shared_prompt(owner):
+            running = [asyncio.create_task(self._sample(number, owner)) for number in range(self.vote.samples)]
+            for task in running:
+                task.add_done_callback(finished.put_nowait)
+            try:
+                while not self.vote.decided:
+                    number = _result(await finished.get())
+                    await self.vote.add(number, extract(self.completions[number].text).text)
+                    on_tally(self.tally())
+            finally:
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
+        return self._chosen()
+
+    def tally(self) -> dict[str, Any]:
+        return {"samples": self.vote.samples, "finished": self.vote.counted, "votes": self.vote.tally()}
+
+    async def _sample(self, number: int, owner: object) -> int:
+        sampling = replace(self._sampling, seed=self._sampling.seed + number, logprobs=True)
+        async with aclosing(self._draw(sampling, self.completions[number], owner)) as pieces:
+            async for _ in pieces:
+                pass
+        return number
+
+    @asynccontextmanager
+    async def _shared_prompt(self, owner: object) -> AsyncIterator[None]:
+        """Has the engine read the prompt once, and keep what it read until the samples are done."""
+        ids = self._prompt.ids
+        async with aclosing(self._engine.share(ids)) as shared:
+            async with (
+                self._engine.gate.enter(len(ids) + 1, owner),
+                aclosing(until_stalled(shared, STALL_SECONDS)) as deltas,
+            ):
+                async for delta in deltas:
+                    if delta.finish:
+                        break
+            yield
+
+    def _chosen(self) -> int:
+        """Of the winners the one that the model finds likeliest, else the first of them that finished.
+
+        Without any answer it is the first that finished: the likeliest text is then one that repeats itself to the end.
+        """
+        if self.vote.leader is None:
+            return self.vote.silent[0]
+        return max(self.vote.leader.samples, key=self._likelihood)
+
+    def _likelihood(self, number: int) -> float:
+        logprob = self.completions[number].mean_logprob
+        return float("-inf") if logprob is None else logprob
+
+
+def _result(task: asyncio.Task[int]) -> int:
+    if task.cancelled():  # not by us: samples are cancelled only after the vote
+        raise ServiceError("engine_failed", "The engine dropped a sample of the vote. Send the prediction again.")
+    return task.result()
+
+
+class Comparer:
+    """Compares answers by algebra until that has taken the workers `seconds` in all, and from then on as text."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = self._left = seconds
+
+    async def same(self, a: str, b: str) -> bool:
+        if self._left <= 0:
+            return key(a) == key(b)
+        verdict = await judge().compare(a, b)
+        self._left -= verdict.seconds
+        if self._left <= 0:
+            log.warning("the vote compares its answers as text from here on: algebra took %g s", self._seconds)
+        return verdict.equal

@@ -1,0 +1,30 @@
+"""One prediction as far as it has come: the service fills it in, line by line, and its metrics are made from it."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from deepseek_math.answers.voting import Vote
+from deepseek_math.completion import Completion
+
+
+@dataclass(slots=True)
+class Prediction:
+    """Its client, or a fault, may end it anywhere; what is not known yet is None or empty."""
+
+    arrived: float = field(default_factory=time.perf_counter)
+    seed: int | None = None
+    prompt_tokens: int = 0
+    tools: bool = False  # whether programs may run
+    completions: list[Completion] = field(default_factory=list)  # all that are drawn
+    chosen: Completion | None = None  # the one that the client gets
+    vote: Vote | None = None  # None where one completion was asked for
+    winner_seed: int | None = None  # alone, it gives the completion that the vote chose
+    correct: bool | None = None  # whether the answer is the expected one; None where none was expected
+    ended: Literal["cancelled", "error"] | None = None  # by its client or by a fault
+    error_code: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What the client gets."""
+        return self.chosen.text if self.chosen else ""
