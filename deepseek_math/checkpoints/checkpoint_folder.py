@@ -103,27 +103,6 @@ def digest(path: Path) -> str:
     return content.hexdigest()[:16]
 
 
-def settle(folder: Path) -> None:
-    """Everything in it is on the disk: a power cut after this takes nothing along."""
-    for path in (*folder.rglob("*"), folder):
-        if path.is_file() or path.is_dir():
-            _sync(path)
-
-
-def rename(ready: Path, folder: Path) -> None:
-    """The new name is on the disk too."""
-    ready.rename(folder)
-    _sync(folder.parent)
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
 def unpack(archive: Path, target: Path) -> Path:
     """The folder in the tar that holds a checkpoint. Raises ServiceError."""
     shutil.rmtree(target, ignore_errors=True)

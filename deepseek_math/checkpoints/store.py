@@ -21,6 +21,7 @@ from deepseek_math.checkpoints.download_progress import Progress
 from deepseek_math.checkpoints.remote_file import RemoteFile, gigabytes
 from deepseek_math.checkpoints.table import ARCHIVES, Address, Checkpoint, Hub, Local, Wheel
 from deepseek_math.errors import ServiceError
+from deepseek_math.files import rename_folder, write_whole
 from deepseek_math.paths import ROOT
 
 WEIGHTS = Path(os.environ.get("WEIGHTS_FOLDER") or ROOT / "weights").resolve()
@@ -152,9 +153,7 @@ def _forget_changed(partial: Path, files: list[RemoteFile]) -> None:
         if remote_file.is_plain(path) and (identity is None or identity != now.get(path)):
             for name in (path, path + ".part", path + ".part.done", path + ".part.hf"):
                 (partial / name).unlink(missing_ok=True)
-    scratch = partial / f"{LISTING}.new"
-    scratch.write_text(json.dumps(now))
-    scratch.rename(notes)
+    write_whole(notes, json.dumps(now))
 
 
 def _require_room(name: str, partial: Path, files: list[RemoteFile], missing: int) -> None:
@@ -234,6 +233,5 @@ def _finish(checkpoint: Checkpoint, commit: str, files: list[RemoteFile], partia
     }
     (ready / checkpoint_folder.NOTES).write_text(json.dumps(notes, indent=1) + "\n")
     (ready / LISTING).unlink(missing_ok=True)
-    checkpoint_folder.settle(ready)
-    checkpoint_folder.rename(ready, folder)
+    rename_folder(ready, folder)
     shutil.rmtree(partial, ignore_errors=True)

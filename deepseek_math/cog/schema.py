@@ -6,12 +6,12 @@ documents that Cog's own generator wrote (tests/data/cog).
 """
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from deepseek_math.cog.signature import require_faithful
+from deepseek_math.files import write_whole
 from deepseek_math.inputs import INPUTS, InputField
 
 Json = dict[str, Any]
@@ -60,9 +60,7 @@ def dumps(whole: Json) -> str:
 def write(whole: Json, to: Path) -> None:
     """Writes the document where coglet looks for it, whole or not at all."""
     to.parent.mkdir(parents=True, exist_ok=True)
-    part = to.with_name(f"{to.name}.{os.getpid()}")
-    part.write_text(dumps(whole), encoding="utf-8")
-    part.replace(to)
+    write_whole(to, dumps(whole))
 
 
 def _property(field: InputField) -> Json:

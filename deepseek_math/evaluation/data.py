@@ -7,7 +7,6 @@ rows, each `{"row": {...}, "truncated_cells": [...]}`, and `num_rows_total`.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 
 from deepseek_math.evaluation.benchmark import Benchmark, EvaluationError, Hub, Question, Row
+from deepseek_math.files import write_whole
 
 VIEWER = "https://datasets-server.huggingface.co"
 PAGE = 100  # rows; the most that the viewer gives at once
@@ -105,9 +105,7 @@ def _from_hub(hub: Hub, split: str, limit: int | None, kept: Path) -> Path:
     if not file.exists():
         rows = list(hub_rows(hub, split, limit))
         kept.mkdir(parents=True, exist_ok=True)
-        part = kept / f"{name}.{os.getpid()}.part"
-        part.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        part.replace(file)
+        write_whole(file, "".join(json.dumps(row) + "\n" for row in rows))
     return file
 
 

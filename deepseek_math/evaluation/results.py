@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from deepseek_math.evaluation.benchmark import EvaluationError
+from deepseek_math.files import write_whole
 
 FORMAT = 2  # of the file
 MARK = b'{"evaluate": '  # what a header begins with
@@ -87,12 +88,7 @@ class Results:
         self.lines.sort(key=lambda line: order[line["id"]])
         self._stream.seek(0)
         header = self._stream.readline()
-        part = self.file.with_name(self.file.name + ".part")
-        with part.open("wb") as sorted_lines:
-            sorted_lines.write(header + b"".join(map(_dump, self.lines)))
-            sorted_lines.flush()
-            os.fsync(sorted_lines.fileno())
-        part.replace(self.file)
+        write_whole(self.file, header + b"".join(map(_dump, self.lines)))
 
     def _write(self, line: Line) -> None:
         data = _dump(line)

@@ -25,6 +25,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from deepseek_math.checkpoints import digest, fetch, find
 from deepseek_math.errors import ServiceError
+from deepseek_math.files import replacing_folder
 from deepseek_math.prompts import asked
 from deepseek_math.training.faults import plainly
 from deepseek_math.training.held_out import accuracy
@@ -223,13 +224,10 @@ def _write(state: Mapping[str, torch.Tensor], source: Path, out: Path, lora: int
     model.load_state_dict(state)
     if lora:
         model = model.merge_and_unload()
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    model.to(torch.bfloat16).save_pretrained(part)
-    for file in (*source.glob("*token*"), *source.glob("chat_template*")):
-        shutil.copy(file, part)
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+    with replacing_folder(out) as part:
+        model.to(torch.bfloat16).save_pretrained(part)
+        for file in (*source.glob("*token*"), *source.glob("chat_template*")):
+            shutil.copy(file, part)
 
 
 def main() -> None:

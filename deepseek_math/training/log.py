@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deepseek_math.files import write_whole
+
 Line = dict[str, Any]
 
 
@@ -20,7 +22,7 @@ class Log:
     def __init__(self, path: Path, step: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = [line for line in lines(path) if line["step"] <= step] if step else []
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._path = path
         self._start = time.monotonic() - max((line.get("seconds", 0.0) for line in kept), default=0.0)
 

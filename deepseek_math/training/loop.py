@@ -12,6 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaForCausalLM
 
+from deepseek_math.files import replacing_file
 from deepseek_math.training.log import Log
 from deepseek_math.training.rows import IGNORED, Rows
 from deepseek_math.training.run_folder import begin
@@ -94,7 +95,7 @@ def train(
         if last or now - saved > SAVE_SECONDS:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "done": step + 1}
             state["tokens"] = tokens
-            torch.save(state, state_path.with_suffix(".part"))
-            state_path.with_suffix(".part").replace(state_path)
+            with replacing_file(state_path) as part:
+                torch.save(state, part)
             saved = now
     return model

@@ -1,6 +1,5 @@
 """The family's checkpoints on disk: made, loaded, and saved as transformers and the service read them."""
 
-import shutil
 from pathlib import Path
 
 import torch
@@ -8,6 +7,7 @@ from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from deepseek_math.errors import ServiceError
+from deepseek_math.files import replacing_folder
 from deepseek_math.training.stage import Shape
 from deepseek_math.training.vocabulary import BOS, CONTEXT, EOS, UNKNOWN, save
 
@@ -44,13 +44,10 @@ def load(folder: Path) -> tuple[LlamaForCausalLM, Tokenizer]:
 
 def write(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path, *, template: bool) -> None:
     """A whole checkpoint folder in bf16; a folder of that name that is there already is replaced."""
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
     state = {name: tensor.to("cpu", torch.bfloat16) for name, tensor in model.state_dict().items()}
     config = model.config.to_dict() | {"dtype": "bfloat16"}
     saved = LlamaForCausalLM(LlamaConfig.from_dict(config)).to(torch.bfloat16)
     saved.load_state_dict(state)
-    saved.save_pretrained(part)
-    save(tokenizer, part, template=template)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    with replacing_folder(folder) as part:
+        saved.save_pretrained(part)
+        save(tokenizer, part, template=template)

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from deepseek_math.errors import ServiceError
+from deepseek_math.files import replacing_folder
 from deepseek_math.training.faults import plainly
 from deepseek_math.training.gguf_file import convert
 
@@ -27,21 +28,21 @@ def publish(run: Path, weights: Path) -> int:
     names = {file.name for file in weights.iterdir()} if weights.is_dir() else set[str]()
     if weights.exists() and not {*MEMBERS, GGUF} <= names <= WHOLE:
         raise ServiceError("setting_invalid", f"{weights} is there already and is no family. Name another folder.")
-    part = weights.with_name(weights.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    for member in MEMBERS:
-        shutil.copytree(run / member, part / member)
-    convert(run / "rl", part / GGUF)
-    for name, log in RECORDS.items():
-        if (run / log).exists():
-            shutil.copy(run / log, part / f"{name}.jsonl")
-    if (run / ACCURACY).exists():
-        shutil.copy(run / ACCURACY, part)
-    size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
-    if size > MOST_BYTES:
-        raise ServiceError("setting_invalid", f"The family has {size:,} bytes, over {MOST_BYTES:,}: it is in {part}.")
-    shutil.rmtree(weights, ignore_errors=True)
-    part.rename(weights)
+    with replacing_folder(weights) as part:
+        for member in MEMBERS:
+            shutil.copytree(run / member, part / member)
+        convert(run / "rl", part / GGUF)
+        for name, log in RECORDS.items():
+            if (run / log).exists():
+                shutil.copy(run / log, part / f"{name}.jsonl")
+        if (run / ACCURACY).exists():
+            shutil.copy(run / ACCURACY, part)
+        size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
+        if size > MOST_BYTES:
+            raise ServiceError(
+                "setting_invalid",
+                f"The family has {size:,} bytes, over the limit of {MOST_BYTES:,}. It stays in {run}.",
+            )
     return size
 
 

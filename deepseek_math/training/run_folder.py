@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deepseek_math.errors import ServiceError
+from deepseek_math.files import write_whole
 
 BEGUN = "begun.json"
 
@@ -28,9 +29,7 @@ def begin(run: Path, terms: Mapping[str, Any], saved: Path | None) -> None:
     if saved is None or not path.exists():
         if os.environ.get("RANK", "0") == "0":
             run.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(terms, indent=1))
-            part.replace(path)
+            write_whole(path, json.dumps(terms, indent=1))
         return
     before = json.loads(path.read_text())
     if changed := [name for name in terms if terms[name] != before.get(name)]:
