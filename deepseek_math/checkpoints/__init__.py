@@ -1,7 +1,7 @@
 """Checkpoints: what they are called, and how their files get here.
 
 A straight line: a name (`names.py`) -> a row (`table.py`) -> the source's list of files (`hub.py`, `web.py`,
-`wheel.py`) -> their way here (the same, with `ranges.py` and `bulk.py`) -> checked and in place (`store.py`).
+`wheel.py`) -> their way here (the same, with `ranges.py`) -> checked and in place (`store.py`).
 """
 
 from deepseek_math.checkpoints.checkpoint_folder import digest

@@ -151,7 +151,7 @@ def _forget_changed(partial: Path, files: list[RemoteFile]) -> None:
         before = {file.path: file.identity() if _may_stay(file, partial / file.path) else None for file in files}
     for path, identity in before.items():
         if remote_file.is_plain(path) and (identity is None or identity != now.get(path)):
-            for name in (path, path + ".part", path + ".part.done", path + ".part.hf"):
+            for name in (path, path + ".part", path + ".part.done"):
                 (partial / name).unlink(missing_ok=True)
     write_whole(notes, json.dumps(now))
 

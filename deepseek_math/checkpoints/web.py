@@ -1,8 +1,4 @@
-"""Files at plain http(s) addresses: what there is, and their way here in parallel ranges.
-
-`ranges.py` carries them. Where HF_HUB_ENABLE_HF_TRANSFER is set, hf_transfer carries a large file whose digest is known
-first (`bulk.py`), and `ranges.py` what that leaves undone.
-"""
+"""Files at plain http(s) addresses: what there is, and their way here in parallel ranges (`ranges.py`)."""
 
 import re
 import urllib.request
@@ -12,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from deepseek_math.checkpoints import bulk, ranges, remote_file
+from deepseek_math.checkpoints import ranges, remote_file
 from deepseek_math.checkpoints.download_progress import Progress
 from deepseek_math.checkpoints.remote_file import Patience, RemoteFile, failed, label
 from deepseek_math.checkpoints.table import Address
@@ -50,19 +46,14 @@ def carry(file: RemoteFile, part: Path, progress: Progress) -> None:
     if not file.ranges:
         ranges.stream(file, part, progress)
         return
-    journal = ranges.Journal(part, file.size)
-    if file.sha256 and bulk.wanted():  # hf_transfer takes a short answer for a whole one: only a digest shows it
-        bulk.carry(file, part, journal, progress)
-    ranges.carry(file, part, journal, progress)
+    ranges.carry(file, part, ranges.Journal(part, file.size), progress)
 
 
 def there(file: RemoteFile, part: Path) -> int:
     """How many bytes of `file` have arrived already."""
     if not file.ranges or not part.exists():
         return 0
-    journal = ranges.Journal(part, file.size)
-    bulk.recover(part, journal)
-    return journal.bytes()
+    return ranges.Journal(part, file.size).bytes()
 
 
 def _beside(url: str, name: str) -> str:

@@ -12,14 +12,12 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from deepseek_math.checkpoints import (
     Checkpoint,
-    bulk,
     checkpoint_folder,
     fetch,
     find,
@@ -417,17 +415,17 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({SIZE // 2}, resource.RLIM_INFINITY))
     assert server.sent - before - 1 <= SIZE
 
 
-def start(weights: Path, server: HostileServer, program: str = "", file: str = "/m.gguf") -> subprocess.Popen[str]:
+def start(weights: Path, server: HostileServer, program: str = "") -> subprocess.Popen[str]:
     """A process that fetches the file, with the same small units."""
-    digest = hashlib.sha256(server.files[file]).hexdigest()
+    digest = hashlib.sha256(server.files["/m.gguf"]).hexdigest()
     program += f"""
 import sys
 from pathlib import Path
-from deepseek_math.checkpoints import bulk, fetch, find, ranges, remote_file as remote, store
+from deepseek_math.checkpoints import fetch, find, ranges, remote_file as remote, store
 from deepseek_math.errors import ServiceError
 store.WEIGHTS, ranges.UNIT, remote.BACKOFF = Path({str(weights)!r}), {UNIT}, 0.01
 try:
-    print(fetch(find("{server.url}{file}#sha256={digest}"), lambda line: print(line, flush=True)), flush=True)
+    print(fetch(find("{server.url}/m.gguf#sha256={digest}"), lambda line: print(line, flush=True)), flush=True)
 except ServiceError as error:
     print(error, flush=True)
     sys.exit(1)
@@ -582,87 +580,6 @@ def test_one_shard_brings_the_others_and_their_index(weights: Path) -> None:
         server.files["/model.safetensors.index.json"] = b"{}"
         folder = fetch(find(f"{server.url}/{names[1]}"), lambda line: None)
     assert {path.name for path in folder.iterdir()} >= {*names, "model.safetensors.index.json"}
-
-
-BIG = random.Random(4).randbytes(bulk.WORTH_IT + 12_345)
-
-
-@pytest.fixture
-def hf_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_ENABLE_HF_TRANSFER", "1")
-
-
-@pytest.mark.usefixtures("hf_transfer")
-def test_hf_transfer_carries_a_large_file_with_a_digest(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "SILENCE", 30.0)  # its process takes a while to start on a busy machine
-    with running(HostileServer({"/big.gguf": BIG})) as server:
-        digest = hashlib.sha256(BIG).hexdigest()
-        said: list[str] = []
-        path = fetch(find(f"{server.url}/big.gguf#sha256={digest}"), said.append)
-        assert path.read_bytes() == BIG
-        assert any(headers.get("range", "").endswith(f"-{bulk.CHUNK - 1}") for _, _, headers in server.requests)
-        assert len(server.requests) <= 4 + len(BIG) // bulk.CHUNK + 1
-        assert not any("hf_transfer" in line for line in said)
-
-
-@pytest.mark.usefixtures("hf_transfer")
-@pytest.mark.parametrize(
-    "faults",
-    [
-        [Fault(), Fault(), Fault(after=100)],
-        [Fault(), Fault(status=500)],
-        [Fault(), Fault(shorter=70_000)],
-        [Fault(), Fault(after=100, stall=True)],
-    ],
-    ids=["drop", "500", "short", "stall"],
-)
-def test_what_hf_transfer_leaves_undone_is_fetched_and_the_rest_is_kept(
-    weights: Path, faults: list[Fault], record_property: Record
-) -> None:
-    with running(HostileServer({"/big.gguf": BIG})) as server:
-        server.faults = faults
-        digest = hashlib.sha256(BIG).hexdigest()
-        path = fetch(find(f"{server.url}/big.gguf#sha256={digest}"), lambda line: None)
-        assert path.read_bytes() == BIG
-        record_property("bytes again", server.sent - len(BIG))
-        assert server.sent < len(BIG) + 9 * bulk.CHUNK
-
-
-@pytest.mark.usefixtures("hf_transfer")
-def test_a_kill_while_hf_transfer_is_at_work_keeps_its_finished_chunks(weights: Path, record_property: Record) -> None:
-    with running(HostileServer({"/big.gguf": BIG})) as server:
-        server.bytes_per_second = 8e6  # for each connection
-        process = start(weights, server, file="/big.gguf")
-        while whole_chunks(weights) < 4 and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        time.sleep(0.3)
-        server.bytes_per_second, first = None, server.sent
-        digest = hashlib.sha256(BIG).hexdigest()
-        path = fetch(find(f"{server.url}/big.gguf#sha256={digest}"), lambda line: None)
-        assert path.read_bytes() == BIG
-        record_property("bytes again", server.sent - len(BIG))
-        assert server.sent - first < len(BIG) - 3 * bulk.CHUNK
-
-
-def whole_chunks(weights: Path) -> int:
-    """What is sent says little of it: whole chunks fit into the sockets' buffers."""
-    whole = 0
-    for part in weights.glob("**/*.hf"):
-        with suppress(OSError), part.open("rb") as file:
-            for end in range(bulk.CHUNK, len(BIG), bulk.CHUNK):
-                last = end - bulk.PAGE
-                with suppress(OSError):  # it has no data from there on
-                    whole += os.lseek(file.fileno(), last, os.SEEK_DATA) == last
-    return whole
-
-
-def test_a_large_file_comes_in_ranges_where_nobody_asks_for_hf_transfer(weights: Path) -> None:
-    with running(HostileServer({"/big.gguf": BIG})) as server:
-        digest = hashlib.sha256(BIG).hexdigest()
-        assert fetch(find(f"{server.url}/big.gguf#sha256={digest}"), lambda line: None).read_bytes() == BIG
-        assert all("Python" in headers["User-Agent"] for _, _, headers in server.requests)
 
 
 def test_a_log_gets_a_line_now_and_then_with_speed_and_time_left(
