@@ -8,6 +8,36 @@ from deepseek_math.answers.extraction import Answer
 from deepseek_math.completion import Completion
 from deepseek_math.prediction import Prediction
 
+METRICS: dict[str, str] = {
+    "prompt_tokens": "Tokens that the model read, BOS included.",
+    "completion_tokens": "Tokens that it generated; in a vote those of all samples.",
+    "finish_reason": "Why the text ends. `stop`: the model ended it. `length`: `max_new_tokens` or the context was "
+    "reached. `stop_string`, `tool_rounds`: a limit of the request. `cancelled`, `error`: it was broken off.",
+    "error_code": "Of a failure: see errors.",
+    "time_to_first_token": "Seconds since the request arrived, waiting included.",
+    "tokens_per_second": "After the first token, the time of programs not counted; in a vote of all samples together.",
+    "seed": "The seed of the request, or the one that was drawn.",
+    "checkpoint": "The checkpoint's name.",
+    "checkpoint_digest": "Tells its files from others of the same name.",
+    "engine": "`llama_cpp`, `transformers` or `remote`.",
+    "engine_settings": "What else changes texts: context, dtype; with ENGINE_URL the model and the address there.",
+    "slots": "The most requests that the engine works on at once.",
+    "answer": "What the text says its answer is. In a vote in the words of the first sample that gave it.",
+    "answer_source": "Which rule found the answer: `boxed` or `phrase`.",
+    "correct": "Whether the answer is equivalent to `expected_answer`. Only where one was sent.",
+    "tool_rounds": "Mode tool: programs that ran, of all samples.",
+    "tool_errors": "Mode tool: of these, the programs that failed or were killed.",
+    "tool_seconds": "Mode tool: what they took together.",
+    "vote": "A running vote, after each sample that finished: `samples`, `finished`, `votes`.",
+    "votes": "Of a vote: each answer and its count, most votes first.",
+    "agreement": "Of a vote: the winner's share of the samples used.",
+    "samples_used": "Of a vote: samples that finished before it was decided.",
+    "samples_without_answer": "Of a vote: of these, the samples that abstained.",
+    "samples_stopped_early": "Of a vote: all other samples.",
+    "tokens_not_generated": "Of a vote: about how many tokens stopping early has saved, a cautious estimate.",
+    "winner_seed": "Of a vote: a single prediction with this seed and temperature gives the same text.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Served:

@@ -13,6 +13,25 @@ from deepseek_math.errors import ServiceError
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's ways to spread a model
 
+VARIABLES: dict[str, str] = {
+    "CHECKPOINT": "A name, a path or an address. `rl` when unset; with `make predict` and `make serve` `demo`.",
+    "COG_WEIGHTS": "Cog's own variable: takes the same as CHECKPOINT, and wins.",
+    "WEIGHTS_FOLDER": "Where downloaded checkpoints are kept; `weights` beside the code when unset.",
+    "SLOTS": "The most requests at work at once. When unset 16 on a CPU, 64 on a GPU and with ENGINE_URL, fewer where "
+    "memory is short.",
+    "CONTEXT": "Tokens of prompt and completion together, up to the checkpoint's own limit.",
+    "THREADS": "llama.cpp: its threads. All cores when unset. One fewer leaves a core to the programs of mode tool, at "
+    "the price of speed.",
+    "TOOL_PROCESSES": "The most programs of mode tool at work at once. All cores, and at least 2, when unset.",
+    "DTYPE": f"transformers: {', '.join(f'`{name}`' for name in DTYPES)}. When unset the checkpoint's own on a GPU, "
+    "float32 on a CPU.",
+    "DEVICE_MAP": "transformers, several GPUs: how accelerate spreads the model: "
+    f"{', '.join(f'`{name}`' for name in DEVICE_MAPS)}. One GPU when unset.",
+    "ENGINE_URL": "The address of a server that generates instead of this process.",
+    "ENGINE_MODEL": "The model's name there; the only one it has when unset.",
+    "ENGINE_API_KEY": "The key that the server asks for. It is shown nowhere.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -1,6 +1,6 @@
 """Requests a second, for each GPU and each dollar, from sizes alone.
 
-`python -m deepseek_math.bench.scale` writes the tables of SCALE.md.
+`python -m deepseek_math.bench.scale` writes its tables into docs/cluster.md.
 
 A decode step reads all weights once and the KV cache of every running request; a prompt is read at the speed of the
 arithmetic. Both are lower bounds of time, so what comes out is what no engine can pass at the shares assumed here.
@@ -9,15 +9,15 @@ arithmetic. Both are lower bounds of time, so what comes out is what no engine c
 import re
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 
 from transformers import LlamaConfig
 
 from deepseek_math.bench.bandwidth import BYTES_PER_SECOND
 from deepseek_math.bench.gpu import SHAPE
 from deepseek_math.engines.hf.paged_cache import GPU_BATCH_TOKENS, GPU_PAGE, GPU_SHARE, bytes_per_token, share_out
+from deepseek_math.paths import ROOT
 
-PAGE = Path(__file__).with_name("SCALE.md")
+PAGE = ROOT / "docs/cluster.md"
 
 PARAMETERS = 6.91e9  # config.json of deepseek-math-7b: 30 layers of 4096, 102400 words
 WEIGHTS = 13.82e9  # bytes, bf16

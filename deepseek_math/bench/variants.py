@@ -2,7 +2,7 @@
 
 Each variant is the service's own engine with one thing changed, on the weights of CHECKPOINT (SmolLM2 135M). They take
 turns, a fresh engine each time, and what counts is the median over the rounds of a figure's ratio to that of the
-settings in use in the same round. Prints a table, and a line of JSON last. NOTES.md holds what was found.
+settings in use in the same round. Prints a table, and a line of JSON last. docs/performance.md has what was found.
 """
 
 import argparse

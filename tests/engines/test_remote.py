@@ -118,9 +118,9 @@ async def test_more_requests_than_the_server_has_slots_wait_there(engine: Remote
     assert said[0] == said[2] == said[8]
 
 
-async def test_a_server_that_is_started_as_the_readme_says_does(smollm2: Path) -> None:
+async def test_a_server_that_is_started_as_the_page_says_does(smollm2: Path) -> None:
     """With llama.cpp's own defaults for all but slots and context."""
-    told = re.search(r"`llama-server -m \S+ -np (\d+) -c (\d+)`", (ROOT / "README.md").read_text())
+    told = re.search(r"`llama-server -m \S+ -np (\d+) -c (\d+)`", (ROOT / "docs/cluster.md").read_text())
     assert told
     slots, context = int(told[1]), int(told[2]) // 8  # of a small model
     with LlamaServer(smollm2, flags=["-np", str(slots), "-c", str(context)]) as server:

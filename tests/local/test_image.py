@@ -160,8 +160,8 @@ def test_an_image_for_a_cpu_asks_for_no_gpu_and_says_nothing_of_another_checkpoi
 
 
 def test_an_image_keeps_what_cog_yaml_sets_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the README has it for a service before a cluster: two lines."""
-    lines = re.search(r"```yaml\n(environment:\n  - ENGINE_URL=.*\n)```", (ROOT / "README.md").read_text())
+    """As docs/cluster.md has it for a service before a cluster: two lines."""
+    lines = re.search(r"```yaml\n(environment:\n  - ENGINE_URL=.*\n)```", (ROOT / "docs/cluster.md").read_text())
     assert lines
     (tmp_path / "cog.yaml").write_text((ROOT / "cog.yaml").read_text() + lines[1])
     monkeypatch.setattr(image, "ROOT", tmp_path)

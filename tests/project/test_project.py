@@ -7,9 +7,7 @@ import sys
 import pytest
 
 from deepseek_math.cog import schema
-from tests.support.readme_tables import README, filled
-
-ROOT = README.parent
+from deepseek_math.paths import ROOT
 
 
 def pins(name: str) -> dict[str, str]:
@@ -17,11 +15,6 @@ def pins(name: str) -> dict[str, str]:
     found = dict(line.split("==") for line in lines if line and not line.startswith(("#", "-r")))
     assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in found.values()), name
     return found
-
-
-def test_the_readme_s_tables_are_the_code_s() -> None:
-    text = README.read_text()
-    assert filled(text) == text, "run: python -m tests.support.readme_tables"
 
 
 def test_every_package_is_pinned_and_the_pins_agree() -> None:
@@ -52,13 +45,7 @@ def test_cog_runs_what_is_tested_here() -> None:
 
 def test_ci_runs_the_readme_s_own_command() -> None:
     assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "make test"
-    assert "make test" in README.read_text()
-
-
-def test_make_names_the_commands_of_the_readme() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"^\s*make ([a-z-]+)", README.read_text(), re.MULTILINE)):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    assert "make test" in (ROOT / "README.md").read_text()
 
 
 def test_no_checkpoint_is_in_git_but_the_tiny_family() -> None:
@@ -76,16 +63,3 @@ def test_make_passes_a_prompt_and_inputs_on_as_they_were_typed(variable: str) ->
         command = ["make", "--no-print-directory", "-f", "-", "show", f"{variable}={prompt}"]
         shown = subprocess.run(command, input=makefile, cwd=ROOT, capture_output=True, text=True, check=True)
         assert shown.stdout == prompt
-
-
-def test_the_readme_s_links_lead_somewhere() -> None:
-    text = README.read_text(encoding="utf-8")
-    titles = re.findall(r"^#+ (.*)$", re.sub(r"(?ms)^```\w*\n.*?^```\n", "", text), re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-    links = re.findall(r"\]\(([^)]+)\)", text)
-    assert links
-    for link in links:
-        if link.startswith("#"):
-            assert link[1:] in anchors, link
-        elif "://" not in link:
-            assert (ROOT / link).exists(), link

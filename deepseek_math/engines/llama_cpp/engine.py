@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 # Prompt tokens a step: few, so that a long prompt neither holds up other streams nor a cancel. Fewer than 64 cost more:
 # 16 prompts of 88 tokens took 12.4 s of processor time in steps of 32, 10.8 in steps of 64, 10.9 in steps of 128. Small
-# models read faster: in steps of 256, 16 streams of one of 98 MB were 4 % faster (`bench/NOTES.md`).
+# models read faster: in steps of 256, 16 streams of one of 98 MB were 4 % faster (docs/performance.md).
 PREFILL_STEP, SMALL_MODEL_STEP = 64, 256
 SMALL_MODEL = 2**28  # bytes of weights
 MOST_SLOTS = 256  # llama.cpp's LLAMA_MAX_SEQ
