@@ -15,7 +15,7 @@ from deepseek_math.errors import ServiceError
 from deepseek_math.metrics import METRICS
 from deepseek_math.paths import ROOT
 from deepseek_math.programs.sandbox.pool import Sandboxes
-from deepseek_math.prompts import DEEPSEEK_TEMPLATE, PromptStyle
+from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
 from deepseek_math.service import Service
 from deepseek_math.settings import VARIABLES, Settings
 from tests.support.doc_tables import DOCS, TABLES, filled, page
