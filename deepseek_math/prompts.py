@@ -86,8 +86,9 @@ def asked(prompt: str, mode: str) -> str:
     question = prompt.strip()
     if mode == "cot" and "\\boxed" not in question:
         return (question + COT_SUFFIX[language(question)]).strip()
-    if mode == "tool" and not question.endswith(suffix := TOOL_SUFFIX[language(question)].strip()):
-        return f"{question}\n{suffix}"
+    if mode == "tool":
+        suffix = TOOL_SUFFIX[language(question)].strip()
+        return question if question.endswith(suffix) else f"{question}\n{suffix}"
     return question
 
 

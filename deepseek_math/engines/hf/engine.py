@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -99,7 +99,8 @@ class TransformersEngine:
                 new = output.generated_tokens[count : -1 if stopped else None]
                 count += len(new)
                 text = "".join(map(detokenizer.step, new))
-                yield Delta(text, count, ("stop" if stopped else "length") if finished else None)
+                reason: Literal["stop", "length"] = "stop" if stopped else "length"
+                yield Delta(text, count, reason if finished else None)
         finally:
             if not finished:
                 await self._release(manager, request_id)

@@ -66,7 +66,8 @@ class LlamaCppEngine:
         """`context` is the most tokens of one request; None takes the file's own. `slots` shrink to fit memory."""
         if slots > MOST_SLOTS:
             raise ServiceError("setting_invalid", f"SLOTS={slots}, and llama.cpp has {MOST_SLOTS} at most. Set fewer.")
-        if threads and threads > (cores := os.cpu_count() or 1):
+        cores = os.cpu_count() or 1
+        if threads and threads > cores:
             raise ServiceError(
                 "setting_invalid", f"THREADS={threads}, and this machine has {cores} cores: more are slower. Set fewer."
             )
@@ -224,7 +225,12 @@ class LlamaCppEngine:
         self._held -= 1
 
     def _body(self, slot: int, prompt: Sequence[int], sampling: Sampling) -> dict[str, Any]:
-        greedy = sampling.greedy  # else all of the vocabulary would be sorted for top_p: 7 % of the time
+        if sampling.greedy:  # else all of the vocabulary would be sorted for top_p: 7 % of the time
+            samplers, top_k = ["top_k"], 1
+        else:
+            samplers, top_k = ["temperature", "top_k", "top_p"], sampling.top_k  # its own list adds min_p
+        if top_k >= self._header.vocabulary:  # no limit; llama.cpp would read a number over 32 bits as a smaller one
+            top_k = 0
         return {
             "id_slot": slot,
             "prompt": list(prompt),
@@ -233,11 +239,9 @@ class LlamaCppEngine:
             "max_tokens": sampling.max_new_tokens,
             "temperature": sampling.engine_temperature,
             "top_p": sampling.top_p,
-            # all of the vocabulary is no limit; and llama.cpp would read a number over 32 bits as a smaller one
-            "top_k": 1 if greedy else sampling.top_k if sampling.top_k < self._header.vocabulary else 0,
+            "top_k": top_k,
             "seed": sampling.seed % RANDOM_SEED,
-            # its default list adds min_p and ends with temperature
-            "samplers": ["top_k"] if greedy else ["temperature", "top_k", "top_p"],
+            "samplers": samplers,
             "verbose": True,  # the tokens of every chunk, and their count
             "n_probs": int(sampling.logprobs),  # the one top token's; the drawn token's comes beside it
             "return_progress": True,  # a chunk after each step of a long prompt: a sign of life, a chance to cancel

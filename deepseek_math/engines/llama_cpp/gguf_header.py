@@ -96,7 +96,8 @@ def _metadata(file: BinaryIO) -> tuple[dict[str, Any], int | None]:
     data = {_value(file, _STRING): _value(file, _number(file, "I")) for _ in range(count)}
     for _ in range(tensors):
         name = _value(file, _STRING)
-        sizes = struct.unpack(f"<{(dimensions := _number(file, 'I'))}Q", _read(file, 8 * dimensions))
+        dimensions = _number(file, "I")
+        sizes = struct.unpack(f"<{dimensions}Q", _read(file, 8 * dimensions))
         _read(file, 12)  # its type and offset
         if name == "token_embd.weight":
             return data, sizes[-1]
