@@ -1,4 +1,4 @@
-"""Live chunks and cancellation under coglet, Cog's server. The one place that knows how it behaves (0.23.1).
+"""Live chunks and cancellation under coglet, Cog's server. The one file that knows how it behaves (0.23.1).
 
 coglet collects what an async generator yields until it ends, and iterates a *sync* generator live but takes one
 prediction at a time. A coroutine that *returns* a sync generator gets both: many at once, each chunk sent at once.
@@ -10,15 +10,23 @@ future of the coroutine, which is done by then. `install` watches for that cance
 
 import asyncio
 import contextvars
+import logging
 import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
+from cog import CancelationException
+
+log = logging.getLogger(__name__)
+
+COGLET = "0.23.1"  # the version whose behaviour is described here and tested
+
 # Text that comes faster is joined: more chunks help no reader and cost every client. A little less than the period of
-# `engines/mailbox.py`, so that what was held there is not held again.
+# `engines/llama_cpp/mailbox.py`, so that what was held there is not held again.
 CHUNK_SECONDS = 1 / 40
 
 
@@ -51,31 +59,52 @@ _signal: contextvars.ContextVar[_CancelSignal | None] = contextvars.ContextVar("
 def install() -> None:
     """Lets `stream` hear coglet's cancels. Call it where predict.py is imported; a second call does nothing.
 
-    coglet starts each prediction with `asyncio.run_coroutine_threadsafe`, looked up at each call, and cancels with
-    `.cancel()` on the future that this returned, also after the future is done. The wrapper gives each prediction
-    a signal and sets it from that `.cancel()`. Without it predictions still stream; they only run to their end.
+    coglet starts each prediction with `asyncio.run_coroutine_threadsafe`, looked up at each call, and waits on its slot
+    thread for the future that this returned. It cancels in two ways: `.cancel()` on that future, also after the future
+    is done, and in the first milliseconds a CancelationException that it raises inside the slot thread, wherever that
+    is. The wrapper gives each prediction a signal and sets it from both. Without the wrapper predictions still stream;
+    they only run to their end.
     """
+    if version("coglet") != COGLET:
+        log.warning("coglet %s is installed; cancelling is tested with %s alone", version("coglet"), COGLET)
     start = asyncio.run_coroutine_threadsafe
     if getattr(start, "signals_cancel", False):
         return
 
     def run_coroutine_threadsafe(coro: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Future[Any]:
         signal = _CancelSignal()
-        context = contextvars.copy_context()
-        context.run(_signal.set, signal)
-        future = context.run(start, coro, loop)
-        cancel = future.cancel
-
-        def cancel_and_signal() -> bool:
-            cancelled = cancel()
+        try:
+            context = contextvars.copy_context()
+            context.run(_signal.set, signal)
+            future = context.run(start, coro, loop)
+            _watch(future, signal)
+        except CancelationException:
             signal.set()
-            return cancelled
-
-        future.cancel = cancel_and_signal  # type: ignore[method-assign]
+            raise CancelledError("the prediction was cancelled as it started") from None
         return future
 
     run_coroutine_threadsafe.signals_cancel = True  # type: ignore[attr-defined]
     asyncio.run_coroutine_threadsafe = run_coroutine_threadsafe
+
+
+def _watch(future: Future[Any], signal: _CancelSignal) -> None:
+    """Sets the signal when coglet cancels the future, or raises its exception in a thread that waits for the result."""
+    cancel, result = future.cancel, future.result
+
+    def cancel_and_signal() -> bool:
+        cancelled = cancel()
+        signal.set()
+        return cancelled
+
+    def result_or_signal(timeout: float | None = None) -> Any:
+        try:
+            return result(timeout)
+        except CancelationException:
+            cancel_and_signal()
+            raise CancelledError("the prediction was cancelled as it started") from None
+
+    future.cancel = cancel_and_signal  # type: ignore[method-assign]
+    future.result = result_or_signal  # type: ignore[method-assign]
 
 
 _END = object()
