@@ -28,12 +28,15 @@ ALGEBRA_SECONDS = 60.0  # that one vote may spend on comparing answers, before i
 class Election:
     """`request.samples` completions of one prompt and the vote over their answers, as far as they have come.
 
-    Sample i has the seed `seed + i`, and the text that a single prediction with that seed has.
+    Sample i has the seed `seed + i`, and the text that a single prediction with that seed has. Samples are counted in
+    the order of their seeds: one that has finished waits for those before it. So the same seed gives the same vote,
+    whichever sample is faster, as long as `undecided` is 0: then no comparison met a bound of time.
     """
 
     def __init__(self, engine: Engine, prompt: Prompt, request: Request, draw: Draw) -> None:
         self.completions = [Completion() for _ in range(request.samples)]
-        self.vote = Vote(request.samples, request.stop_when_sure, Comparer(ALGEBRA_SECONDS).same)
+        self._comparer = Comparer(ALGEBRA_SECONDS)
+        self.vote = Vote(request.samples, request.stop_when_sure, self._comparer.same)
         self._engine = engine
         self._prompt = prompt
         self._sampling = request.sampling
@@ -42,7 +45,7 @@ class Election:
     async def run(self, on_tally: Callable[[dict[str, Any]], None]) -> int:
         """Draws and counts until the vote is decided; returns the number of the sample that is chosen.
 
-        `on_tally` gets the state of the vote after each sample that finishes. Samples that the vote no longer needs are
+        `on_tally` gets the state of the vote after each sample that is counted. Samples that are no longer needed are
         stopped, as are all of them when this is cancelled. A fault of one sample ends the vote: raises ServiceError.
         """
         owner = object()
@@ -52,8 +55,12 @@ class Election:
             for task in running:
                 task.add_done_callback(finished.put_nowait)
             try:
+                waiting: set[int] = set()  # samples that have finished before one with a smaller seed
                 while not self.vote.decided:
-                    number = _result(await finished.get())
+                    if self.vote.counted not in waiting:
+                        waiting.add(_result(await finished.get()))
+                        continue
+                    number = self.vote.counted
                     await self.vote.add(number, extract(self.completions[number].text).text)
                     on_tally(self.tally())
             finally:
@@ -61,6 +68,11 @@ class Election:
                     task.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
         return self._chosen()
+
+    @property
+    def undecided(self) -> int:
+        """Comparisons of two answers that met a bound of time, and were taken for "not equal" or made as text."""
+        return self._comparer.undecided
 
     def tally(self) -> dict[str, Any]:
         return {"samples": self.vote.samples, "finished": self.vote.counted, "votes": self.vote.tally()}
@@ -87,9 +99,9 @@ class Election:
             yield
 
     def _chosen(self) -> int:
-        """Of the winners the one that the model finds likeliest, else the first of them that finished.
+        """Of the winners the one that the model finds likeliest, else the one with the smallest seed.
 
-        Without any answer it is the first that finished: the likeliest text is then one that repeats itself to the end.
+        Without any answer it is the first sample: the likeliest text is then one that repeats itself to the end.
         """
         if self.vote.leader is None:
             return self.vote.silent[0]
@@ -111,12 +123,16 @@ class Comparer:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = self._left = seconds
+        self.undecided = 0
 
     async def same(self, a: str, b: str) -> bool:
         if self._left <= 0:
+            self.undecided += 1
             return key(a) == key(b)
         verdict = await judge().compare(a, b)
         self._left -= verdict.seconds
+        if verdict.reason:
+            self.undecided += 1
         if self._left <= 0:
             log.warning("the vote compares its answers as text from here on: algebra took %g s", self._seconds)
         return verdict.equal

@@ -28,13 +28,15 @@ METRICS: dict[str, str] = {
     "tool_rounds": "Mode tool: programs that ran, of all samples.",
     "tool_errors": "Mode tool: of these, the programs that failed or were killed.",
     "tool_seconds": "Mode tool: what they took together.",
-    "vote": "A running vote, after each sample that finished: `samples`, `finished`, `votes`.",
+    "vote": "A running vote, after each sample that was counted: `samples`, `finished`, `votes`.",
     "votes": "Of a vote: each answer and its count, most votes first.",
     "agreement": "Of a vote: the winner's share of the samples used.",
-    "samples_used": "Of a vote: samples that finished before it was decided.",
+    "samples_used": "Of a vote: samples that were counted, in the order of their seeds, until it was decided.",
     "samples_without_answer": "Of a vote: of these, the samples that abstained.",
     "samples_stopped_early": "Of a vote: all other samples.",
     "tokens_not_generated": "Of a vote: about how many tokens stopping early has saved, a cautious estimate.",
+    "undecided_comparisons": "Of a vote: comparisons of two answers that met a bound of time. Where it is 0, the vote "
+    "is a function of its seed.",
     "winner_seed": "Of a vote: a single prediction with this seed and temperature gives the same text.",
 }
 
@@ -106,14 +108,15 @@ def _of_programs(prediction: Prediction) -> dict[str, Any]:
 def _of_vote(prediction: Prediction) -> dict[str, Any]:
     """`agreement` is the winner's share of the samples used. All others count as stopped early, even one that came to
     its end just as the vote was decided."""
-    vote = prediction.vote
-    if vote is None:
+    if prediction.election is None:
         return {}
+    vote = prediction.election.vote
     values = {
         "votes": vote.tally(),
         "agreement": round(len(vote.leader.samples) / vote.counted, 4) if vote.leader else 0.0,
         "samples_used": vote.counted,
         "samples_without_answer": len(vote.silent),
+        "undecided_comparisons": prediction.election.undecided,
         "winner_seed": prediction.winner_seed,
     }
     if prediction.ended is None:

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from deepseek_math.answers.voting import Vote
 from deepseek_math.completion import Completion
+from deepseek_math.election import Election
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Prediction:
     tools: bool = False  # whether programs may run
     completions: list[Completion] = field(default_factory=list)  # all that are drawn
     chosen: Completion | None = None  # the one that the client gets
-    vote: Vote | None = None  # None where one completion was asked for
+    election: Election | None = None  # None where one completion was asked for
     winner_seed: int | None = None  # alone, it gives the completion that the vote chose
     correct: bool | None = None  # whether the answer is the expected one; None where none was expected
     ended: Literal["cancelled", "error"] | None = None  # by its client or by a fault

@@ -133,7 +133,7 @@ class Service:
             return self._draw(prompt, request, sampling, completion, owner)
 
         election = Election(self.engine, prompt, request, draw)
-        prediction.completions, prediction.vote = election.completions, election.vote
+        prediction.election, prediction.completions = election, election.completions
         winner = await election.run(lambda tally: record("vote", tally))
         prediction.chosen = election.completions[winner]
         prediction.winner_seed = request.sampling.seed + winner
@@ -172,8 +172,9 @@ class Service:
 def _answer(prediction: Prediction) -> Answer:
     """What the chosen text says its answer is; for a vote in the words that stand in the tally."""
     found = extract(prediction.text)
-    if found.text is not None and prediction.vote and prediction.vote.leader:
-        return Answer(prediction.vote.leader.answer, found.source)
+    leader = prediction.election and prediction.election.vote.leader
+    if found.text is not None and leader:
+        return Answer(leader.answer, found.source)
     return found
 
 

@@ -22,7 +22,7 @@ class Group:
     """Samples whose answers are equivalent."""
 
     answer: str  # of the first of them
-    samples: list[int] = field(default_factory=list)  # in the order they finished
+    samples: list[int] = field(default_factory=list)  # in the order they were counted
 
 
 class Vote:
@@ -33,7 +33,7 @@ class Vote:
         self.samples = samples
         self.counted = 0  # abstentions too
         self.groups: list[Group] = []
-        self.silent: list[int] = []  # samples without an answer, in the order they finished
+        self.silent: list[int] = []  # samples without an answer, in the order they were counted
         self._sure = sure
         self._same = same
 

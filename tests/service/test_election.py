@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deepseek_math import election
-from deepseek_math.answers.judging import judge
+from deepseek_math.answers.judging import Verdict, judge
 from deepseek_math.checkpoints import Checkpoint, Local
 from deepseek_math.errors import ServiceError
 from deepseek_math.programs.sandbox.pool import Sandboxes
@@ -73,12 +73,12 @@ async def test_of_the_winners_the_likeliest_is_taken() -> None:
 
 
 async def test_without_any_answer_there_is_a_text_and_no_answer() -> None:
-    """The first that finished: the likeliest is often one that repeats itself to the end."""
+    """The first sample: the likeliest is often one that repeats itself to the end."""
     scripts: dict[int, Sequence[Step]] = {0: [0.1, "I "], 1: ["know "], 2: [0.2, "nothing"]}
     scripted = service(scripts, slots=3)
     scripted.engine.likelihood = {0: -0.5, 1: -0.9, 2: -0.1}  # type: ignore[attr-defined]
     text, metrics, _ = await run(scripted, samples=3)
-    assert (text, metrics["winner_seed"]) == ("know ", 1)
+    assert (text, metrics["winner_seed"]) == ("I ", 0)
     assert "answer" not in metrics
     assert (metrics["votes"], metrics["agreement"]) == ([], 0.0)
     assert (metrics["samples_used"], metrics["samples_without_answer"]) == (3, 3)
@@ -97,7 +97,7 @@ async def test_the_answer_of_a_vote_stands_in_its_tally() -> None:
 
 async def test_a_vote_ends_when_it_is_decided_and_frees_every_slot() -> None:
     """Three of four agree at once; the fourth would take a minute, four more have not begun."""
-    scripts = {seed: says("4", 4) for seed in range(5)} | {5: ["a", 60.0]} | {6: says("5"), 7: says("5")}
+    scripts = {seed: says("4", 4) for seed in range(4)} | {4: ["a", 60.0]} | {5: says("5"), 6: says("5"), 7: says("5")}
     scripted = service(scripts, slots=6)
     scripted.engine.letting_go = 0.05  # type: ignore[attr-defined]
     _, metrics, _ = await asyncio.wait_for(run(scripted, samples=8), 30)
@@ -150,6 +150,31 @@ async def test_below_one_a_sure_lead_ends_the_vote() -> None:
     assert (metrics["samples_used"], metrics["agreement"]) == (4, 1.0)
     _, metrics, _ = await run(service(scripts, slots=1), samples=64)
     assert metrics["samples_used"] == 32
+
+
+async def test_a_vote_counts_samples_by_seed_whichever_finishes_first() -> None:
+    """What is decided after three seeds is decided: the fourth, first to finish, is not counted."""
+    slow = {0: says("4", pause=0.3), 1: says("5", 2), 2: says("5", 3), 3: says("4", 4, pause=0.1)}
+    fast = {0: says("4"), 1: says("5", 2, pause=0.3), 2: says("5", 3, pause=0.1), 3: says("4", 4)}
+    outcomes = []
+    for scripts in (slow, fast):
+        scripted = service(scripts, slots=4)
+        scripted.engine.likelihood = {0: -0.3, 1: -0.01, 2: -0.02, 3: -0.1}  # type: ignore[attr-defined]
+        text, metrics, _ = await run(scripted, samples=4)
+        told = ("votes", "answer", "winner_seed", "samples_used", "undecided_comparisons")
+        outcomes.append((text, *(metrics[name] for name in told)))
+    assert outcomes[0] == outcomes[1]
+    votes = [{"answer": "5", "count": 2}, {"answer": "4", "count": 1}]
+    assert outcomes[0] == (".\\boxed{5}", votes, "5", 1, 3, 0)
+
+
+async def test_a_comparison_that_met_a_bound_of_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def compare(self: object, a: str, b: str) -> Verdict:
+        return Verdict(False, 2.0, "took over 2 s")
+
+    monkeypatch.setattr("deepseek_math.answers.judging.Judge.compare", compare)
+    _, metrics, _ = await run(service({0: says("4"), 1: says("5"), 2: says("6")}, slots=1), samples=3)
+    assert metrics["undecided_comparisons"] == 1 + 2
 
 
 async def test_the_tally_is_reported_after_every_sample_and_the_text_only_at_the_end() -> None:
