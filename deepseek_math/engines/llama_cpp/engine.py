@@ -34,6 +34,7 @@ import xllamacpp
 
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.llama_cpp.mailbox import Mailbox
+from deepseek_math.engines.llama_cpp.private_http import PrivateHTTP
 from deepseek_math.engines.llama_cpp.shared_prompts import SharedPrompts
 from deepseek_math.engines.llama_cpp.slots import Slots
 from deepseek_math.engines.llama_cpp.tokenizer import LlamaTokenizer
@@ -95,9 +96,7 @@ class LlamaCppEngine:
             raise ServiceError(
                 "checkpoint_unusable", f"llama.cpp could not load {self._path}: is the file whole and a model's?"
             ) from error
-        # A connection each: llama.cpp's HTTP looks a hundred times a second whether one that is kept says anything.
-        once = httpx.AsyncHTTPTransport(uds=socket, limits=httpx.Limits(max_keepalive_connections=0))
-        self._http = httpx.AsyncClient(transport=once, base_url="http://llama", timeout=30.0)
+        self._http = PrivateHTTP(socket)
         self._shared = SharedPrompts(
             self._http, Path(self._folder.name), self._header.kv_values_per_token * BYTES_PER_VALUE
         )
@@ -251,12 +250,13 @@ class LlamaCppEngine:
         if self._held:
             return False
         try:
-            return (await self._http.get("/health", timeout=3.0)).status_code == httpx.codes.OK
+            await self._http.request("GET", "/health", timeout=3.0)
         except httpx.HTTPError:
             return False
+        return True
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._http.close()
         await self.tokenizer.close()
         self._threads.shutdown(wait=False)
         server = self.__dict__.pop("_server")

@@ -12,10 +12,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import httpx
 import xllamacpp
 
 from deepseek_math.engines.llama_cpp.gguf_header import read_metadata
+from deepseek_math.engines.llama_cpp.private_http import PrivateHTTP
 
 RULE = "deepseek-llm"
 WIDTH = 32  # of the embedding, the least that llama.cpp's block sizes allow
@@ -38,11 +38,10 @@ class Vocabulary:
         params.warmup = False
         params.verbosity = -1
         self._server = xllamacpp.Server(params)
-        transport = httpx.AsyncHTTPTransport(uds=socket)
-        self.http = httpx.AsyncClient(transport=transport, base_url="http://llama", timeout=30.0)
+        self.http = PrivateHTTP(socket)
 
     async def close(self) -> None:
-        await self.http.aclose()
+        await self.http.close()
         del self._server  # its destructor ends llama.cpp's threads
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import httpx
 
+from deepseek_math.engines.llama_cpp.private_http import PrivateHTTP
 from deepseek_math.engines.memory import gib
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class SharedPrompts:
     Where that fails nothing is lost but time: a prompt that is not kept is read again.
     """
 
-    def __init__(self, http: httpx.AsyncClient, folder: Path, bytes_per_token: int) -> None:
+    def __init__(self, http: PrivateHTTP, folder: Path, bytes_per_token: int) -> None:
         self._http = http
         self._folder = folder
         self._bytes_per_token = bytes_per_token
@@ -83,10 +84,8 @@ class SharedPrompts:
 
     async def _ask(self, slot: int, action: Literal["save", "restore"], file: str) -> bool:
         try:
-            response = await self._http.post(
-                f"/slots/{slot}", params={"action": action}, json={"filename": file}, timeout=FILE_SECONDS
-            )
-            response.raise_for_status()
+            options = {"params": {"action": action}, "json": {"filename": file}, "timeout": FILE_SECONDS}
+            await self._http.request("POST", f"/slots/{slot}", **options)
         except httpx.HTTPError as error:
             log.warning("llama.cpp could not %s a shared prompt, so it is read again: %s", action, error)
             return False

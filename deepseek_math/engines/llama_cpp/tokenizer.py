@@ -9,6 +9,7 @@ import httpx
 
 from deepseek_math.engines.llama_cpp.gguf_header import GGUFHeader
 from deepseek_math.engines.llama_cpp.gguf_vocabulary import RULE, Vocabulary
+from deepseek_math.engines.llama_cpp.private_http import PrivateHTTP
 from deepseek_math.errors import ServiceError
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 class LlamaTokenizer:
     """See `protocol.Tokenizer`."""
 
-    def __init__(self, http: httpx.AsyncClient, header: GGUFHeader, vocabulary: Vocabulary | None) -> None:
+    def __init__(self, http: PrivateHTTP, header: GGUFHeader, vocabulary: Vocabulary | None) -> None:
         self._http = http
         self._vocabulary = vocabulary
         self.bos: int | None = None  # set once llama.cpp has said whether it adds one
@@ -26,7 +27,7 @@ class LlamaTokenizer:
 
     @classmethod
     async def open(
-        cls, header: GGUFHeader, path: Path, folder: Path, http: httpx.AsyncClient | None = None
+        cls, header: GGUFHeader, path: Path, folder: Path, http: PrivateHTTP | None = None
     ) -> "LlamaTokenizer":
         """The file's own, or DeepSeek's where the file's own would tokenise wrongly.
 
@@ -67,8 +68,7 @@ class LlamaTokenizer:
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            response = await self._http.post(path, json=body)
-            response.raise_for_status()
+            response = await self._http.request("POST", path, json=body)
         except httpx.HTTPError as error:
             raise ServiceError(
                 "engine_failed", "llama.cpp's tokenizer did not answer. Send the request again."
