@@ -1,7 +1,7 @@
 """Problems as the texts that a model is trained on: documents for the base model, conversations for the others.
 
-A conversation is, token for token, what the service sends: DeepSeekMath's template and the suffix of the mode, in the
-question's language. The completion begins with the blank that the template puts after "Assistant:".
+The prompt of a conversation is, token for token, what the service sends: DeepSeekMath's template and the suffix of the
+mode, in the question's language. The completion begins with the space that follows "Assistant:" in the template.
 """
 
 from collections.abc import Mapping
@@ -38,15 +38,16 @@ def document(random: Random) -> str:
     """One piece of mathematical text for the base model: a worked problem, a statement, or a program."""
     problem = draw(random, held=False, worked=random.random() < 0.95)
     form = random.random()
-    if form < 0.2:
-        return f"{random.choice(HEADS[problem.language])}{problem.question}\n{problem.program_solution}"
-    if form < 0.6 and problem.question.startswith("What is ") and problem.question.endswith("?"):
+    can_be_stated = problem.question.startswith("What is ") and problem.question.endswith("?")
+    if 0.2 <= form < 0.6 and can_be_stated:
         return statement(problem)
-    return f"{random.choice(HEADS[problem.language])}{problem.question}\n{problem.solution}"
+    solution = problem.program_solution if form < 0.2 else problem.solution
+    head = random.choice(HEADS[problem.language])
+    return f"{head}{problem.question}\n{solution}"
 
 
 def statement(problem: Problem) -> str:
-    """`The integral of x^2 from 0 to 2 is ...`: what a base model may be asked to continue."""
+    """The problem as a statement, `The integral of x^2 from 0 to 2 is ...`, which a base model may have to continue."""
     subject = problem.question.removeprefix("What is ").removesuffix("?")
     answer = problem.output.replace("**", "^").replace("*", "").replace(" ", "")
     return f"{subject[0].upper()}{subject[1:]} is found in steps.\n{problem.steps}\nThe answer is {answer}."
@@ -57,7 +58,7 @@ def prompt(question: str, mode: Mode, language: Language) -> str:
 
 
 def conversation(problem: Problem, mode: Mode, opening: str | None = None) -> Conversation:
-    """`opening` is a line before the steps."""
+    """The problem as a user asks it in `mode` and the reply. `opening` is a line before the steps."""
     text = problem.program_solution if mode == "tool" else problem.solution
     if opening:
         text = f"{opening}\n{text}"

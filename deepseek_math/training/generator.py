@@ -1,6 +1,7 @@
-"""Draws problems of the family's field: from either side of the held-out split, each one checked before it leaves.
+"""Draws problems of the tiny family's field, from either side of the held-out split. Each one is checked.
 
-The kinds are data (`number_kinds.py`, `algebra_kinds.py`, `word_table.py`); this file adds chance and nothing else.
+The kinds are data: `integer_kinds.py`, `fraction_kinds.py`, `percent_kinds.py`, `calculus_kinds.py`,
+`equation_kinds.py` and `word_table.py`.
 """
 
 from collections.abc import Callable
@@ -8,13 +9,23 @@ from dataclasses import replace
 from random import Random
 
 from deepseek_math.prompts import Language, language
-from deepseek_math.training import algebra_kinds, number_kinds, word_table
-from deepseek_math.training.problem import Kind, Problem, check, held_out
+from deepseek_math.training import (
+    calculus_kinds,
+    equation_kinds,
+    fraction_kinds,
+    integer_kinds,
+    percent_kinds,
+    word_table,
+)
+from deepseek_math.training.check import check
+from deepseek_math.training.problem import Kind, Parameters, Problem, held_out
 from deepseek_math.training.word_kinds import PEOPLE
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (*number_kinds.KINDS, *algebra_kinds.KINDS, *word_table.KINDS)}
+TABLES = (integer_kinds, fraction_kinds, percent_kinds, calculus_kinds, equation_kinds, word_table)
+KINDS: dict[str, Kind] = {kind.name: kind for table in TABLES for kind in table.KINDS}
 CHINESE = 0.35  # share of the problems
 CASUAL = 0.3  # share of the questions that are typed carelessly
+GREETINGS = ("Please ", "please ", "Hi, ", "hey, ", "Can you tell me: ")
 _WEIGHTS = [kind.weight for kind in KINDS.values()]
 
 
@@ -26,23 +37,29 @@ def draw(
     kind: str | None = None,
     among: Callable[..., bool] | None = None,
 ) -> Problem:
-    """One checked problem whose parameters are held out, or are not. `worked`: its arithmetic digit by digit.
+    """One checked problem.
 
-    among: what its parameters have to fulfil besides.
+    held: whether its parameters are from the held-out side. worked: whether its arithmetic is written digit by digit.
+    kind: the name of its kind; drawn by weight when None. among: a condition on its parameters.
     """
     row = KINDS[kind or pick(random)]
-    while True:
-        parameters = row.draw(random)
-        if (among is None or among(*parameters)) and held_out(row.name, parameters) == held:
-            break
+    parameters = _parameters(row, random, held, among)
     wanted: Language = "zh" if random.random() < CHINESE else "en"
     problem = row.write(parameters, wanted, worked, random)
     if random.random() < CASUAL:
         problem = replace(problem, question=casual(problem.question, random))
-    if language(problem.question) != wanted:  # a bare expression is read as English by the service
+    if language(problem.question) != wanted:  # the service takes a bare expression for English
         problem = replace(row.write(parameters, "en", worked, random), question=problem.question)
     check(problem)
     return problem
+
+
+def _parameters(kind: Kind, random: Random, held: bool, among: Callable[..., bool] | None) -> Parameters:
+    while True:
+        parameters = kind.draw(random)
+        wanted = among is None or among(*parameters)
+        if wanted and held_out(kind.name, parameters) == held:
+            return parameters
 
 
 def pick(random: Random) -> str:
@@ -51,25 +68,25 @@ def pick(random: Random) -> str:
 
 
 def distinct(seed: int, count: int, *, held: bool) -> list[Problem]:
-    """`count` problems no two of which share a kind and its parameters."""
-    random, problems = Random(seed), list[Problem]()
-    seen = set[tuple[str, tuple[int, ...]]]()
+    """`count` problems, no two of the same kind with the same parameters."""
+    random = Random(seed)
+    problems: dict[tuple[str, Parameters], Problem] = {}
     while len(problems) < count:
         problem = draw(random, held=held)
-        if (problem.kind, problem.parameters) not in seen:
-            seen.add((problem.kind, problem.parameters))
-            problems.append(problem)
-    return problems
+        problems.setdefault((problem.kind, problem.parameters), problem)
+    return list(problems.values())
 
 
 def casual(question: str, random: Random) -> str:
-    """As people type: a small first letter, no full stop, a word of greeting."""
+    """The question as people type it: a small first letter, no full stop, a greeting."""
     text = question
-    if text[0].isupper() and not text.startswith(("A ", "I ")) and text.split()[0].rstrip("'s") not in PEOPLE["en"]:
+    first_word = text.split()[0].rstrip("'s")
+    keeps_capital = text.startswith(("A ", "I ")) or first_word in PEOPLE["en"]
+    if text[0].isupper() and not keeps_capital:
         text = text[0].lower() + text[1:]
     change = random.random()
     if change < 0.5:
         return text.rstrip("?.。？")
     if change < 0.6 and text.isascii() and text[0].islower():
-        return random.choice(("Please ", "please ", "Hi, ", "hey, ", "Can you tell me: ")) + text
+        return random.choice(GREETINGS) + text
     return text

@@ -1,22 +1,25 @@
-"""Word problems: each kind is a row of `word_table.py`, and this file turns a row into problems.
+"""Word problems. Each kind is a row of `word_table.py`; this file turns a row into problems.
 
-A row's numbers are drawn from ranges or computed from those drawn; its plan is a list of `label = expression` steps,
-from which the solution, the program and the answer all come.
+Some numbers of a row are drawn, the others are computed from those before them. A row's plan is a list of steps of one
+operation each. The worked solution, the program and the answer all come from it.
 """
 
-import ast
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 import sympy
 
 from deepseek_math.prompts import Language
 from deepseek_math.training.arithmetic import brief, result
-from deepseek_math.training.problem import Kind, Problem
+from deepseek_math.training.problem import Kind, Parameters, Problem
 
-SIGN: Mapping[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "×", ast.FloorDiv: "÷"}
-PYTHON = {"+": "+", "-": "-", "×": "*", "÷": "//"}
+Range = tuple[int, int]  # the least and the largest value
+
+OPERATION = re.compile(r"(\w+)(//|[-+*])(\w+)")
+SIGNS: Mapping[str, str] = {"+": "+", "-": "-", "*": "×", "//": "÷"}
 PEOPLE: Mapping[Language, tuple[str, ...]] = {
     "en": (
         "Anna", "Ben", "Clara", "David", "Emma", "Frank", "Grace", "Henry", "Ivy", "Jack", "Kate", "Leo", "Maria",
@@ -31,80 +34,86 @@ THINGS: Mapping[Language, tuple[str, ...]] = {
     ),
     "zh": ("苹果", "橙子", "梨", "鸡蛋", "球", "玩具", "面包", "杯子", "气球", "贝壳"),
 }  # fmt: skip
+COLON: Mapping[Language, str] = {"en": ": ", "zh": "："}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """A kind of word problem. Braces in a wording take a number, {name}, {other} or {things}.
 
-    numbers: name -> (least, most) drawn, or an expression of earlier names. where: a condition on them.
-    plan: (label en, label zh, name, `a op b`); the last one is the answer.
+    numbers: how each is found: drawn from a range, or computed from the numbers before it.
+    plan: steps (label in English, label in Chinese, name of the result, `a+b`). The last result is the answer.
+    where: a condition on all the numbers; without one, any will do.
     """
 
     name: str
-    numbers: Mapping[str, tuple[int, int] | str]
+    numbers: Mapping[str, Range | Callable[..., int]]
     wordings: Mapping[Language, tuple[str, ...]]
     plan: tuple[tuple[str, str, str, str], ...]
-    where: str = "True"
+    where: Callable[..., bool] | None = None
 
-    def values(self, drawn: tuple[int, ...]) -> dict[str, int]:
-        """All the numbers from those that are drawn, in the order of `numbers`."""
-        left = list(drawn)
+    def ranges(self) -> list[Range]:
+        return [source for source in self.numbers.values() if isinstance(source, tuple)]
+
+    def values(self, drawn: Iterable[int]) -> dict[str, int]:
+        """All the numbers, by name, from those that were drawn."""
+        left = iter(drawn)
         values: dict[str, int] = {}
         for name, source in self.numbers.items():
-            values[name] = int(eval(source, {}, values)) if isinstance(source, str) else left.pop(0)
+            values[name] = next(left) if isinstance(source, tuple) else source(*values.values())
         return values
 
 
 def kind(row: Row) -> Kind:
-    return Kind(f"word_{row.name}", 1, _draw(row), _write(row))
+    return Kind(f"word_{row.name}", 1, partial(_draw, row), partial(_write, row))
 
 
-def _draw(row: Row) -> Callable[[Random], tuple[int, ...]]:
-    def draw(random: Random) -> tuple[int, ...]:
-        while True:
-            ranges = [source for source in row.numbers.values() if not isinstance(source, str)]
-            drawn = tuple(random.randrange(least, most + 1) for least, most in ranges)
-            if eval(row.where, {}, row.values(drawn)):  # the table's own words, not a user's
-                return drawn
-
-    return draw
+def _draw(row: Row, random: Random) -> Parameters:
+    while True:
+        drawn = tuple(random.randrange(least, most + 1) for least, most in row.ranges())
+        if row.where is None or row.where(*row.values(drawn).values()):
+            return drawn
 
 
-def _write(row: Row) -> Callable[[tuple[int, ...], Language, bool, Random], Problem]:
-    def write(parameters: tuple[int, ...], language: Language, worked: bool, random: Random) -> Problem:
-        values = row.values(parameters)
-        name, other = random.sample(PEOPLE[language], 2)
-        words = {"name": name, "other": other, "things": random.choice(THINGS[language])}
-        question = random.choice(row.wordings[language]).format(**values, **words)
-        lines, program = [], []
-        for english, chinese, target, expression in row.plan:
-            sign, a, b = _operands(expression, values)
-            label = (chinese if language == "zh" else english).format(**words)
-            lines.append(f"{label}{'：' if language == 'zh' else ': '}{brief(sign, a, b, worked)}")
-            program.append(f"{target}={_source(expression, values)}")
-            values[target] = result(sign, a, b)
-        program.append(f"print({row.plan[-1][2]})")
-        answer = sympy.Integer(values[row.plan[-1][2]])
-        name = f"word_{row.name}"
-        return Problem(name, parameters, language, question, "\n".join(lines), answer, "\n".join(program))
-
-    return write
-
-
-def _operands(expression: str, values: Mapping[str, int]) -> tuple[str, int, int]:
-    """The sign and the two numbers of `a*b`, each a name or a number."""
-    match ast.parse(expression, mode="eval").body:
-        case ast.BinOp(left=left, op=operator, right=right):
-            one, other = (eval(ast.unparse(side), {}, dict(values)) for side in (left, right))
-            return SIGN[type(operator)], int(one), int(other)
-    raise ValueError(f"{expression!r} is not one operation")
+def _write(row: Row, parameters: Parameters, language: Language, worked: bool, random: Random) -> Problem:
+    values = row.values(parameters)
+    name, other = random.sample(PEOPLE[language], 2)
+    words = {"name": name, "other": other, "things": random.choice(THINGS[language])}
+    question = random.choice(row.wordings[language]).format(**values, **words)
+    lines, program = [], []
+    for english, chinese, target, expression in row.plan:
+        left, operator, right = _operation(expression)
+        sign, a, b = SIGNS[operator], _value(left, values), _value(right, values)
+        label = {"en": english, "zh": chinese}[language].format(**words)
+        lines.append(f"{label}{COLON[language]}{brief(sign, a, b, worked)}")
+        program.append(f"{target}={_in_program(left, values)}{operator}{_in_program(right, values)}")
+        values[target] = result(sign, a, b)
+    answer = row.plan[-1][2]
+    program.append(f"print({answer})")
+    return Problem(
+        kind=f"word_{row.name}",
+        parameters=parameters,
+        language=language,
+        question=question,
+        steps="\n".join(lines),
+        answer=sympy.Integer(values[answer]),
+        program="\n".join(program),
+    )
 
 
-def _source(expression: str, values: Mapping[str, int]) -> str:
-    """The step as Python: the question's numbers written out, earlier results by name."""
-    body = ast.parse(expression, mode="eval").body
-    assert isinstance(body, ast.BinOp)
-    sides = [ast.unparse(side) for side in (body.left, body.right)]
-    sides = [str(values[side]) if len(side) == 1 and side in values else side for side in sides]
-    return PYTHON[SIGN[type(body.op)]].join(sides)
+def _operation(expression: str) -> tuple[str, str, str]:
+    """The parts of `a+b`: each side is a name or a number."""
+    found = OPERATION.fullmatch(expression)
+    if found is None:
+        raise ValueError(f"{expression!r} is not one operation")
+    left, operator, right = found.groups()
+    return left, operator, right
+
+
+def _value(side: str, values: Mapping[str, int]) -> int:
+    return int(side) if side.isdecimal() else values[side]
+
+
+def _in_program(side: str, values: Mapping[str, int]) -> str:
+    """The side as a program writes it: numbers of the question as numbers, earlier results by name."""
+    return str(values[side]) if len(side) == 1 and side in values else side

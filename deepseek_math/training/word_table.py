@@ -1,4 +1,4 @@
-"""The kinds of word problem as data. One-letter names are the question's numbers, longer ones are results."""
+"""The kinds of word problem, as data. One-letter names are numbers of the question, longer names are results."""
 
 from deepseek_math.training.word_kinds import Row, kind
 
@@ -17,7 +17,7 @@ ROWS = (
             ),
         },
         (("Left", "剩下", "left", "a-b"),),
-        "a > b",
+        lambda a, b: a > b,
     ),
     Row(
         "together",
@@ -48,7 +48,7 @@ ROWS = (
     ),
     Row(
         "change",
-        {"n": (2, 9), "p": (2, 20), "m": (1, 10), "g": "m*20"},
+        {"n": (2, 9), "p": (2, 20), "m": (1, 10), "g": lambda n, p, m: m * 20},
         {
             "en": (
                 "{name} buys {n} {things} at {p} dollars each and pays with {g} dollars. How much change is due?",
@@ -60,11 +60,11 @@ ROWS = (
             ),
         },
         (("Cost", "总价", "cost", "n*p"), ("Change", "找回", "change", "g-cost")),
-        "g > n * p",
+        lambda n, p, m, g: g > n * p,
     ),
     Row(
         "share",
-        {"n": (2, 12), "k": (2, 60), "t": "n*k"},
+        {"n": (2, 12), "k": (2, 60), "t": lambda n, k: n * k},
         {
             "en": (
                 "{t} {things} are shared equally among {n} children. How many does each child get?",
@@ -79,7 +79,7 @@ ROWS = (
     ),
     Row(
         "groups",
-        {"k": (2, 12), "n": (2, 50), "t": "n*k"},
+        {"k": (2, 12), "n": (2, 50), "t": lambda k, n: n * k},
         {
             "en": (
                 "A bag holds {k} {things}. How many bags are needed for {t} {things}?",
@@ -103,7 +103,7 @@ ROWS = (
     ),
     Row(
         "speed",
-        {"v": (3, 99), "t": (2, 9), "d": "v*t"},
+        {"v": (3, 99), "t": (2, 9), "d": lambda v, t: v * t},
         {
             "en": (
                 "A train covers {d} km in {t} hours. What is its speed in km per hour?",
@@ -118,7 +118,7 @@ ROWS = (
     ),
     Row(
         "time",
-        {"v": (3, 12), "t": (2, 60), "d": "v*t"},
+        {"v": (3, 12), "t": (2, 60), "d": lambda v, t: v * t},
         {
             "en": (
                 "How many hours does it take to walk {d} km at {v} km per hour?",
@@ -171,7 +171,7 @@ ROWS = (
     ),
     Row(
         "triangle_area",
-        {"k": (1, 40), "a": "2*k", "h": (2, 9)},
+        {"k": (1, 40), "a": lambda k: 2 * k, "h": (2, 9)},
         {
             "en": (
                 "A triangle has base {a} cm and height {h} cm. What is its area?",
@@ -207,11 +207,11 @@ ROWS = (
             ),
         },
         (("The two", "两角和", "two", "a+b"), ("Third", "第三个角", "third", "180-two")),
-        "a + b < 175",
+        lambda a, b: a + b < 175,
     ),
     Row(
         "average_two",
-        {"a": (2, 99), "k": (2, 99), "b": "2*k-a"},
+        {"a": (2, 99), "k": (2, 99), "b": lambda a, k: 2 * k - a},
         {
             "en": (
                 "What is the average of {a} and {b}?",
@@ -220,11 +220,11 @@ ROWS = (
             "zh": ("{a}和{b}的平均数是多少？", "{name}两次得分为{a}和{b}，平均分是多少？"),
         },
         (("Sum", "和", "total", "a+b"), ("Average", "平均数", "average", "total//2")),
-        "0 < b < 100 and a != b",
+        lambda a, k, b: 0 < b < 100 and a != b,
     ),
     Row(
         "average_three",
-        {"a": (2, 60), "b": (2, 60), "k": (5, 60), "c": "3*k-a-b"},
+        {"a": (2, 60), "b": (2, 60), "k": (5, 60), "c": lambda a, b, k: 3 * k - a - b},
         {
             "en": (
                 "What is the average of {a}, {b} and {c}?",
@@ -237,7 +237,7 @@ ROWS = (
             ("Sum", "和", "total", "two+c"),
             ("Average", "平均数", "average", "total//3"),
         ),
-        "0 < c < 90",
+        lambda a, b, k, c: 0 < c < 90,
     ),
     Row(
         "more_than",
@@ -283,7 +283,7 @@ ROWS = (
             ),
         },
         (("The other", "另一个", "other", "a-b"), ("Together", "一共", "total", "a+other")),
-        "a > b",
+        lambda a, b: a > b,
     ),
     Row(
         "times_as_many",
@@ -336,7 +336,7 @@ ROWS = (
     ),
     Row(
         "save_weeks",
-        {"p": (2, 12), "n": (3, 60), "g": "n*p"},
+        {"p": (2, 12), "n": (3, 60), "g": lambda p, n: n * p},
         {
             "en": (
                 "{name} saves {p} dollars a week. After how many weeks has {name} saved {g} dollars?",
@@ -360,11 +360,11 @@ ROWS = (
             ),
         },
         (("Done", "已完成", "done", "p*n"), ("Left", "还剩", "left", "t-done")),
-        "t > p * n",
+        lambda n, p, t: t > p * n,
     ),
     Row(
         "days_needed",
-        {"n": (2, 9), "p": (2, 40), "a": (5, 200), "t": "a+n*p"},
+        {"n": (2, 9), "p": (2, 40), "a": (5, 200), "t": lambda n, p, a: a + n * p},
         {
             "en": (
                 "A book has {t} pages. {name} has read {a} and now reads {p} a day. How many days does the rest take?",
@@ -392,7 +392,7 @@ ROWS = (
             ),
         },
         (("All", "总数", "all", "a*b"), ("Left", "还有", "left", "all-c")),
-        "a * b > c",
+        lambda a, b, c: a * b > c,
     ),
     Row(
         "bus",
@@ -408,7 +408,7 @@ ROWS = (
             ),
         },
         (("After the first", "先剩", "first", "a-b"), ("Now", "现在", "now", "first+c")),
-        "a > b",
+        lambda a, b, c: a > b,
     ),
     Row(
         "older",
@@ -427,7 +427,7 @@ ROWS = (
     ),
     Row(
         "unit_price",
-        {"n": (2, 9), "p": (2, 30), "m": (2, 9), "c": "n*p"},
+        {"n": (2, 9), "p": (2, 30), "m": (2, 9), "c": lambda n, p, m: n * p},
         {
             "en": (
                 "{n} {things} cost {c} dollars. How much do {m} of them cost?",
@@ -436,7 +436,7 @@ ROWS = (
             "zh": ("{n}个{things}要{c}元，买{m}个要多少元？", "一台机器{n}小时做{c}个零件，{m}小时做多少个？"),
         },
         (("One", "单位量", "one", "c//n"), ("Result", "结果", "all", "one*m")),
-        "n != m",
+        lambda n, p, m, c: n != m,
     ),
     Row(
         "workers",
@@ -549,7 +549,7 @@ ROWS = (
             ),
         },
         (("More", "多", "more", "a-b"),),
-        "a > b",
+        lambda a, b: a > b,
     ),
 )
 

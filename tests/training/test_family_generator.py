@@ -10,9 +10,11 @@ from deepseek_math.answers.extraction import extract
 from deepseek_math.answers.spelling import key
 from deepseek_math.prompts import TOOL_SUFFIX, language
 from deepseek_math.training.arithmetic import brief, operate
+from deepseek_math.training.check import check, printed
 from deepseek_math.training.documents import conversation, document, statement
+from deepseek_math.training.equations import Wrong, equations
 from deepseek_math.training.generator import KINDS, distinct, draw
-from deepseek_math.training.problem import Problem, Wrong, check, equations, held_out, latex, printed
+from deepseek_math.training.problem import Problem, held_out, latex
 
 COUNT = 10_000
 

@@ -22,11 +22,11 @@ from deepseek_math.local.server import LocalServer
 from deepseek_math.request import Request
 from deepseek_math.sampling import Sampling
 from deepseek_math.settings import Settings
+from deepseek_math.training.equations import equations
 from deepseek_math.training.generator import distinct
 from deepseek_math.training.gguf_file import convert
 from deepseek_math.training.held_out import TOKENS
 from deepseek_math.training.measure import SEED, evaluate
-from deepseek_math.training.problem import equations
 from deepseek_math.training.publish import MEMBERS, MOST_BYTES
 
 SLICE = 200  # held-out problems
