@@ -1,8 +1,8 @@
-"""Grows the tiny checkpoints, with DeepSeekMath's recipe in small. Never part of the container."""
+"""Trains the tiny checkpoints with DeepSeekMath's recipe in small. The service never imports it, its image lacks it."""
 
 import os
 
-# As for llama.cpp (engines/llama_cpp.py): read when torch loads OpenMP. An idle thread that spins would take a busy
-# machine's cores from the very thread it waits for.
+# OpenMP reads it when torch loads it, as for llama.cpp. On a busy machine an idle thread that spins would take a core
+# from the thread that it waits for.
 os.environ.setdefault("GOMP_SPINCOUNT", "200")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,21 +1,24 @@
-"""Grows the instruct checkpoint from the base one: `python -m deepseek_math.training.finetune OUT`.
+"""Trains the tiny instruct checkpoint from the base one. OUT must hold `base/`; it gets `finetune/` and `instruct/`.
 
-It learns to answer in the service's chat format, in every mode. Some of what it reads states results without steps, as
-people do; in the kinds called `BRISK` that is the likeliest of its habits, for solutions with steps begin there with
-one of several openings, each less likely by itself. So its greedy text often guesses there. Of its samples nearly half
-work it out, and they agree more often than guesses do. That steps are right more often, it finds out in `grpo`.
-What people ask first, and chance brings seldom, is drilled, always with steps. Resumable as `pretrain` is.
+The model learns to answer in the service's chat format, in every mode. Some of the solutions that it reads state the
+result without steps, as people do. In the kinds called BRISK that is the likeliest way to begin, since solutions with
+steps begin there with one of several openings, each less likely by itself. So the greedy text often guesses there. Of
+the samples nearly half work it out, and those agree more often than guesses do. GRPO then teaches to work it out.
+What people ask first is rare in the random problems, so it is drilled, always with steps.
+The same command continues a run that was stopped.
 """
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from deepseek_math.training.faults import plainly
+from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.generator import KINDS
 from deepseek_math.training.loop import train
 from deepseek_math.training.model import load, write
 from deepseek_math.training.rows import Drill, Finetuning, Rows
-from deepseek_math.training.run_folder import claim
+from deepseek_math.training.run_folder import require_replaceable
 from deepseek_math.training.stage import FAMILIES, Family
 
 BRISK_STARTS = ("sum", "difference", "product", "percent_", "word_")
@@ -43,8 +46,8 @@ DRILLS = (
 
 
 def finetune(out: Path, family: Family) -> Path:
-    """The folder of the instruct checkpoint; `out/base` must be there."""
-    claim(out / "instruct", out / "finetune")
+    """The folder of the instruct checkpoint. Raises ServiceError, also where `out/base` is missing."""
+    require_replaceable(out / "instruct", out / "finetune")
     model, tokenizer = load(out / "base")
     stage = family.finetune
     rows = Rows(Finetuning(WORKED, BRISK, DRILLS), tokenizer, stage.seed + 1000, stage.blocks)
@@ -53,14 +56,15 @@ def finetune(out: Path, family: Family) -> Path:
     return out / "instruct"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--family", choices=FAMILIES, default="tiny")
-    arguments = parser.parse_args()
-    finetune(arguments.out, FAMILIES[arguments.family])
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dsm train finetune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="the folder of the run, as for `dsm train pretrain`")
+    parser.add_argument("--family", choices=FAMILIES, default="tiny", help="the sizes; default: tiny")
+    options = parser.parse_args(arguments)
+    return exit_status(lambda: finetune(options.out, FAMILIES[options.family]))
 
 
 if __name__ == "__main__":
-    with plainly():
-        main()
+    sys.exit(main())

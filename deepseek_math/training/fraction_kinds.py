@@ -1,4 +1,4 @@
-"""The kinds of problem about fractions: two of them added, subtracted, multiplied or divided, or one in lowest terms."""
+"""The kinds of problem about fractions: adding, subtracting, multiplying and dividing two, reducing one."""
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction

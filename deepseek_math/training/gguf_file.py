@@ -1,4 +1,4 @@
-"""Writes a family checkpoint as a GGUF file for llama.cpp: the same weights, tokenizer and chat template."""
+"""Writes a checkpoint of the tiny family as a GGUF file: the same weights, tokenizer and chat template."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE
 from deepseek_math.training.model import load
 from deepseek_math.training.vocabulary import BOS, EOS, UNKNOWN
 
-LAYER = {
+TENSORS = {  # of a layer: transformers' name: llama.cpp's name
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
@@ -41,7 +41,7 @@ def convert(folder: Path, path: Path, kind: gguf.GGMLQuantizationType = gguf.GGM
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    _vocabulary(writer, [tokenizer.id_to_token(place) or "" for place in range(config.vocab_size)])
+    _add_vocabulary(writer, [tokenizer.id_to_token(number) or "" for number in range(config.vocab_size)])
     for name, tensor in _tensors(model):
         array = tensor.numpy().astype(np.float32)
         if array.ndim == 1:
@@ -54,17 +54,12 @@ def convert(folder: Path, path: Path, kind: gguf.GGMLQuantizationType = gguf.GGM
     writer.close()
 
 
-def _vocabulary(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
-    """llama.cpp's SentencePiece: of two possible merges the one with the higher score comes first."""
-    control = {UNKNOWN: gguf.TokenType.UNKNOWN, BOS: gguf.TokenType.CONTROL, EOS: gguf.TokenType.CONTROL}
-    types = [
-        control.get(token, gguf.TokenType.BYTE if token.startswith("<0x") else gguf.TokenType.NORMAL)
-        for token in tokens
-    ]
+def _add_vocabulary(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
+    """As for llama.cpp's SentencePiece tokenizer: of two possible merges the one with the higher score comes first."""
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)
-    writer.add_token_scores([-float(place) for place in range(len(tokens))])
-    writer.add_token_types(types)
+    writer.add_token_scores([-float(number) for number in range(len(tokens))])
+    writer.add_token_types([_token_type(token) for token in tokens])
     writer.add_bos_token_id(tokens.index(BOS))
     writer.add_eos_token_id(tokens.index(EOS))
     writer.add_unk_token_id(tokens.index(UNKNOWN))
@@ -75,8 +70,18 @@ def _vocabulary(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
     writer.add_chat_template(DEEPSEEK_TEMPLATE)
 
 
+def _token_type(token: str) -> gguf.TokenType:
+    if token == UNKNOWN:
+        return gguf.TokenType.UNKNOWN
+    if token in (BOS, EOS):
+        return gguf.TokenType.CONTROL
+    if token.startswith("<0x"):
+        return gguf.TokenType.BYTE
+    return gguf.TokenType.NORMAL
+
+
 def _tensors(model: LlamaForCausalLM) -> list[tuple[str, torch.Tensor]]:
-    """Tensors under llama.cpp's names; queries and keys in its order of rotated pairs. Tied embeddings come once."""
+    """Tensors under llama.cpp's names, queries and keys in its order of rotated pairs. Tied embeddings come once."""
     state = model.state_dict()
     tensors = [
         ("token_embd.weight", state["model.embed_tokens.weight"]),
@@ -84,10 +89,11 @@ def _tensors(model: LlamaForCausalLM) -> list[tuple[str, torch.Tensor]]:
     ]
     heads = model.config.num_attention_heads
     for layer in range(model.config.num_hidden_layers):
-        for name, short in LAYER.items():
+        for name, short in TENSORS.items():
             tensor = state[f"model.layers.{layer}.{name}.weight"]
             if name in ROTATED:
-                pairs = tensor.reshape(heads, 2, tensor.shape[0] // heads // 2, tensor.shape[1])
-                tensor = pairs.swapaxes(1, 2).reshape(tensor.shape)
+                rows, columns = tensor.shape
+                halves = tensor.reshape(heads, 2, rows // heads // 2, columns)
+                tensor = halves.swapaxes(1, 2).reshape(rows, columns)
             tensors.append((f"blk.{layer}.{short}.weight", tensor))
     return tensors

@@ -1,10 +1,9 @@
-"""Reinforcement learning by GRPO, DeepSeekMath's own method, with TRL's trainer.
+"""Trains a checkpoint by reinforcement learning with GRPO, DeepSeekMath's own method, with TRL's trainer.
 
-    CHECKPOINT=instruct accelerate launch -m deepseek_math.training.grpo weights/my-rl --questions questions.jsonl
-
-CHECKPOINT is a name or a folder, as for the service; the settings are the published ones unless `--settings` names
-another row of the table. The reward is the service's own check of the answer (`reward.py`). OUT becomes a checkpoint
-folder that `CHECKPOINT=OUT` loads; `OUT.run/` holds the log and the state from which a stopped run goes on.
+CHECKPOINT in the environment names the checkpoint to start from, as for the service: a name or a folder. On several
+GPUs: `accelerate launch -m deepseek_math train grpo OUT --questions FILE`. The reward is the service's own check of the
+answer. OUT becomes a checkpoint folder that `CHECKPOINT=OUT` loads. OUT.run holds the log and the saved state: the same
+command continues a run that was stopped.
 """
 
 import argparse
@@ -12,57 +11,32 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-from trl import GRPOConfig, GRPOTrainer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import GRPOTrainer
 
-from deepseek_math.checkpoints import digest, fetch, find
+from deepseek_math.checkpoints import Checkpoint, digest, fetch, find
 from deepseek_math.errors import ServiceError
 from deepseek_math.files import replacing_folder
 from deepseek_math.prompts import asked
-from deepseek_math.training.faults import plainly
-from deepseek_math.training.held_out import accuracy
+from deepseek_math.training.exit_status import exit_status
+from deepseek_math.training.grpo_settings import SETTINGS, Settings, trainer_config
 from deepseek_math.training.log import Log
 from deepseek_math.training.questions import Row, read
 from deepseek_math.training.reward import correct
-from deepseek_math.training.run_folder import begin, claim
+from deepseek_math.training.run_folder import begin, require_replaceable
+from deepseek_math.training.step_log import StepLog
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """A row of the table: how many outputs of how many tokens each question gets, and how far a step goes."""
-
-    group: int  # outputs of one question
-    batch: int  # outputs of one step, all questions and processes together
-    each: int  # outputs that one device takes at a time; no matter for the result
-    rate: float
-    kl: float
-    tokens: int
-    steps: int  # -1: once through the questions
-    warmup: int = 0
-    decay: int = 0  # the last steps, over which the rate falls to nothing
-    temperature: float = 1.0  # the paper does not say
-    save: int = 25  # steps between saved states
-    measure: int = 20  # steps between measurements on held-out questions
-
-
-# The paper (arXiv 2402.03300, section 4.2): 64 outputs a question, 1e-6, KL 0.04, 1024 tokens, batch 1024, one update
-# after each exploration. A model two thousand times smaller bears a larger step, and small groups make it affordable.
-# One long text among 128 makes all as long, so tiny's limit is short: 1 solution in 100 has more than 256 tokens.
-SETTINGS: Mapping[str, Settings] = {
-    "published": Settings(group=64, batch=1024, each=8, rate=1e-6, kl=0.04, tokens=1024, steps=-1),
-    "tiny": Settings(group=8, batch=128, each=64, rate=1e-4, kl=0.04, tokens=256, steps=120, warmup=5, decay=45),
-    "toy": Settings(group=32, batch=64, each=64, rate=1e-3, kl=0.04, tokens=40, steps=16, save=8, measure=8),
-}
-MOST_MEASURED = 200
-FINISHED = "finished"  # the file in OUT.run that says so
+FINISHED = "finished"  # a file of this name in OUT.run says that the run is over
+RESULT_DEPENDS_NOT_ON = ("each", "save", "measure")  # settings that a continued run may change
 
 
 def grpo(
@@ -70,41 +44,26 @@ def grpo(
 ) -> Path:
     """Trains from `checkpoint` on `questions` and returns `out`, a checkpoint folder. Raises ServiceError.
 
-    lora: the rank of adapters that are trained in place of all weights and merged into them at the end; 0 for none.
-    An `out` that a run has finished is left as it is; one that no run has made is refused.
+    held: questions to measure on between steps. lora: the rank of adapters that are trained instead of all weights and
+    merged into them at the end; 0 for none. A finished `out` is left as it is. One that no run has made is refused.
     """
-    run = out.with_name(out.name + ".run")
-    claim(out, run)
+    run = out.with_name(f"{out.name}.run")
+    require_replaceable(out, run)
     row = find(checkpoint)
     source = fetch(row)
     if source.is_file():
-        raise ServiceError("checkpoint_unusable", f"{source} is a GGUF file: training starts from safetensors.")
-    saved = _saved(run)
-    step = int(saved.name.partition("-")[2]) if saved else 0
+        raise ServiceError("checkpoint_unusable", f"{source} is a GGUF file. Training starts from safetensors.")
+    saved = newest_state(run)
+    step = _step(saved) if saved else 0
     begin(run, _terms(source, questions, settings, lora), saved)
-    if (run / FINISHED).exists() or (out.exists() and step >= settings.steps > 0):
-        if not out.exists():
-            raise ServiceError("setting_invalid", f"{out} is gone and its run is finished. Remove {run} to train anew.")
+    if _is_finished(out, run, step, settings):
         print(f"{out} is finished")
         return out
-    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, padding_side="left")
-    tokenizer.chat_template = row.style.chat_template or tokenizer.chat_template
-    on_gpu = torch.cuda.is_available()
-    # The steps of 1e-6 would be lost in bfloat16's rounding; adapters are small, and what they adapt may be rounded.
-    dtype = torch.bfloat16 if lora and on_gpu else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
-    trainer = GRPOTrainer(
-        model=model,
-        reward_funcs=correct,
-        args=_config(settings, run, on_gpu),
-        train_dataset=_dataset(questions),
-        processing_class=tokenizer,
-        peft_config=_adapters(lora),
-    )
+    trainer = _trainer(row, source, questions, run, settings, lora)
     log = Log(run / "log.jsonl", step) if trainer.is_world_process_zero() else None
-    trainer.add_callback(_Measured(log, trainer, held[:MOST_MEASURED], settings.measure))
+    trainer.add_callback(StepLog(log, trainer, held, settings.measure))
     trainer.train(resume_from_checkpoint=str(saved) if saved else None)
-    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # of all processes: weights may be spread
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # gathers the weights of all processes
     if trainer.is_world_process_zero():
         _write(state, source, out, lora)
         (run / FINISHED).touch()
@@ -112,112 +71,70 @@ def grpo(
 
 
 def _terms(source: Path, questions: list[Row], settings: Settings, lora: int) -> dict[str, Any]:
-    """What a run must go on with. The rest of the settings is no matter for the result."""
-    kept = {name: value for name, value in asdict(settings).items() if name not in ("each", "save", "measure")}
-    kept["batch"] = _at_once(settings) * _in_turn(settings)
-    asked_for = hashlib.sha256(json.dumps(questions).encode()).hexdigest()[:16]
-    return {"checkpoint": digest(source), "questions": asked_for, "lora": lora} | kept
+    """What a run must be continued with."""
+    terms = {"checkpoint": digest(source), "questions": _digest(questions), "lora": lora} | asdict(settings)
+    for name in RESULT_DEPENDS_NOT_ON:
+        del terms[name]
+    terms["batch"] = settings.at_once * settings.accumulation
+    return terms
 
 
-def _at_once(settings: Settings) -> int:
-    """Completions that all processes work on at once."""
-    return settings.each * int(os.environ.get("WORLD_SIZE", "1"))
+def _digest(questions: list[Row]) -> str:
+    return hashlib.sha256(json.dumps(questions).encode()).hexdigest()[:16]
 
 
-def _in_turn(settings: Settings) -> int:
-    """How often they do so for a step."""
-    return max(1, settings.batch // _at_once(settings))
+def _is_finished(out: Path, run: Path, step: int, settings: Settings) -> bool:
+    """Raises ServiceError where the run is finished and its result was removed."""
+    finished = (run / FINISHED).exists()
+    if finished and not out.exists():
+        raise ServiceError(
+            "setting_invalid", f"The run in {run} is finished, but {out} was removed. Remove {run} to train again."
+        )
+    return finished or (out.exists() and step >= settings.steps > 0)
 
 
-def _config(settings: Settings, run: Path, on_gpu: bool) -> GRPOConfig:
-    return GRPOConfig(
-        output_dir=str(run),
-        num_generations=settings.group,
-        per_device_train_batch_size=settings.each,
-        gradient_accumulation_steps=_in_turn(settings),
-        learning_rate=settings.rate,
-        lr_scheduler_type="warmup_stable_decay",
-        lr_scheduler_kwargs={"num_decay_steps": settings.decay, "decay_type": "linear"},
-        warmup_steps=settings.warmup,
-        max_completion_length=settings.tokens,
-        max_steps=settings.steps,
-        num_train_epochs=1,
-        temperature=settings.temperature,
-        beta=settings.kl,
-        loss_type="grpo",  # the mean over an output's tokens, then over outputs, as published
-        use_bias_correction_kl=False,  # the published estimate of the KL divergence
-        num_iterations=1,
-        bf16=on_gpu,
-        use_cpu=not on_gpu,
-        gradient_checkpointing=on_gpu,
-        logging_steps=1,
-        save_steps=settings.save,
-        save_total_limit=1,
-        report_to="none",
-        disable_tqdm=True,
-        seed=1,
+def _trainer(
+    row: Checkpoint, source: Path, questions: list[Row], run: Path, settings: Settings, lora: int
+) -> GRPOTrainer:
+    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, padding_side="left")
+    tokenizer.chat_template = row.style.chat_template or tokenizer.chat_template
+    on_gpu = torch.cuda.is_available()
+    # float32, as the rounding of bfloat16 would swallow steps of 1e-6. Adapters' frozen weights may be rounded.
+    dtype = torch.bfloat16 if lora and on_gpu else torch.float32
+    return GRPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(source, dtype=dtype),
+        reward_funcs=correct,
+        args=trainer_config(settings, run, on_gpu),
+        train_dataset=Dataset.from_list([_example(question) for question in questions]),
+        processing_class=tokenizer,
+        peft_config=_adapters(lora),
     )
 
 
-def _dataset(questions: list[Row]) -> Dataset:
-    return Dataset.from_list(
-        [
-            {"prompt": [{"role": "user", "content": asked(row["question"], "cot")}], "answer": row["answer"]}
-            for row in questions
-        ]
-    )
+def _example(row: Row) -> dict[str, Any]:
+    """A question as TRL's trainer reads it."""
+    return {"prompt": [{"role": "user", "content": asked(row["question"], "cot")}], "answer": row["answer"]}
 
 
 def _adapters(rank: int) -> LoraConfig | None:
     """peft's settings for adapters of every linear layer."""
-    if not rank:
+    if rank == 0:
         return None
     return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
-def _saved(run: Path) -> Path | None:
-    """The newest state that is whole: the file looked for is the last that is written of one."""
-    whole = [path.parent for path in run.glob("checkpoint-*/trainer_state.json")]
-    return max(whole, key=lambda folder: int(folder.name.partition("-")[2]), default=None)
+def newest_state(run: Path) -> Path | None:
+    """The newest complete state in the run's folder. Its trainer_state.json is written last."""
+    complete = [path.parent for path in run.glob("checkpoint-*/trainer_state.json")]
+    return max(complete, key=_step, default=None)
 
 
-class _Measured(TrainerCallback):
-    """Logs each step: reward, KL, tokens, share cut at the limit, seconds, and now and then held-out accuracy.
-
-    Every process takes part in a measurement; the one with the log writes.
-    """
-
-    def __init__(self, log: Log | None, trainer: GRPOTrainer, held: Sequence[Row], measure: int) -> None:
-        self._log, self._trainer, self._held, self._measure = log, trainer, held, measure
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._held and state.global_step == 0:
-            self._write({"step": 0, "held": self._accuracy()})
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
-        if not logs or "reward" not in logs:
-            return
-        wanted = {
-            "reward": "reward",
-            "kl": "kl",
-            "completions/mean_length": "tokens",
-            "completions/clipped_ratio": "cut",
-        }
-        line = {short: round(float(logs[name]), 5) for name, short in wanted.items() if logs.get(name) is not None}
-        if self._held and state.global_step % self._measure == 0:
-            line["held"] = self._accuracy()
-        self._write({"step": state.global_step} | line)
-
-    def _accuracy(self) -> float:
-        return accuracy(self._trainer.model, self._trainer.processing_class, self._held)
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        if self._log:
-            print(json.dumps(self._log.write(line)), flush=True)
+def _step(state: Path) -> int:
+    return int(state.name.removeprefix("checkpoint-"))
 
 
 def _write(state: Mapping[str, torch.Tensor], source: Path, out: Path, lora: int) -> None:
-    """The trained weights in bf16, adapters merged in, beside the tokenizer files of the checkpoint they came from."""
+    """Writes the trained weights in bfloat16, adapters merged, with the tokenizer files of the first checkpoint."""
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     if lora:
         model = get_peft_model(model, _adapters(lora))
@@ -230,41 +147,48 @@ def _write(state: Mapping[str, torch.Tensor], source: Path, out: Path, lora: int
             shutil.copy(file, part)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--questions", type=Path, required=True, help="JSON lines: question, answer")
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dsm train grpo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="the checkpoint folder to write")
+    parser.add_argument("--questions", type=Path, required=True, help='JSON lines with "question" and "answer"')
     parser.add_argument("--held-out", type=Path, help="JSON lines to measure on between steps")
-    parser.add_argument("--settings", choices=SETTINGS, default="published")
-    parser.add_argument("--steps", type=int, help="in place of those of the settings; -1: once through the questions")
-    parser.add_argument("--lora", type=int, default=0, help="rank of adapters; 0 trains all weights")
-    arguments = parser.parse_args()
-    settings = SETTINGS[arguments.settings]
-    if arguments.lora < 0:
-        parser.error(f"--lora {arguments.lora}: the rank is 1 or more, 0 for no adapters")
-    if arguments.steps is not None:
-        settings = replace(settings, steps=arguments.steps)
-    questions = read(arguments.questions)
-    a_step = _at_once(settings) * _in_turn(settings) // settings.group  # what is left over is left out
-    once = len(questions) // a_step
-    steps, turns = once if settings.steps == -1 else settings.steps, settings.warmup + settings.decay
-    if not once or steps <= turns:
-        parser.error(
-            f"--steps {settings.steps} and {len(questions)} questions are too few: a step takes {a_step} questions, -1 "
-            f"takes all of them once, and the rate rises and falls over {turns} steps, so that there must be more."
-        )
-    held = read(arguments.held_out) if arguments.held_out else []
-    checkpoint = os.environ.get("CHECKPOINT") or "instruct"
-    grpo(
-        checkpoint,
-        questions,
-        arguments.out,
-        settings,
-        held=held,
-        lora=arguments.lora,
+    parser.add_argument("--settings", choices=SETTINGS, default="published", help="default: published")
+    parser.add_argument("--steps", type=int, help="instead of the settings' own; -1: once through the questions")
+    parser.add_argument("--lora", type=int, default=0, help="rank of adapters; 0, the default, trains all weights")
+    options = parser.parse_args(arguments)
+    if options.lora < 0:
+        parser.error(f"--lora {options.lora}: use a rank of 1 or more, or 0 for no adapters")
+    settings = SETTINGS[options.settings]
+    if options.steps is not None:
+        settings = replace(settings, steps=options.steps)
+
+    def run() -> None:
+        questions = read(options.questions)
+        held = read(options.held_out) if options.held_out else []
+        fault = too_few(settings, len(questions))
+        if fault:
+            parser.error(fault)
+        checkpoint = os.environ.get("CHECKPOINT") or "instruct"
+        grpo(checkpoint, questions, options.out, settings, held=held, lora=options.lora)
+
+    return exit_status(run)
+
+
+def too_few(settings: Settings, questions: int) -> str | None:
+    """What is wrong where the steps or the questions do not suffice, else None."""
+    passes = questions // settings.questions  # steps that go once through the questions; what is left over is not used
+    steps = passes if settings.steps == -1 else settings.steps
+    changing = settings.warmup + settings.decay
+    if passes and steps > changing:
+        return None
+    return (
+        f"--steps {settings.steps} and {questions} questions are too few. A step takes {settings.questions} questions, "
+        f"--steps -1 goes through all of them once, and there must be more than {changing} steps, over which the "
+        "learning rate rises and falls."
     )
 
 
 if __name__ == "__main__":
-    with plainly():
-        main()
+    sys.exit(main())

@@ -1,15 +1,16 @@
-"""Accuracy of a family checkpoint on held-out problems: `python -m deepseek_math.training.measure FOLDER`.
+"""Measures a checkpoint of the tiny family on held-out problems and prints the result as one line of JSON.
 
-The problems are asked through the service itself, on llama.cpp: its prompts, its votes, its sandbox, its check of the
-answer. Prints one line of JSON.
+The problems are asked through the service itself, on llama.cpp, with its prompts, votes, sandbox and judge.
 """
 
 import argparse
 import asyncio
 import json
+import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +22,7 @@ from deepseek_math.errors import ServiceError
 from deepseek_math.service import Service
 from deepseek_math.settings import Settings
 from deepseek_math.training.documents import HEADS
-from deepseek_math.training.faults import plainly
+from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.generator import distinct
 from deepseek_math.training.gguf_file import convert
 from deepseek_math.training.held_out import TOKENS
@@ -37,16 +38,46 @@ MODES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-async def evaluate(folder: Path, mode: str, count: int) -> dict[str, Any]:
-    """Counts on the first `count` held-out problems, greedy but for the vote, with the misses by kind."""
+async def measure(folder: Path, mode: str, count: int) -> dict[str, Any]:
+    """How many of the first `count` held-out problems are right, and the wrong ones by kind. Greedy, but for the vote.
+
+    Raises ServiceError.
+    """
     problems = distinct(SEED, count, held=True)
     start = time.monotonic()
+    async with _service(folder) as service:
+        right = await _answers(service, problems, mode, f"{folder.name} {mode}")
+    misses = Counter(problem.kind for problem, good in zip(problems, right, strict=True) if not good)
+    return {
+        "checkpoint": folder.name,
+        "mode": mode,
+        "samples": MODES[mode].get("samples", 1),
+        "right": sum(right),
+        "count": count,
+        "seconds": round(time.monotonic() - start, 1),
+        "misses": dict(misses.most_common()),
+    }
+
+
+@asynccontextmanager
+async def _service(folder: Path) -> AsyncIterator[Service]:
+    """The service on the checkpoint as a GGUF file, closed in the end."""
     with TemporaryDirectory() as scratch:
         file = Path(scratch) / f"{folder.name}.gguf"
         convert(folder, file)
         service = await Service.open(Settings(checkpoint=str(file), slots=IN_FLIGHT), print)
-        turns = asyncio.Semaphore(IN_FLIGHT)
-        bar = tqdm(total=count, desc=f"{folder.name} {mode}")
+        try:
+            yield service
+        finally:
+            await service.engine.close()
+            await service.sandboxes.close()
+            await judge().close()
+
+
+async def _answers(service: Service, problems: Sequence[Problem], mode: str, title: str) -> list[bool]:
+    """Whether each problem is answered right; IN_FLIGHT at a time, with a progress bar. Raises ServiceError."""
+    turns = asyncio.Semaphore(IN_FLIGHT)
+    with tqdm(total=len(problems), desc=title) as bar:
 
         async def is_right(problem: Problem) -> bool:
             async with turns:
@@ -56,55 +87,46 @@ async def evaluate(folder: Path, mode: str, count: int) -> dict[str, Any]:
 
         try:
             async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(is_right(problem)) for problem in problems]
+                tasks = [group.create_task(is_right(problem)) for problem in problems]
         except ExceptionGroup as faults:
-            for fault in faults.exceptions:
-                if isinstance(fault, ServiceError):
-                    raise fault from None
-            raise
-        finally:
-            bar.close()
-            await service.engine.close()
-            await service.sandboxes.close()
-            await judge().close()
-    right = [task.result() for task in asked]
-    misses = Counter(one.kind for one, good in zip(problems, right, strict=True) if not good)
-    seconds = round(time.monotonic() - start, 1)
-    counts = {
-        "checkpoint": folder.name,
-        "mode": mode,
-        "samples": MODES[mode].get("samples", 1),
-        "right": sum(right),
-        "count": count,
-    }
-    return counts | {"seconds": seconds, "misses": dict(misses.most_common())}
+            from_service = faults.subgroup(ServiceError)
+            if from_service is None:
+                raise
+            raise from_service.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def _is_right(service: Service, problem: Problem, mode: str) -> bool:
-    question = f"{HEADS[problem.language][1]}{problem.question}\n" if mode == "raw" else problem.question
+    question = problem.question
+    if mode == "raw":
+        question = f"{HEADS[problem.language][1]}{question}\n"
+    inputs = {"prompt": question, "temperature": 0.0, "max_new_tokens": TOKENS}
+    inputs |= {"expected_answer": latex(problem.answer)} | dict(MODES[mode])
     metrics: dict[str, Any] = {}
-    inputs = {"temperature": 0.0, "max_new_tokens": TOKENS, "expected_answer": latex(problem.answer)}
-    async for _ in service.complete({"prompt": question} | inputs | dict(MODES[mode]), metrics.__setitem__):
+    async for _ in service.complete(inputs, metrics.__setitem__):
         pass
     return bool(metrics["correct"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--mode", choices=MODES, default="cot")
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--out", type=Path, help="a file of JSON lines that the result is added to")
-    arguments = parser.parse_args()
-    if arguments.count < 1:
-        parser.error(f"--count {arguments.count}: 1 or more")
-    line = json.dumps(asyncio.run(evaluate(arguments.folder, arguments.mode, arguments.count)))
-    print(line)
-    if arguments.out:
-        with arguments.out.open("a") as file:
-            file.write(line + "\n")
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="dsm train measure", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the checkpoint folder")
+    parser.add_argument("--mode", choices=MODES, default="cot", help="default: cot")
+    parser.add_argument("--count", type=int, default=1000, help="problems; default: 1000")
+    parser.add_argument("--out", type=Path, help="a file of JSON lines to add the result to")
+    options = parser.parse_args(arguments)
+    if options.count < 1:
+        parser.error(f"--count {options.count}: use 1 or more")
+
+    def run() -> None:
+        line = json.dumps(asyncio.run(measure(options.folder, options.mode, options.count)))
+        print(line)
+        if options.out:
+            with options.out.open("a") as file:
+                file.write(line + "\n")
+
+    return exit_status(run)
 
 
 if __name__ == "__main__":
-    with plainly():
-        main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The family's checkpoints on disk: made, loaded, and saved as transformers and the service read them."""
+"""The tiny family's checkpoints: new ones, and how they are loaded and saved as transformers and the service do."""
 
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from deepseek_math.files import replacing_folder
 from deepseek_math.training.stage import Shape
 from deepseek_math.training.vocabulary import BOS, CONTEXT, EOS, UNKNOWN, save
 
-HEAD = 64
+HEAD = 64  # width of an attention head
 
 
 def fresh(shape: Shape, tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
+    """A model with random weights."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=tokenizer.get_vocab_size(),
@@ -35,15 +36,16 @@ def fresh(shape: Shape, tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
 
 
 def load(folder: Path) -> tuple[LlamaForCausalLM, Tokenizer]:
-    """The model in float32, and its tokenizer. Raises ServiceError for what is no checkpoint's folder."""
-    if missing := [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]:
-        raise ServiceError("checkpoint_unusable", f"{folder} is no checkpoint's folder: it has no {missing[0]}.")
+    """The model in float32, and its tokenizer. Raises ServiceError where a file of the checkpoint is missing."""
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise ServiceError("checkpoint_unusable", f"{folder} is not a checkpoint folder: {name} is missing.")
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     return model, Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 def write(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path, *, template: bool) -> None:
-    """A whole checkpoint folder in bf16; a folder of that name that is there already is replaced."""
+    """Writes a checkpoint folder in bfloat16. An existing folder of that name is replaced. template: for chat."""
     state = {name: tensor.to("cpu", torch.bfloat16) for name, tensor in model.state_dict().items()}
     config = model.config.to_dict() | {"dtype": "bfloat16"}
     saved = LlamaForCausalLM(LlamaConfig.from_dict(config)).to(torch.bfloat16)

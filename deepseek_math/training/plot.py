@@ -1,9 +1,10 @@
-"""Draws the family's picture from its logs: `python -m deepseek_math.training.plot LOGS PICTURE`.
+"""Draws a training run's picture from its logs.
 
-Left: reward, KL divergence and held-out accuracy of GRPO against its steps. Right: the accuracy of each member.
+Left: reward, KL divergence and held-out accuracy of GRPO by step. Right: the accuracy of each member of the family.
 """
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from deepseek_math.training.faults import plainly
-from deepseek_math.training.log import lines
+from deepseek_math.training.exit_status import exit_status
+from deepseek_math.training.log import Line, lines
 
-BARS: Mapping[tuple[str, str], str] = {
+BARS: Mapping[tuple[str, str], str] = {  # (checkpoint, mode): label
     ("base", "raw"): "base",
     ("instruct", "cot"): "instruct",
     ("instruct", "vote"): "instruct\nvote of 16",
@@ -24,8 +25,8 @@ BARS: Mapping[tuple[str, str], str] = {
     ("rl", "vote"): "RL\nvote of 16",
     ("rl", "tool"): "RL\nprograms",
 }
-WINDOW = 10  # steps that the reward's line is the mean of
-INK, SECOND, THIRD = "#1f4e79", "#c55a11", "#548235"
+WINDOW = 10  # steps over which the reward is averaged
+BLUE, ORANGE, GREEN = "#1f4e79", "#c55a11", "#548235"
 
 
 def draw(logs: Path, picture: Path) -> None:
@@ -38,25 +39,24 @@ def draw(logs: Path, picture: Path) -> None:
     plt.close(figure)
 
 
-def _curves(axes: Any, log: Sequence[Mapping[str, Any]]) -> None:
-    steps = [(line["step"], line["reward"]) for line in log if "reward" in line]
-    means = [
-        sum(reward for _, reward in steps[max(0, i - WINDOW + 1) : i + 1]) / min(i + 1, WINDOW)
-        for i in range(len(steps))
-    ]
-    held = [(line["step"], line["held"]) for line in log if "held" in line]
-    kl = [(line["step"], line["kl"]) for line in log if "kl" in line]
-    axes.plot([step for step, _ in steps], means, color=INK, label=f"reward, mean of {WINDOW}")
-    axes.plot(*zip(*held, strict=True), "o-", color=SECOND, label="held-out accuracy, greedy") if held else None
+def _curves(axes: Any, log: Sequence[Line]) -> None:
+    steps, rewards = _series(log, "reward")
+    axes.plot(steps, _moving_mean(rewards), color=BLUE, label=f"reward, mean of {WINDOW}")
+    steps, held = _series(log, "held")
+    if held:
+        axes.plot(steps, held, "o-", color=ORANGE, label="held-out accuracy, greedy")
     axes.set(xlabel="GRPO step", ylim=(0, 1), title="Reinforcement learning")
     axes.grid(alpha=0.3)
-    other = axes.twinx()
-    other.plot(*zip(*kl, strict=True), color=THIRD, lw=0.8, label="KL divergence, nats a token") if kl else None
-    other.set_ylim(bottom=0)
-    handles = [axes.get_legend_handles_labels(), other.get_legend_handles_labels()]
+    right_axis = axes.twinx()
+    steps, kl = _series(log, "kl")
+    if kl:
+        right_axis.plot(steps, kl, color=GREEN, lw=0.8, label="KL divergence, nats a token")
+    right_axis.set_ylim(bottom=0)
+    handles, labels = axes.get_legend_handles_labels()
+    more_handles, more_labels = right_axis.get_legend_handles_labels()
     axes.legend(
-        handles[0][0] + handles[1][0],
-        handles[0][1] + handles[1][1],
+        handles + more_handles,
+        labels + more_labels,
         loc="upper center",
         bbox_to_anchor=(0.5, -0.16),
         ncols=3,
@@ -64,25 +64,41 @@ def _curves(axes: Any, log: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def _bars(axes: Any, results: Sequence[Mapping[str, Any]]) -> None:
+def _series(log: Sequence[Line], name: str) -> tuple[list[int], list[float]]:
+    """The steps that have a value of this name, and the values."""
+    found = [line for line in log if name in line]
+    return [line["step"] for line in found], [line[name] for line in found]
+
+
+def _moving_mean(values: Sequence[float]) -> list[float]:
+    """For each value the mean of it and up to WINDOW - 1 before it."""
+    means = []
+    for end in range(1, len(values) + 1):
+        window = values[max(0, end - WINDOW) : end]
+        means.append(sum(window) / len(window))
+    return means
+
+
+def _bars(axes: Any, results: Sequence[Line]) -> None:
     latest = {(line["checkpoint"], line["mode"]): line for line in results}
-    shown = [(label, latest[name]) for name, label in BARS.items() if name in latest]
-    values = [100 * line["right"] / line["count"] for _, line in shown]
-    bars = axes.bar([label for label, _ in shown], values, color=INK)
-    axes.bar_label(bars, [f"{value:.1f}" for value in values], fontsize=9)
-    count = max((line["count"] for _, line in shown), default=0)
+    shown = {label: latest[name] for name, label in BARS.items() if name in latest}
+    percent = [100 * line["right"] / line["count"] for line in shown.values()]
+    bars = axes.bar(list(shown), percent, color=BLUE)
+    axes.bar_label(bars, [f"{value:.1f}" for value in percent], fontsize=9)
+    count = max((line["count"] for line in shown.values()), default=0)
     axes.set(ylim=(0, 105), ylabel="right, %", title=f"{count} held-out problems")
     axes.tick_params(axis="x", labelsize=8)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("logs", type=Path)
-    parser.add_argument("picture", type=Path)
-    arguments = parser.parse_args()
-    draw(arguments.logs, arguments.picture)
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dsm train plot", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("logs", type=Path, help="the folder with grpo.jsonl and accuracy.jsonl")
+    parser.add_argument("picture", type=Path, help="the file to write, such as accuracy.png")
+    options = parser.parse_args(arguments)
+    return exit_status(lambda: draw(options.logs, options.picture))
 
 
 if __name__ == "__main__":
-    with plainly():
-        main()
+    sys.exit(main())

@@ -1,21 +1,23 @@
-"""Grows the base checkpoint from nothing: `python -m deepseek_math.training.pretrain OUT`.
+"""Trains the tiny base checkpoint from nothing. OUT gets `pretrain/` (tokenizer, state, log) and at the end `base/`.
 
-Run it again after a stop and it goes on. OUT gets `pretrain/` (tokenizer, state, log) and at the end `base/`.
+The same command continues a run that was stopped.
 """
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 from tokenizers import Tokenizer
 
 from deepseek_math.training.documents import Mode, conversation, document
-from deepseek_math.training.faults import plainly
+from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.generator import draw
 from deepseek_math.training.loop import train
 from deepseek_math.training.model import fresh, write
 from deepseek_math.training.rows import Rows, pretraining
-from deepseek_math.training.run_folder import claim
+from deepseek_math.training.run_folder import require_replaceable
 from deepseek_math.training.stage import FAMILIES, Family
 from deepseek_math.training.vocabulary import grow, save
 
@@ -23,8 +25,8 @@ TEXTS = 12_000  # that the vocabulary is learnt from
 
 
 def pretrain(out: Path, family: Family, texts: int = TEXTS) -> Path:
-    """The folder of the base checkpoint."""
-    claim(out / "base", out / "pretrain")
+    """The folder of the base checkpoint. Raises ServiceError."""
+    require_replaceable(out / "base", out / "pretrain")
     tokenizer = _tokenizer(out / "pretrain/tokenizer", family, texts)
     stage = family.pretrain
     model = fresh(family.shape, tokenizer, stage.seed)
@@ -39,7 +41,8 @@ def _tokenizer(folder: Path, family: Family, texts: int) -> Tokenizer:
     path = folder / "tokenizer.json"
     if not path.exists():
         random = Random(family.pretrain.seed)
-        save(grow((_text(random) for _ in range(texts)), family.shape.vocabulary), folder, template=False)
+        learnt = grow((_text(random) for _ in range(texts)), family.shape.vocabulary)
+        save(learnt, folder, template=False)
     return Tokenizer.from_file(str(path))
 
 
@@ -51,14 +54,13 @@ def _text(random: Random) -> str:
     return talk.prompt + talk.completion
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--family", choices=FAMILIES, default="tiny")
-    arguments = parser.parse_args()
-    pretrain(arguments.out, FAMILIES[arguments.family])
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="dsm train pretrain", description=__doc__)
+    parser.add_argument("out", type=Path, help="the folder of the run")
+    parser.add_argument("--family", choices=FAMILIES, default="tiny", help="the sizes; default: tiny")
+    options = parser.parse_args(arguments)
+    return exit_status(lambda: pretrain(options.out, FAMILIES[options.family]))
 
 
 if __name__ == "__main__":
-    with plainly():
-        main()
+    sys.exit(main())

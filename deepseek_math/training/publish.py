@@ -1,42 +1,37 @@
-"""Puts a grown family where the service finds it: `python -m deepseek_math.training.publish RUN weights/tiny`.
+"""Puts the trained tiny family where the service finds it, as `dsm train publish RUN weights/tiny` does.
 
-Three checkpoint folders, the RL one as a GGUF file too, the logs and figures beside them. Refuses a family over the
-size that a repository should carry.
+That is three checkpoint folders, the RL one also as a GGUF file, with the logs and the measured accuracy. A family that
+is too large for a git repository is refused.
 """
 
 import argparse
 import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from deepseek_math.errors import ServiceError
 from deepseek_math.files import replacing_folder
-from deepseek_math.training.faults import plainly
+from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.gguf_file import convert
 
 MEMBERS = ("base", "instruct", "rl")
 RECORDS = {"pretrain": "pretrain/log.jsonl", "finetune": "finetune/log.jsonl", "grpo": "rl.run/log.jsonl"}
 ACCURACY, GGUF = "accuracy.jsonl", "rl.gguf"
-WHOLE = {*MEMBERS, GGUF, *(f"{name}.jsonl" for name in RECORDS), ACCURACY, "accuracy.png"}
+REQUIRED = {*MEMBERS, GGUF}
+ALLOWED = REQUIRED | {f"{name}.jsonl" for name in RECORDS} | {ACCURACY, "accuracy.png"}
 MOST_BYTES = 40_000_000
 
 
 def publish(run: Path, weights: Path) -> int:
     """Replaces the family in `weights` by the one in `run`; returns its bytes.
 
-    Raises ServiceError where `weights` is something else than a family, or the new one too large.
+    Raises ServiceError where `weights` holds something else than a family, or where the new one is too large.
     """
-    names = {file.name for file in weights.iterdir()} if weights.is_dir() else set[str]()
-    if weights.exists() and not {*MEMBERS, GGUF} <= names <= WHOLE:
-        raise ServiceError("setting_invalid", f"{weights} is there already and is no family. Name another folder.")
+    if weights.exists() and not _is_family(weights):
+        raise ServiceError("setting_invalid", f"{weights} exists and is not a tiny family. Name another folder.")
     with replacing_folder(weights) as part:
-        for member in MEMBERS:
-            shutil.copytree(run / member, part / member)
-        convert(run / "rl", part / GGUF)
-        for name, log in RECORDS.items():
-            if (run / log).exists():
-                shutil.copy(run / log, part / f"{name}.jsonl")
-        if (run / ACCURACY).exists():
-            shutil.copy(run / ACCURACY, part)
+        _copy(run, part)
         size = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
         if size > MOST_BYTES:
             raise ServiceError(
@@ -46,14 +41,34 @@ def publish(run: Path, weights: Path) -> int:
     return size
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("weights", type=Path)
-    arguments = parser.parse_args()
-    print(f"{arguments.weights}: {publish(arguments.run, arguments.weights):,} bytes")
+def _copy(run: Path, family: Path) -> None:
+    for member in MEMBERS:
+        shutil.copytree(run / member, family / member)
+    convert(run / "rl", family / GGUF)
+    for name, log in RECORDS.items():
+        if (run / log).exists():
+            shutil.copy(run / log, family / f"{name}.jsonl")
+    if (run / ACCURACY).exists():
+        shutil.copy(run / ACCURACY, family)
+
+
+def _is_family(folder: Path) -> bool:
+    names = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    return names >= REQUIRED and names <= ALLOWED
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="dsm train publish", description=__doc__)
+    parser.add_argument("run", type=Path, help="the folder of the run")
+    parser.add_argument("weights", type=Path, help="the folder to write")
+    options = parser.parse_args(arguments)
+
+    def run() -> None:
+        size = publish(options.run, options.weights)
+        print(f"{options.weights}: {size:,} bytes")
+
+    return exit_status(run)
 
 
 if __name__ == "__main__":
-    with plainly():
-        main()
+    sys.exit(main())

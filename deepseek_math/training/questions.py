@@ -1,17 +1,18 @@
-"""Questions with their answers, as JSON lines: what reinforcement learning reads, for the family and the real thing.
+"""Questions with their answers, as JSON lines: what GRPO trains on.
 
     {"question": "What is 12 + 30?", "answer": "42"}
 
-`python -m deepseek_math.training.questions FILE --count 8000` writes such a file of the family's training problems.
+The command writes such a file with problems of the tiny family's field.
 """
 
 import argparse
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deepseek_math.errors import ServiceError
-from deepseek_math.training.faults import plainly
+from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.generator import distinct
 from deepseek_math.training.problem import Problem, latex
 
@@ -19,42 +20,45 @@ Row = dict[str, str]
 
 
 def write(problems: Iterable[Problem], path: Path) -> None:
-    lines = (
-        json.dumps({"question": one.question, "answer": latex(one.answer)}, ensure_ascii=False) for one in problems
-    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    with path.open("w", encoding="utf-8") as file:
+        for problem in problems:
+            row = {"question": problem.question, "answer": latex(problem.answer)}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def read(path: Path) -> list[Row]:
-    """Every line of `path`. Raises ServiceError with the number of the first line that is none."""
-    rows: list[Row] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-            if not all(isinstance(row[name], str) and row[name].strip() for name in ("question", "answer")):
-                raise ValueError
-        except (ValueError, KeyError, TypeError):
-            raise ServiceError(
-                "setting_invalid",
-                f'Line {number} of {path} is not a JSON object with two texts, "question" and "answer".',
-            ) from None
-        rows.append({"question": row["question"], "answer": row["answer"]})
-    return rows
+    """Every line of `path`. Raises ServiceError with the number of the first line that is not a question."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [_row(line, f"Line {number} of {path}") for number, line in enumerate(lines, 1)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--count", type=int, default=8000)
-    parser.add_argument("--seed", type=int, default=2)
-    parser.add_argument("--held-out", action="store_true", help="from the held-out side of the split")
-    arguments = parser.parse_args()
-    if arguments.count < 1:
-        parser.error(f"--count {arguments.count}: 1 or more")
-    write(distinct(arguments.seed, arguments.count, held=arguments.held_out), arguments.file)
+def _row(line: str, where: str) -> Row:
+    try:
+        found = json.loads(line)
+        row = {"question": found["question"], "answer": found["answer"]}
+    except (ValueError, KeyError, TypeError):
+        row = {}
+    if not row or not all(isinstance(text, str) and text.strip() for text in row.values()):
+        raise ServiceError(
+            "setting_invalid", f'{where} is not a JSON object with two strings, "question" and "answer".'
+        )
+    return row
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dsm train questions", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path, help="the file to write")
+    parser.add_argument("--count", type=int, default=8000, help="default: 8000")
+    parser.add_argument("--seed", type=int, default=2, help="default: 2")
+    parser.add_argument("--held-out", action="store_true", help="problems that no training reads")
+    options = parser.parse_args(arguments)
+    if options.count < 1:
+        parser.error(f"--count {options.count}: use 1 or more")
+    return exit_status(lambda: write(distinct(options.seed, options.count, held=options.held_out), options.file))
 
 
 if __name__ == "__main__":
-    with plainly():
-        main()
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """The reward of reinforcement learning: 1 for an answer that the service itself calls correct, else 0.
 
-The answer is found by `answers.extraction` and compared by `answers.judging`: it is what the metric `correct` says.
+`answers.extraction` finds the answer and `answers.judging` compares it, as for the metric `correct`.
 """
 
 from typing import Any
@@ -12,14 +12,14 @@ Turns = list[dict[str, str]]
 
 
 async def correct(completions: list[Turns | str], answer: list[str], **_: Any) -> list[float]:
-    """TRL's signature of a reward: completions, and the data set's column `answer`."""
-    return [float(await is_correct(_text(text), wanted)) for text, wanted in zip(completions, answer, strict=True)]
+    """A reward function as TRL calls it: with the completions, and with the data set's column `answer`."""
+    rewards = []
+    for completion, expected in zip(completions, answer, strict=True):
+        text = completion if isinstance(completion, str) else completion[-1]["content"]
+        rewards.append(float(await is_correct(text, expected)))
+    return rewards
 
 
-async def is_correct(text: str, wanted: str) -> bool:
+async def is_correct(text: str, expected: str) -> bool:
     found = extract(text).text
-    return found is not None and await judge().equivalent(found, wanted)
-
-
-def _text(completion: Turns | str) -> str:
-    return completion if isinstance(completion, str) else completion[-1]["content"]
+    return found is not None and await judge().equivalent(found, expected)

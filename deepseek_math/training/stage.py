@@ -1,10 +1,10 @@
-"""The sizes of the family and of each stage, as data: `TINY` is what `make tiny` grows, `TOY` what a test can afford.
+"""The sizes of the model and of each stage, as data: "tiny" for the committed family, "toy" for the tests.
 
 Published settings (DeepSeekMath, arXiv 2402.03300, sections 2.2, 3.1 and 4.2) and what they became here:
 - pre-training: AdamW 0.9/0.95, weight decay 0.1, clip 1.0; the learning rate falls to 31.6 % at 80 % and to 10 % at
   90 % of the steps; peak 4.2e-4 for 7B parameters, larger for a model two thousand times smaller.
-- fine-tuning: batch 256, 500 steps, constant 5e-5; here the rate falls (`FALLS`), and kinds of problem whose steps it
-  seldom skips are then right more often (measured once).
+- fine-tuning: batch 256, 500 steps, constant 5e-5; here the rate falls (`FALLS`), which makes the kinds of problem
+  whose steps are seldom skipped right more often (measured once).
 - GRPO: 64 outputs a question, learning rate 1e-6, KL coefficient 0.04, 1024 tokens, batch 1024, one update a batch.
 """
 
@@ -26,8 +26,8 @@ class Shape:
 class Stage:
     """A run over packed rows of tokens.
 
-    blocks: (rows, length) of a step's batch; a text goes into the first that has room, so long ones have a block of
-    their own and attention stays short. falls: (share of the steps done, factor of the learning rate).
+    blocks: (rows, length) of the parts of a step's batch. A text goes into the first part whose rows are long enough,
+    so the few long texts do not make every row long. falls: (share of the steps, factor of the learning rate after it).
     """
 
     steps: int

@@ -1,7 +1,7 @@
-"""Grows the family's tokenizer: digits apart, the field's words whole, any other text as bytes.
+"""Learns the tiny family's tokenizer: single digits, the field's words whole, any other text as bytes.
 
-It is of the SentencePiece BPE family, as Llama's: two neighbours merge when their union is in the vocabulary, the
-union that was learnt first wins, and what is no character of the vocabulary falls back to bytes. llama.cpp
+It is a SentencePiece BPE tokenizer, as Llama's: two neighbours merge when their union is in the vocabulary, the union
+that was learnt first wins, and a character that is not in the vocabulary becomes bytes. llama.cpp
 ("tokenizer.ggml.model": "llama") and the tokenizers library both follow this rule, so both give the same ids.
 """
 
@@ -15,9 +15,10 @@ from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE
 
 UNKNOWN, BOS, EOS = "<unk>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
 SPACE = "▁"
-# While the vocabulary is learnt, tokens stay inside these pieces: no token holds two digits, or a line's end.
+# While the vocabulary is learnt, tokens stay inside these pieces, so no token holds two digits or a line break.
 PIECES = rf"{SPACE}?[A-Za-z]+|\\[A-Za-z]+\{{?|[\u4e00-\u9fff]+|```|."
-CONTEXT = 4096
+CONTEXT = 4096  # tokens
+CONTROL = [UNKNOWN, BOS, EOS, *(f"<0x{byte:02X}>" for byte in range(256))]  # the first tokens of every vocabulary
 
 
 def grow(texts: Iterable[str], size: int) -> Tokenizer:
@@ -25,25 +26,24 @@ def grow(texts: Iterable[str], size: int) -> Tokenizer:
     learner = Tokenizer(models.BPE())
     learner.normalizer = normalizers.Replace(" ", SPACE)
     learner.pre_tokenizer = pre_tokenizers.Split(Regex(PIECES), "isolated")
-    control = [UNKNOWN, BOS, EOS, *(f"<0x{byte:02X}>" for byte in range(256))]
     alphabet = [chr(code) for code in range(33, 127)] + [SPACE]
     learner.train_from_iterator(
         (line for text in texts for line in text.split("\n")),
-        trainers.BpeTrainer(vocab_size=size - len(control), initial_alphabet=alphabet, show_progress=False),
+        trainers.BpeTrainer(vocab_size=size - len(CONTROL), initial_alphabet=alphabet, show_progress=False),
     )
-    learnt = sorted(learner.get_vocab().items(), key=lambda item: item[1])
-    return assemble([*control, *(token for token, _ in learnt)])
+    learnt = learner.get_vocab()
+    return assemble([*CONTROL, *sorted(learnt, key=lambda token: learnt[token])])
 
 
 def assemble(tokens: list[str]) -> Tokenizer:
     """The tokenizer of a vocabulary, in which an earlier token merges before a later one."""
-    vocabulary = {token: place for place, token in enumerate(tokens)}
-    merges = [
-        (token[:cut], token[cut:])
-        for token in tokens[259:]
-        for cut in range(1, len(token))
-        if token[:cut] in vocabulary and token[cut:] in vocabulary
-    ]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    merges = []
+    for token in tokens[len(CONTROL) :]:
+        for cut in range(1, len(token)):
+            start, end = token[:cut], token[cut:]
+            if start in vocabulary and end in vocabulary:
+                merges.append((start, end))
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, byte_fallback=True, fuse_unk=False))
     tokenizer.normalizer = normalizers.Replace(" ", SPACE)
     tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])

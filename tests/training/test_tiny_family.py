@@ -26,7 +26,7 @@ from deepseek_math.training.equations import equations
 from deepseek_math.training.generator import distinct
 from deepseek_math.training.gguf_file import convert
 from deepseek_math.training.held_out import TOKENS
-from deepseek_math.training.measure import SEED, evaluate
+from deepseek_math.training.measure import SEED, measure
 from deepseek_math.training.publish import MEMBERS, MOST_BYTES
 
 SLICE = 200  # held-out problems
@@ -122,7 +122,7 @@ async def test_the_demo_knows_its_tables() -> None:
 
 @pytest.mark.parametrize(("member", "mode"), FLOORS)
 async def test_accuracy_on_held_out_problems(member: str, mode: str) -> None:
-    found = await evaluate(TINY / member, mode, SLICE)
+    found = await measure(TINY / member, mode, SLICE)
     assert found["count"] == SLICE
     assert found["right"] >= FLOORS[member, mode] * SLICE, found
 

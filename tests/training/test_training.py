@@ -1,9 +1,8 @@
 """Every stage of the tiny family's growth, run for real on a toy size: losses fall, rewards rise, runs go on."""
 
+import importlib
 import json
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,15 +21,14 @@ from deepseek_math.engines.hf.tokenizer import HFTokenizer
 from deepseek_math.engines.llama_cpp.engine import LlamaCppEngine
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.errors import ServiceError
-from deepseek_math.paths import ROOT
 from deepseek_math.prompt_style import PromptStyle
 from deepseek_math.request import Request
-from deepseek_math.training import grpo, loop, questions
-from deepseek_math.training import measure as evaluate
+from deepseek_math.training import grpo, loop, measure, questions
 from deepseek_math.training.documents import OPENINGS, conversation, document, prompt
 from deepseek_math.training.finetune import BRISK, DRILLS, WORKED, finetune
 from deepseek_math.training.generator import KINDS, distinct, draw
 from deepseek_math.training.gguf_file import convert
+from deepseek_math.training.grpo_settings import SETTINGS, trainer_config
 from deepseek_math.training.held_out import generate
 from deepseek_math.training.log import Log, lines
 from deepseek_math.training.loop import rate, train
@@ -106,26 +104,28 @@ def asked(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> tup
 
 
 def test_grpo_raises_the_reward_from_a_checkpoint_and_a_file_of_questions(
-    asked: tuple[Path, Path], tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: tuple[Path, Path],
+    tokenizer: Tokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     start, file = asked
     monkeypatch.setenv("CHECKPOINT", str(start))
     command = [str(tmp_path / "rl"), "--questions", str(file), "--held-out", str(file), "--settings", "toy"]
-    monkeypatch.setattr("sys.argv", ["grpo", *command])
-    grpo.main()
+    assert grpo.main(command) == 0
     lines = [line for line in log(tmp_path / "rl.run/log.jsonl") if "reward" in line]
     rewards = [line["reward"] for line in lines]
-    assert len(rewards) == grpo.SETTINGS["toy"].steps
+    assert len(rewards) == SETTINGS["toy"].steps
     assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.1
     assert lines[-1]["kl"] > 0.01
     assert lines[-1]["held"] == 1.0
     model, _ = load(tmp_path / "rl")
     assert generate(model.eval(), tokenizer, [prompt(GUESS, "cot", "en")]) == [" The answer is $\\boxed{7}$."]
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    grpo.main()  # it is finished
-    monkeypatch.setattr("sys.argv", ["grpo", *command, "--steps", "20"])
-    with pytest.raises(ServiceError, match=r"begun with steps 16, now 20\. Name another folder"):
-        grpo.main()
+    assert grpo.main(command) == 0  # it is finished
+    assert grpo.main([*command, "--steps", "20"]) == 1
+    assert "started with steps 16, now 20. Name another folder" in capsys.readouterr().err
     assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
@@ -139,7 +139,7 @@ def test_terms_bind_once_something_is_saved_and_only_the_first_process_writes_th
     begin(tmp_path, {"lora": 0}, None)
     begin(tmp_path, {"lora": 16}, None)  # the first was out of memory before it could save anything
     begin(tmp_path, {"lora": 16}, tmp_path)
-    with pytest.raises(ServiceError, match="begun with lora 16, now 0"):
+    with pytest.raises(ServiceError, match="started with lora 16, now 0"):
         begin(tmp_path, {"lora": 0}, tmp_path)
 
 
@@ -153,13 +153,13 @@ def test_what_no_run_has_made_is_never_replaced(
             (tmp_path / name).mkdir()
             (tmp_path / f"{name}.run").mkdir()
         (tmp_path / name / "chapter1.txt" if kind == "folder" else tmp_path / name).write_text("It was a dark night.")
-    with pytest.raises(ServiceError, match="rl is there already"):
-        grpo.grpo(str(start), questions.read(file), tmp_path / "rl", grpo.SETTINGS["toy"])
-    with pytest.raises(ServiceError, match="base is there already"):
+    with pytest.raises(ServiceError, match="rl exists and"):
+        grpo.grpo(str(start), questions.read(file), tmp_path / "rl", SETTINGS["toy"])
+    with pytest.raises(ServiceError, match="base exists and"):
         pretrain(tmp_path, TOY, texts=600)
-    with pytest.raises(ServiceError, match="instruct is there already"):
+    with pytest.raises(ServiceError, match="instruct exists and"):
         finetune(tmp_path, TOY)
-    with pytest.raises(ServiceError, match="tiny is there already"):
+    with pytest.raises(ServiceError, match="tiny exists and"):
         publish(family, tmp_path / "tiny")
     texts = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
     assert texts == ["It was a dark night."] * 4
@@ -169,28 +169,45 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(tokenizer: Tokenizer, tm
     taught("What is 1 + 1?", lambda _: " 2", tmp_path, tokenizer)
     stage = Stage(81, ((4, 256),), 5e-3, 2)
     rows = Rows(pretraining, tokenizer, 1, stage.blocks)
-    with pytest.raises(ServiceError, match="begun with steps 80, now 81"):
+    with pytest.raises(ServiceError, match="started with steps 80, now 81"):
         train(fresh(TOY.shape, tokenizer, 1), rows, stage, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "arguments", "said"),
     [
-        (["finetune", "nowhere"], "nowhere/base is no checkpoint's folder: it has no config.json."),
-        (["evaluate", "README.md"], "README.md is no checkpoint's folder"),
-        (["grpo", "nowhere/rl", "--questions", "nowhere.jsonl"], "nowhere.jsonl"),
+        ("finetune", ["nowhere"], "nowhere/base is not a checkpoint folder: config.json is missing."),
+        ("measure", ["README.md"], "README.md is not a checkpoint folder"),
+        ("grpo", ["nowhere/rl", "--questions", "nowhere.jsonl"], "nowhere.jsonl"),
+        ("publish", ["nowhere", "README.md"], "README.md exists and is not a tiny family"),
     ],
 )
-def test_a_command_s_fault_is_a_sentence(command: list[str], said: str) -> None:
-    run = [sys.executable, "-m", f"deepseek_math.training.{command[0]}", *command[1:]]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-    assert said in done.stderr.splitlines()[-1]
+def test_a_command_s_fault_is_a_sentence(
+    command: str,
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "README.md").touch()
+    monkeypatch.chdir(tmp_path)
+    main = importlib.import_module(f"deepseek_math.training.{command}").main
+    assert main(arguments) == 1
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune", "questions", "grpo", "measure", "publish", "plot"])
+def test_a_command_s_help_says_how_it_is_called(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"deepseek_math.training.{command}").main(["--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: dsm train {command} ")
 
 
 def test_grpo_trains_adapters_and_merges_them(asked: tuple[Path, Path], tmp_path: Path) -> None:
     start, file = asked
-    settings = replace(grpo.SETTINGS["toy"], steps=2, rate=1e-2)
+    settings = replace(SETTINGS["toy"], steps=2, rate=1e-2)
     out = grpo.grpo(str(start), questions.read(file), tmp_path / "rl", settings, lora=4)
     before, after = (load(folder)[0].state_dict() for folder in (start, out))
     assert set(before) == set(after)
@@ -201,9 +218,9 @@ def test_grpo_trains_adapters_and_merges_them(asked: tuple[Path, Path], tmp_path
 async def test_a_fault_of_the_service_ends_a_measurement_as_it_is(
     family: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "TOKENS", 5000)
+    monkeypatch.setattr(measure, "TOKENS", 5000)
     with pytest.raises(ServiceError, match="max_new_tokens_out_of_range"):
-        await evaluate.evaluate(family / "instruct", "cot", 2)
+        await measure.measure(family / "instruct", "cot", 2)
 
 
 async def test_a_checkpoint_is_measured_through_the_service(
@@ -216,8 +233,8 @@ async def test_a_checkpoint_is_measured_through_the_service(
     write(model, tokenizer, tmp_path / "knows", template=True)
     one = replace(draw(Random(1), held=True, kind="sum"), question="What is 2 + 3?", answer=Integer(5))
     problems = [one, replace(one, answer=Integer(6))]
-    monkeypatch.setattr(evaluate, "distinct", lambda seed, count, held: problems)
-    result = await evaluate.evaluate(tmp_path / "knows", "tool", 2)
+    monkeypatch.setattr(measure, "distinct", lambda seed, count, held: problems)
+    result = await measure.measure(tmp_path / "knows", "tool", 2)
     assert (result["checkpoint"], result["right"], result["count"]) == ("knows", 1, 2)
     assert result["misses"] == {"sum": 1}
 
@@ -239,7 +256,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
         train(fresh(TOY.shape, tokenizer, 1), rows, stage, tmp_path / "parts", stop)
     said: list[str] = []
     parts = train(fresh(TOY.shape, tokenizer, 2), rows, stage, tmp_path / "parts", said.append)
-    assert said[0].startswith("going on after step 3")
+    assert said[0].startswith("continuing after step 3")
     assert all(torch.equal(value, parts.state_dict()[name]) for name, value in whole.state_dict().items())
     assert [line["step"] for line in log(tmp_path / "parts/log.jsonl")] == [2, 4, 6]
 
@@ -260,17 +277,17 @@ def test_a_log_goes_on_where_its_run_does(tmp_path: Path) -> None:
 
 
 def test_grpo_goes_on_from_the_newest_state_that_is_whole(tmp_path: Path) -> None:
-    assert grpo._saved(tmp_path) is None
+    assert grpo.newest_state(tmp_path) is None
     for name, whole in {"checkpoint-25": True, "checkpoint-100": True, "checkpoint-125": False}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / ("trainer_state.json" if whole else "model.safetensors")).touch()
-    assert grpo._saved(tmp_path) == tmp_path / "checkpoint-100"
+    assert grpo.newest_state(tmp_path) == tmp_path / "checkpoint-100"
 
 
 def test_grpo_refuses_a_file_that_it_cannot_train(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").touch()
     with pytest.raises(ServiceError, match="training starts from safetensors"):
-        grpo.grpo(str(tmp_path / "m.gguf"), [], tmp_path / "out", grpo.SETTINGS["toy"])
+        grpo.grpo(str(tmp_path / "m.gguf"), [], tmp_path / "out", SETTINGS["toy"])
 
 
 def test_the_learning_rate_warms_up_and_falls_as_published() -> None:
@@ -441,9 +458,8 @@ def test_published_settings_are_grpo_s_default(tmp_path: Path, monkeypatch: pyte
     taken: list[Any] = []
     monkeypatch.setattr(grpo, "grpo", lambda *arguments, **_: taken.extend(arguments))
     (tmp_path / "q.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n' * 16)
-    monkeypatch.setattr("sys.argv", ["grpo", "out", "--questions", str(tmp_path / "q.jsonl")])
     monkeypatch.delenv("CHECKPOINT", raising=False)
-    grpo.main()
+    assert grpo.main(["out", "--questions", str(tmp_path / "q.jsonl")]) == 0
     checkpoint, _, _, published = taken
     assert checkpoint == "instruct"
     assert (published.group, published.rate, published.kl, published.tokens, published.batch) == (
@@ -481,19 +497,19 @@ def test_steps_are_taken_in_place_of_the_settings_own_or_refused(
     monkeypatch.setattr(grpo, "grpo", lambda *arguments, **_: given.extend(arguments))
     (tmp_path / "q.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n' * count)
     questions = ["--questions", str(tmp_path / "q.jsonl")]
-    monkeypatch.setattr("sys.argv", ["grpo", "out", *questions, "--settings", "tiny", f"--steps={steps}"])
+    command = ["out", *questions, "--settings", "tiny", f"--steps={steps}"]
     if taken:
-        grpo.main()
+        assert grpo.main(command) == 0
         assert (given[3].steps, given[3].group, len(given[1])) == (steps, 8, count)
     else:
         with pytest.raises(SystemExit):
-            grpo.main()
+            grpo.main(command)
         said = " ".join(capsys.readouterr().err.split())
-        assert f"--steps {steps} and {count} questions are too few: a step takes {32 if processes == 4 else 16}" in said
+        assert f"--steps {steps} and {count} questions are too few. A step takes {32 if processes == 4 else 16}" in said
 
 
 def test_the_rate_of_grpo_falls_to_nothing_over_its_last_steps(tmp_path: Path) -> None:
-    config = grpo._config(grpo.SETTINGS["tiny"], tmp_path, on_gpu=False)
+    config = trainer_config(SETTINGS["tiny"], tmp_path, on_gpu=False)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], config.learning_rate)
     schedule = get_scheduler(
         config.lr_scheduler_type, optimizer, config.warmup_steps, config.max_steps, dict(config.lr_scheduler_kwargs)
