@@ -1,11 +1,11 @@
-"""How fast a GPU reads its memory: the floor under a decode step, which reads every weight once.
+"""How fast a GPU reads its memory. A decode step reads every weight once, so this limits its speed.
 
-Figures are of NVIDIA's data sheets and product pages, by the name that the driver gives the device.
+The figures are from NVIDIA's data sheets and product pages, by the name that the driver gives the device.
 """
 
 from collections.abc import Mapping
 
-BYTES_PER_SECOND: Mapping[str, float] = {  # the longest name that a device's name holds counts
+BYTES_PER_SECOND: Mapping[str, float] = {  # of the names that a device's name contains, the longest counts
     "B200": 8.0e12,  # "HGX B200": 64 TB/s of eight
     "H200": 4.8e12,  # "H200 Tensor Core GPU": SXM and NVL
     "H100": 3.35e12,  # "H100 Tensor Core GPU": SXM
@@ -29,9 +29,11 @@ BYTES_PER_SECOND: Mapping[str, float] = {  # the longest name that a device's na
 
 
 def bandwidth(device: str) -> float | None:
-    """Bytes a second of the device of this name; None for one that is not in the table, or a slice of one (MIG)."""
+    """Bytes a second of the device of this name. None if it is not in the table, or is a slice of a card (MIG)."""
     words = f" {device} "
     if " MIG " in words:  # "NVIDIA A100-SXM4-40GB MIG 1g.5gb": a share of the card's memory channels
         return None
     known = [name for name in BYTES_PER_SECOND if f" {name} " in words]
-    return BYTES_PER_SECOND[max(known, key=len)] if known else None
+    if not known:
+        return None
+    return BYTES_PER_SECOND[max(known, key=len)]

@@ -1,4 +1,4 @@
-"""Who is measured: one table. A row says how a server is started, how it is asked, and how many it serves at once."""
+"""What is compared: one table. A row says how a server is started and asked, and whether it serves one at a time."""
 
 import os
 import shutil
@@ -9,39 +9,36 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol as Interface
+from typing import Protocol
 
-import httpx
-
+from deepseek_math.bench.http_program import HttpProgram
 from deepseek_math.bench.processes import Peak, settle
-from deepseek_math.bench.streams import COG, LLAMA, BenchError, Protocol
+from deepseek_math.bench.streams import COG_API, LLAMA_API, Api, BenchError
 from deepseek_math.inputs import InputField
-from deepseek_math.local.client import http
 from deepseek_math.local.server import LocalServer, free_port
-from deepseek_math.paths import ROOT
 
-STOP_SECONDS = 10.0
-SEEDS_INPUTS = (  # of seeds.py
+ORIGINAL_INPUTS = (  # of original_predictor.py
     InputField("prompt", "str", "The text to continue."),
     InputField("max_new_tokens", "int", "The most tokens to generate.", default=64, minimum=1),
 )
-READY_SECONDS = 600.0  # the seeds' way unpacks a 7B's GGUF in less
+READY_SECONDS = 600.0  # the original predictor unpacks a 7B's GGUF in less
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is the same for all: the weights, and how many threads, requests and tokens a request they are held for."""
+    """What is the same for all contenders: the weights, and how many threads, requests and tokens they run with."""
 
     checkpoint: str  # as CHECKPOINT names it
     weights: Path
     threads: int
     slots: int
-    context: int
-    dtype: str  # of the seeds' way
+    context: int  # tokens of one request
+    dtype: str  # of the original predictor
 
 
-class Server(Interface):
+class Server(Protocol):
     url: str
 
     @property
@@ -56,71 +53,29 @@ class Server(Interface):
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    key: str
+    key: str  # as --only names it
     name: str
     note: str
-    server: Callable[[Terms, Path], Server]  # the path is of a folder of its own
-    protocol: Protocol
-    queues: bool = False  # one request at a time, the others wait
+    server: Callable[[Terms, Path], Server]  # the path is an empty folder for it
+    api: Api
+    one_at_a_time: bool = False
     gguf_only: bool = False
 
 
-class Program:
-    """A program that serves HTTP on 127.0.0.1 and answers /health with 200 once it is ready."""
-
-    def __init__(self, command: list[str], port: int, log: Path) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self.process: subprocess.Popen[bytes] | None = None
-        self._command, self._log = command, log
-
-    def start(self) -> None:
-        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                self._command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,  # Ctrl-C reaches the bench alone, which then stops it in order
-            )
-
-    def wait_until_ready(self, timeout: float) -> None:
-        assert self.process is not None
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
-            try:
-                with http(timeout=5.0) as session:
-                    if session.get(f"{self.url}/health").status_code == httpx.codes.OK:
-                        return
-            except httpx.HTTPError:
-                pass
-            time.sleep(0.1)
-        raise BenchError(f"{self._command[0]} did not get ready:\n{self._log.read_text(errors='replace')[-2000:]}")
-
-    def stop(self) -> None:
-        process, self.process = self.process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 def _service(terms: Terms, folder: Path) -> Server:
-    sizes = {"THREADS": terms.threads, "SLOTS": terms.slots, "CONTEXT": terms.context}
-    environment = {"CHECKPOINT": terms.checkpoint, "COG_WEIGHTS": ""} | {
-        name: str(size) for name, size in sizes.items()
+    environment = {
+        "CHECKPOINT": terms.checkpoint,
+        "COG_WEIGHTS": "",
+        "THREADS": str(terms.threads),
+        "SLOTS": str(terms.slots),
+        "CONTEXT": str(terms.context),
     }
     return LocalServer(environment=environment, log=folder / "service.log")
 
 
-def _seeds(terms: Terms, folder: Path) -> Server:
-    shutil.copy(Path(__file__).with_name("seeds.py"), folder / "seeds.py")
+def _original(terms: Terms, folder: Path) -> Server:
+    name = "original_predictor.py"
+    shutil.copy(Path(__file__).with_name(name), folder / name)
     environment = {
         "BENCH_WEIGHTS": str(terms.weights.resolve()),
         "BENCH_DTYPE": terms.dtype,
@@ -128,54 +83,55 @@ def _seeds(terms: Terms, folder: Path) -> Server:
         "COG_WEIGHTS": "",
     }
     return LocalServer(
-        reference="seeds.py:Predictor",
-        inputs=SEEDS_INPUTS,
+        reference=f"{name}:Predictor",
+        inputs=ORIGINAL_INPUTS,
         concurrency=1,
         folder=folder,
         environment=environment,
-        log=folder / "seeds.log",
+        log=folder / "original_predictor.log",
     )
 
 
-def _llama(*program: str) -> Callable[[Terms, Path], Server]:
-    def server(terms: Terms, folder: Path) -> Server:
-        port = free_port()
-        sizes = {"--port": port, "-np": terms.slots, "-c": terms.slots * terms.context, "-t": terms.threads}
-        flags = [str(word) for pair in sizes.items() for word in pair]
-        command = [*program, "-m", str(terms.weights), "--host", "127.0.0.1", *flags]
-        return Program(command, port, folder / f"llama-{port}.log")
-
-    return server
+def _llama(program: tuple[str, ...], terms: Terms, folder: Path) -> Server:
+    port = free_port()
+    sizes = {"--port": port, "-np": terms.slots, "-c": terms.slots * terms.context, "-t": terms.threads}
+    command = [*program, "-m", str(terms.weights), "--host", "127.0.0.1"]
+    for flag, size in sizes.items():
+        command += [flag, str(size)]
+    return HttpProgram(command, port, folder / f"llama-{port}.log")
 
 
-SERVICE = Contender("service", "this service", "Cog's server, as make serve starts it", _service, COG)
-SEEDS = Contender(
-    "seeds",
-    "the seeds' way",
-    "generate() with a text streamer under Cog's server, one at a time",
-    _seeds,
-    COG,
-    queues=True,
+SERVICE = Contender("service", "this service", "Cog's server, as dsm serve starts it", _service, COG_API)
+ORIGINAL = Contender(
+    "original",
+    "the original predictor",
+    "generate() with a text streamer under Cog's server, one request at a time",
+    _original,
+    COG_API,
+    one_at_a_time=True,
 )
 LLAMA_CPP = Contender(
     "llama",
     "llama.cpp server",
-    "the one inside xllamacpp; flash attention, batch sizes and prompt cache as it has them by default",
-    _llama(sys.executable, "-m", "deepseek_math.bench.llama_server"),
-    LLAMA,
+    "the one inside xllamacpp, with its own defaults for flash attention, batch sizes and prompt cache",
+    partial(_llama, (sys.executable, "-m", "deepseek_math.bench.llama_server")),
+    LLAMA_API,
     gguf_only=True,
 )
 
 
 def contenders(terms: Terms) -> list[Contender]:
-    """Those that can hold these weights. LLAMA_SERVER names a native llama-server."""
+    """Those that can load these weights. LLAMA_SERVER names a native llama-server. Raises BenchError."""
+    rows = [SERVICE, ORIGINAL, LLAMA_CPP]
     native = os.environ.get("LLAMA_SERVER")
-    if native and not shutil.which(native):
-        raise BenchError(f"LLAMA_SERVER={native!r} is no program. Name a llama-server, or leave it unset.")
-    rows = [SERVICE, SEEDS, LLAMA_CPP]
     if native:
-        rows.append(Contender("native", "native llama-server", native, _llama(native), LLAMA, gguf_only=True))
-    return [row for row in rows if terms.weights.suffix == ".gguf" or not row.gguf_only]
+        if not shutil.which(native):
+            raise BenchError(f"LLAMA_SERVER={native!r} is not a program. Name a llama-server, or leave it unset.")
+        server = partial(_llama, (native,))
+        rows.append(Contender("native", "native llama-server", native, server, LLAMA_API, gguf_only=True))
+    if terms.weights.suffix == ".gguf":
+        return rows
+    return [row for row in rows if not row.gguf_only]
 
 
 @dataclass(slots=True)
@@ -192,7 +148,7 @@ class Running:
 
 @contextmanager
 def running(contender: Contender, terms: Terms) -> Iterator[Running]:
-    """Starts a contender's server, and stops it whatever happens."""
+    """Starts a contender's server, and stops it in any case."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         server, peak = contender.server(terms, Path(folder)), Peak()
         began = time.perf_counter()

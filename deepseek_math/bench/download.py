@@ -1,150 +1,145 @@
-"""`python -m deepseek_math.bench.download`: a download of 1 GB on this machine against curl with as many connections.
+"""Measures a download of 1 GB on this machine against curl with as many connections.
 
-Both fetch the same file from the same server in turn, three times; the last line is one JSON document with the best
-of each. The server sends the file from the page cache with sendfile, so that it is not what is measured.
+Both fetch the same file from the same server on 127.0.0.1, in turn. The last line is JSON with the best round of each.
 """
 
 import argparse
 import hashlib
 import json
 import os
-import re
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from deepseek_math.checkpoints import ranges
 from deepseek_math.paths import ROOT
 
-PROGRAM = """
+MEGABYTE = 1_000_000
+# In a process of its own, as its peak of memory is measured. WEIGHTS_FOLDER says where to.
+FETCH = """
 import resource, sys, time
-from pathlib import Path
-from deepseek_math.checkpoints import fetch, find, store
-store.WEIGHTS = Path(sys.argv[1])
-hashing = store._check
-spent = 0.0
-def timed(*arguments):
-    global spent
-    begun = time.perf_counter()
-    hashing(*arguments)
-    spent += time.perf_counter() - begun
-store._check = timed
-begun = time.perf_counter()
-fetch(find(sys.argv[2]), lambda line: None)
-whole = time.perf_counter() - begun
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(whole - spent, spent, peak * 1024)
+from deepseek_math.checkpoints import fetch, find
+began = time.perf_counter()
+fetch(find(sys.argv[1]), lambda line: None)
+seconds = time.perf_counter() - began
+kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(seconds, 1024 * kilobytes)
 """
 
 
-def serve(listening: socket.socket, path: Path) -> None:
-    """Answers GET requests for parts of one file, a thread for each connection."""
-    while True:
-        connection, _ = listening.accept()
-        threading.Thread(target=_answer, args=(connection, path), daemon=True).start()
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Seconds of each, and the peak of our process's memory in bytes."""
+
+    curl: float
+    ours: float  # without the check
+    check: float  # of the file's SHA-256
+    peak: int
 
 
-def _answer(connection: socket.socket, path: Path) -> None:
-    size = path.stat().st_size
-    with connection, path.open("rb") as file:
-        asked = b""
-        while True:
-            while b"\r\n\r\n" not in asked:
-                try:
-                    more = connection.recv(65536)
-                except OSError:
-                    return
-                if not more:
-                    return
-                asked += more
-            head, _, asked = asked.partition(b"\r\n\r\n")
-            if b".sha256" in head.split(b"\r\n")[0]:
-                connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-                continue
-            part = re.search(rb"(?i)range: bytes=(\d+)-(\d*)", head)
-            start = int(part[1]) if part else 0
-            end = min(int(part[2]) + 1 if part and part[2] else size, size)
-            status = f"206 Partial Content\r\nContent-Range: bytes {start}-{end - 1}/{size}" if part else "200 OK"
-            connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: {end - start}\r\n\r\n".encode())
-            try:
-                while start < end:
-                    start += os.sendfile(connection.fileno(), file.fileno(), start, end - start)
-            except OSError:
-                return
+@contextmanager
+def served(file: Path) -> Iterator[str]:
+    """The URL of the file, on a server in a process of its own."""
+    command = [sys.executable, "-m", "deepseek_math.bench.file_server", str(file)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/{file.name}"
+        finally:
+            server.kill()
 
 
-def curl(url: str, folder: Path, size: int) -> float:
-    """Seconds that curl takes for the file in as many ranges, one process each, into one file a range."""
+def with_curl(url: str, folder: Path, size: int) -> float:
+    """Seconds that curl takes for the file in as many ranges, with a process and a file for each range."""
     step = -(-size // ranges.CONNECTIONS)
-    os.sync()
-    begun = time.perf_counter()
-    processes = [
-        subprocess.Popen(
-            ["curl", "-s", "-r", f"{start}-{min(start + step, size) - 1}", "-o", str(folder / f"part{start}"), url]
-        )
-        for start in range(0, size, step)
-    ]
-    assert [process.wait() for process in processes] == [0] * len(processes)
-    seconds = time.perf_counter() - begun
-    for part in folder.glob("part*"):
-        part.unlink()
+    os.sync()  # what an earlier download left to be written would slow this one
+    began = time.perf_counter()
+    processes = []
+    for start in range(0, size, step):
+        part = f"{start}-{min(start + step, size) - 1}"
+        processes.append(subprocess.Popen(["curl", "-s", "-f", "-r", part, "-o", str(folder / f"part{start}"), url]))
+    statuses = [process.wait() for process in processes]
+    seconds = time.perf_counter() - began
+    for path in folder.glob("part*"):
+        path.unlink()
+    if any(statuses):
+        raise subprocess.CalledProcessError(max(statuses), "curl")
     return seconds
 
 
-def ours(url: str, folder: Path) -> tuple[float, float, int]:
-    """Seconds of transfer, seconds of checking, and the peak of memory in bytes."""
+def with_ours(url: str, folder: Path) -> tuple[float, int]:
+    """Seconds of `checkpoints.fetch`, its check of the SHA-256 included, and the process's peak of memory in bytes."""
     with tempfile.TemporaryDirectory(dir=folder) as weights:
-        command = [sys.executable, "-c", PROGRAM, weights, url]
-        os.sync()  # what an earlier download left to be written would slow this one
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    transfer, check, peak = done.stdout.split()
-    return float(transfer), float(check), int(peak)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=1000)
-    parser.add_argument("--folder", type=Path, default=None, help="where to download to; the system's temporary folder")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.serve:
-        serve(socket.socket(fileno=int(options.serve[0])), Path(options.serve[1]))
-    size = options.megabytes * 1_000_000
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
-        file = folder / "file.gguf"
-        with file.open("wb") as target:
-            for _ in range(options.megabytes):
-                target.write(os.urandom(1_000_000))
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        listening = socket.create_server(("127.0.0.1", 0), backlog=64)
-        server = subprocess.Popen(
-            [sys.executable, "-m", "deepseek_math.bench.download", "--serve", str(listening.fileno()), str(file)],
+        os.sync()
+        done = subprocess.run(
+            [sys.executable, "-c", FETCH, url],
             cwd=ROOT,
-            pass_fds=[listening.fileno()],
+            env=os.environ | {"WEIGHTS_FOLDER": weights},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
         )
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/file.gguf"
-        try:
-            best: dict[str, float] = {}
-            peak = 0
-            for _ in range(options.rounds):
-                seconds = {"curl": curl(url, folder, size)}
-                seconds["ranges"], seconds["ranges check"], memory = ours(f"{url}#sha256={digest}", folder)
-                peak = max(peak, memory)
-                print({name: round(value, 2) for name, value in seconds.items()}, flush=True)
-                best = {name: min(value, best.get(name, value)) for name, value in seconds.items()}
-        finally:
-            server.kill()
-            server.wait()
-    figures = {f"{name} MB/s": round(size / value / 1e6) for name, value in best.items()}
-    figures["ranges peak MB"] = round(peak / 1e6)
-    print(json.dumps(figures | {"ranges over curl": round(best["curl"] / best["ranges"], 2)}))
+    seconds, peak = done.stdout.split()
+    return float(seconds), int(peak)
+
+
+def hashed(file: Path) -> tuple[str, float]:
+    """The file's SHA-256, and the seconds that it took."""
+    began = time.perf_counter()
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return digest, time.perf_counter() - began
+
+
+def measure(folder: Path, size: int, rounds: int) -> list[Round]:
+    """Prints a line for each round."""
+    file = folder / "file.gguf"
+    with file.open("wb") as target:
+        for _ in range(size // MEGABYTE):
+            target.write(os.urandom(MEGABYTE))
+    found = []
+    with served(file) as url:
+        for _ in range(rounds):
+            curl = with_curl(url, folder, size)
+            digest, check = hashed(file)
+            seconds, peak = with_ours(f"{url}#sha256={digest}", folder)
+            found.append(Round(curl, seconds - check, check, peak))
+            print(f"curl {curl:.2f} s, ours {seconds - check:.2f} s, and its check {check:.2f} s", flush=True)
+    return found
+
+
+def summary(rounds: Sequence[Round], size: int) -> dict[str, float]:
+    curl, ours, check = (min(getattr(each, name) for each in rounds) for name in ("curl", "ours", "check"))
+    return {
+        "curl MB/s": round(size / curl / MEGABYTE),
+        "ranges MB/s": round(size / ours / MEGABYTE),
+        "ranges check MB/s": round(size / check / MEGABYTE),
+        "ranges peak MB": round(max(each.peak for each in rounds) / MEGABYTE),
+        "ranges over curl": round(curl / ours, 2),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="dsm bench download", description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=1000, help="size of the file (default: 1000)")
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    parser.add_argument("--folder", type=Path, help="where to download to (default: the system's temporary folder)")
+    options = parser.parse_args(arguments)
+    if options.megabytes < 1 or options.rounds < 1:
+        parser.error(f"--megabytes {options.megabytes} --rounds {options.rounds}: use 1 or more of each")
+    size = options.megabytes * MEGABYTE
+    try:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            rounds = measure(Path(folder), size, options.rounds)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(summary(rounds, size)))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""From samples to figures: each is worked out in every round, and the median over the rounds is what is reported."""
+"""From samples to figures: each is worked out in every round, and the median over the rounds is what counts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,35 @@ from math import ceil, inf
 from statistics import median
 from typing import Any
 
-from deepseek_math.bench.loads import BESIDE, LOADS, Load, Sample
+from deepseek_math.bench.loads import OTHERS, Load, Sample
 from deepseek_math.bench.processes import QUIET
 
-SHARE_AT = 192  # tokens a second of 16 streams at 12 each, a pace at which the share of a core is given too
-NEWCOMER = "newcomer"  # the name of the load of new requests beside others
+PACE = 192  # tokens a second, 16 streams of 12: a pace at which the share of a core outside the engine is given too
+NEWCOMER = "newcomer"  # the name of the load of new requests while others are at work
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The smallest value that at least this share of all are at or below (nearest rank). None where there are none."""
+    if not values:
+        return None
+    rank = max(1, ceil(share * len(values)))
+    return sorted(values)[rank - 1]
+
+
+def _first(share: float) -> Callable[[Sample], float | None]:
+    return lambda sample: percentile(sample.first + sample.waited, share)
+
+
+def _outside_percent(sample: Sample) -> float | None:
+    if sample.outside is None or sample.seconds == 0:
+        return None
+    return 100 * sample.outside / sample.seconds
+
+
+def _outside_percent_at_pace(sample: Sample) -> float | None:
+    if sample.outside is None or sample.tokens == 0:
+        return None
+    return 100 * PACE * sample.outside / sample.tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,24 +42,29 @@ class Figure:
     title: str
     of: Callable[[Sample], float | None]
     form: str  # format specification
-    waits: bool = False  # a time to a first text, which some may have waited for in vain
-    newcomer: bool = False  # also of the newcomers
+    waits: bool = False  # a time to a first text, for which some may have waited in vain
+    of_newcomers: bool = False
 
 
 FIGURES: Mapping[str, Figure] = {
     "tokens_per_second": Figure("tokens/s", lambda sample: sample.speed, ".1f"),
-    "first_p50": Figure(
-        "first p50, s", lambda sample: percentile(sample.first + sample.waited, 0.5), ".3f", True, True
-    ),
-    "first_p95": Figure(
-        "first p95, s", lambda sample: percentile(sample.first + sample.waited, 0.95), ".3f", True, True
-    ),
+    "first_p50": Figure("first p50, s", _first(0.5), ".3f", waits=True, of_newcomers=True),
+    "first_p95": Figure("first p95, s", _first(0.95), ".3f", waits=True, of_newcomers=True),
     "gap_p99": Figure("gap p99, s", lambda sample: percentile(sample.gaps, 0.99), ".3f"),
-    "outside_share": Figure("outside, %", lambda sample: _share(sample.outside, sample.seconds, 100), ".1f"),
-    "outside_at_192": Figure(
-        "at 192/s, %", lambda sample: _share(sample.outside, sample.tokens, 100 * SHARE_AT), ".1f"
-    ),
+    "outside_share": Figure("outside, %", _outside_percent, ".1f"),
+    "outside_at_192": Figure("at 192/s, %", _outside_percent_at_pace, ".1f"),
 }
+
+
+def figures_of(load: str) -> dict[str, Figure]:
+    """The figures that this load gives."""
+    if load == NEWCOMER:
+        return {name: figure for name, figure in FIGURES.items() if figure.of_newcomers}
+    return dict(FIGURES)
+
+
+def name_of(load: Load | None) -> str:
+    return str(load.streams) if load else NEWCOMER
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,93 +78,63 @@ class Measured:
 
     def record(self) -> dict[str, Any]:
         loads = {load: _figures(load, samples) | _doubts(samples) for load, samples in self.samples.items()}
-        start, memory = round(self.start_seconds, 2), round(self.memory / 2**30, 3)
-        return {"start_seconds": start, "memory_gib": memory, "loads": loads}
-
-
-def percentile(values: Sequence[float], share: float) -> float | None:
-    """The smallest value that at least this share of all are at or below (nearest rank); None where there are none."""
-    return sorted(values)[max(0, ceil(share * len(values)) - 1)] if values else None
-
-
-def _share(seconds: float | None, by: float, scale: float) -> float | None:
-    return None if seconds is None or not by else scale * seconds / by
+        return {
+            "start_seconds": round(self.start_seconds, 2),
+            "memory_gib": round(self.memory / 2**30, 3),
+            "loads": loads,
+        }
 
 
 def _figures(load: str, samples: Sequence[Sample]) -> dict[str, Any]:
-    found = {}
-    for name, figure in FIGURES.items():
-        values = [value for sample in samples if (value := figure.of(sample)) is not None]
-        if values and (figure.newcomer or load != NEWCOMER):
-            found[name] = {key: round(of(values), 4) for key, of in (("median", median), ("low", min), ("high", max))}
-            if figure.waits and any(min(sample.waited, default=inf) <= max(values) for sample in samples):
-                found[name]["at_least"] = True
+    found: dict[str, Any] = {}
+    for name, figure in figures_of(load).items():
+        values = [value for value in map(figure.of, samples) if value is not None]
+        if not values:
+            continue
+        found[name] = {
+            "median": round(median(values), 4),
+            "low": round(min(values), 4),
+            "high": round(max(values), 4),
+        }
+        shortest_wait = min((wait for sample in samples for wait in sample.waited), default=inf)
+        if figure.waits and shortest_wait <= max(values):
+            found[name]["at_least"] = True
     return found
 
 
 def _doubts(samples: Sequence[Sample]) -> dict[str, int]:
-    """Rounds in which a load was not what it is called."""
-    restless = sum(sample.restless > QUIET for sample in samples)
-    alone = sum(sample.beside is not None and sample.beside < BESIDE for sample in samples)
-    return {name: rounds for name, rounds in (("restless_rounds", restless), ("fewer_beside_rounds", alone)) if rounds}
+    """In how many rounds a load was not what its name says; only where there are any."""
+    rounds = {
+        "busy_rounds": sum(sample.busy > QUIET for sample in samples),
+        "fewer_others_rounds": sum(_too_few_others(sample) for sample in samples),
+    }
+    return {name: count for name, count in rounds.items() if count}
 
 
-def name_of(load: Load | None) -> str:
-    return str(load.streams) if load else NEWCOMER
+def _too_few_others(sample: Sample) -> bool:
+    return sample.others_at_work is not None and sample.others_at_work < OTHERS
 
 
 def ratios(records: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """The first contender against each other one: its tokens a second over theirs, and their wait over its."""
+    """The first contender against each other one: its tokens a second over theirs, and their wait over its own."""
     first, *others = records
-    return {other: _against(records[first]["loads"], records[other]["loads"]) for other in others}
+    return {other: _ratios(records[first]["loads"], records[other]["loads"]) for other in others}
 
 
-def _against(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, float]:
-    found = {}
-    for load in mine.keys() & theirs.keys():
-        name = "first_p50" if load == NEWCOMER else "tokens_per_second"
-        if (a := mine[load].get(name)) and (b := theirs[load].get(name)) and a["median"] and b["median"]:
-            ratio = a["median"] / b["median"]
-            found[load] = round(1 / ratio if load == NEWCOMER else ratio, 3)
-    return dict(sorted(found.items(), key=lambda item: (item[0] == NEWCOMER, item[0].zfill(4))))
+def _ratios(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for load in sorted(mine.keys() & theirs.keys(), key=_by_streams):
+        figure = "first_p50" if load == NEWCOMER else "tokens_per_second"
+        a, b = _median(mine[load], figure), _median(theirs[load], figure)
+        if a and b:
+            found[load] = round(1 / (a / b) if load == NEWCOMER else a / b, 3)
+    return found
 
 
-def table(records: Mapping[str, Mapping[str, Any]]) -> str:
-    """For people: a block for each load, a line for each contender."""
-    width = max(map(len, records))
-    lines = []
-    for load in [*(str(load.streams) for load in LOADS), NEWCOMER]:
-        shown = {name: figure for name, figure in FIGURES.items() if figure.newcomer or load != NEWCOMER}
-        title = f"new, beside {BESIDE}" if load == NEWCOMER else f"{load} stream{'s' * (load != '1')}"
-        lines += ["", f"{title:{width}}" + "".join(f"{figure.title:>15}" for figure in shown.values())]
-        for name, record in records.items():
-            cells = [_cell(record["loads"].get(load, {}).get(key), figure) for key, figure in shown.items()]
-            lines.append(f"{name:{width}}" + "".join(f"{cell:>15}" for cell in cells))
-    lines += ["", f"{'':{width}}{'start, s':>15}{'memory, GiB':>15}"]
-    for name, record in records.items():
-        lines.append(f"{name:{width}}{record['start_seconds']:>15.1f}{record['memory_gib']:>15.2f}")
-    return "\n".join([*lines[1:], *_marks(records)])
+def _median(figures: Mapping[str, Any], name: str) -> float | None:
+    return figures[name]["median"] if name in figures else None
 
 
-def _marks(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    marks = []
-    for name, record in records.items():
-        for load, found in record["loads"].items():
-            if rounds := found.get("restless_rounds"):
-                marks.append(f"! {name}, {load}: the servers were not idle before it in rounds: {rounds}")
-            if rounds := found.get("fewer_beside_rounds"):
-                marks.append(f"! {name}, {load}: fewer than {BESIDE} were still at work beside it in rounds: {rounds}")
-    return ["", *marks] if marks else []
-
-
-def _cell(found: Mapping[str, Any] | None, figure: Figure) -> str:
-    return "-" if found is None else f"{'>' * found.get('at_least', False)}{found['median']:{figure.form}}"
-
-
-def comparison(found: Mapping[str, Mapping[str, float]]) -> str:
-    lines = []
-    for other, loads in found.items():
-        speeds = [f"{ratio:.2f} at {load}" for load, ratio in loads.items() if load != NEWCOMER]
-        wait = f"; a newcomer's wait: {loads[NEWCOMER]:.2f} times as short" if NEWCOMER in loads else ""
-        lines.append(f"times the tokens a second of {other}: {', '.join(speeds)}{wait}")
-    return "\n".join(lines)
+def _by_streams(load: str) -> tuple[bool, str]:
+    """The order of loads: by their number of streams, newcomers last."""
+    return load == NEWCOMER, load.zfill(4)

@@ -1,8 +1,8 @@
-"""`python -m deepseek_math.bench.gpu`: the transformers engine with DeepSeekMath 7B's shape on this machine's GPU.
+"""Measures the transformers engine with DeepSeekMath 7B's shape on this machine's GPU, with 1, 16 and 64 streams.
 
-The weights are random and made on the device, so nothing is downloaded. It measures 1, 16 and 64 streams: tokens a
-second, their share of the floor (a decode step reads every weight once, so one stream can't pass bandwidth / weights),
-time to the first token, memory. `--toy` takes the same path with a tiny shape on any machine, to test the bench.
+The weights are random and made on the device, so nothing is downloaded. For each number of streams it prints the tokens
+a second, their share of the most that the memory's bandwidth allows (a decode step reads every weight once), and the
+time to the first token. The last line is JSON. `--toy` does the same with a tiny shape on any machine, as a test.
 """
 
 import argparse
@@ -53,6 +53,8 @@ TOY: Mapping[str, int] = {
 }
 STREAMS = (1, 16, 64)
 PROMPT_TOKENS = 96  # a question of GSM8K in mode cot has 85 in the mean
+MOST_TOKENS = SHAPE["max_position_embeddings"] - PROMPT_TOKENS
+FAILED = 1
 
 
 class RandomEngine(TransformersEngine):
@@ -73,6 +75,15 @@ class RandomEngine(TransformersEngine):
         self.weight_bytes = sum(weight.nbytes for weight in model.parameters())
         self.vocabulary = config.vocab_size
         return model.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some streams at once, in one round."""
+
+    tokens_per_second: float
+    firsts: list[float]  # seconds to the first token, by stream
+    gaps: list[float]  # seconds between two tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,72 +108,75 @@ def write_shape(folder: Path, shape: Mapping[str, int]) -> None:
     ).save_pretrained(folder)
 
 
-async def load(engine: RandomEngine, streams: int, place: str, tokens: int) -> tuple[float, list[float], list[float]]:
-    """Tokens a second, seconds to each first token, gaps between tokens, of `streams` completions at once."""
-    random = Random(place)
-
-    async def one() -> tuple[int, list[float]]:
-        prompt = [random.randrange(2, engine.vocabulary) for _ in range(PROMPT_TOKENS)]
-        at, count = [time.perf_counter()], 0
-        async with (
-            engine.gate.enter(len(prompt) + tokens, object()),
-            aclosing(engine.generate(prompt, Sampling(max_new_tokens=tokens))) as deltas,
-        ):
-            async for delta in deltas:
-                if delta.tokens > count:
-                    count = delta.tokens
-                    at.append(time.perf_counter())
-        return count, at
-
+async def load(engine: RandomEngine, streams: int, seed: str, tokens: int) -> Sample:
+    """`streams` completions at once, of random prompts."""
+    random = Random(seed)
+    prompts = [[random.randrange(2, engine.vocabulary) for _ in range(PROMPT_TOKENS)] for _ in range(streams)]
     began = time.perf_counter()
-    done = await asyncio.gather(*(one() for _ in range(streams)))
+    done = await asyncio.gather(*(_stream(engine, prompt, tokens) for prompt in prompts))
     seconds = time.perf_counter() - began
-    firsts = [at[1] - at[0] for _, at in done if len(at) > 1]
-    gaps = [later - earlier for _, at in done for earlier, later in pairwise(at[1:])]
-    return sum(count for count, _ in done) / seconds, firsts, gaps
+    return Sample(
+        tokens_per_second=sum(count for count, _ in done) / seconds,
+        firsts=[times[1] - times[0] for _, times in done if len(times) > 1],
+        gaps=[later - earlier for _, times in done for earlier, later in pairwise(times[1:])],
+    )
+
+
+async def _stream(engine: RandomEngine, prompt: Sequence[int], tokens: int) -> tuple[int, list[float]]:
+    """The tokens of one completion, when it was asked for, and when tokens came."""
+    times, count = [time.perf_counter()], 0
+    async with (
+        engine.gate.enter(len(prompt) + tokens, object()),
+        aclosing(engine.generate(prompt, Sampling(max_new_tokens=tokens))) as deltas,
+    ):
+        async for delta in deltas:
+            if delta.tokens > count:
+                count = delta.tokens
+                times.append(time.perf_counter())
+    return count, times
 
 
 async def measure(engine: RandomEngine, tokens: int, rounds: int, floor: float | None) -> list[Result]:
-    """`floor`: seconds in which the device reads all weights. The numbers of streams alternate."""
-    found: dict[int, list[tuple[float, list[float], list[float]]]] = {streams: [] for streams in STREAMS}
-    for streams in STREAMS:  # what is compiled or recorded lazily
+    """`floor`: seconds in which the device reads all weights. The numbers of streams take turns."""
+    for streams in STREAMS:  # so that what is compiled or recorded at first use is not measured
         await load(engine, streams, f"warm {streams}", min(4, tokens))
+    samples: dict[int, list[Sample]] = {streams: [] for streams in STREAMS}
     for number in range(rounds):
         for streams in STREAMS:
-            found[streams].append(await load(engine, streams, f"{number} {streams}", tokens))
-    return [_result(streams, samples, floor) for streams, samples in found.items()]
+            samples[streams].append(await load(engine, streams, f"{number} {streams}", tokens))
+    return [_result(streams, of_streams, floor) for streams, of_streams in samples.items()]
 
 
-def _result(streams: int, samples: Sequence[tuple[float, list[float], list[float]]], floor: float | None) -> Result:
-    speed = median(speed for speed, _, _ in samples)
+def _result(streams: int, samples: Sequence[Sample], floor: float | None) -> Result:
+    speed = median(sample.tokens_per_second for sample in samples)
     return Result(
-        streams,
-        speed,
-        floor and speed * floor / streams,
-        median(percentile(firsts, 0.5) or 0.0 for _, firsts, _ in samples),
-        median(percentile(firsts, 0.95) or 0.0 for _, firsts, _ in samples),
-        median(percentile(gaps, 0.5) or 0.0 for _, _, gaps in samples),
+        streams=streams,
+        tokens_per_second=speed,
+        floor_share=speed * floor / streams if floor else None,
+        first_p50=median(percentile(sample.firsts, 0.5) or 0.0 for sample in samples),
+        first_p95=median(percentile(sample.firsts, 0.95) or 0.0 for sample in samples),
+        gap_p50=median(percentile(sample.gaps, 0.5) or 0.0 for sample in samples),
     )
 
 
 async def bench(options: argparse.Namespace) -> dict[str, Any]:
-    gpu = torch.cuda.is_available()
-    device = torch.cuda.get_device_name() if gpu else "CPU"
+    """The record that the last line prints. Raises ServiceError."""
+    on_gpu = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if on_gpu else "CPU"
+    speed = bandwidth(device)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         write_shape(Path(folder), TOY if options.toy else SHAPE)
-        context = PROMPT_TOKENS + options.tokens
-        engine = RandomEngine(Path(folder), context=context, slots=STREAMS[-1])
+        engine = RandomEngine(Path(folder), context=PROMPT_TOKENS + options.tokens, slots=STREAMS[-1])
         began = time.perf_counter()
         await engine.start()
-        start = time.perf_counter() - began
+        start_seconds = time.perf_counter() - began
+        floor = engine.weight_bytes / speed if speed else None
         try:
-            speed = bandwidth(device)
-            floor = engine.weight_bytes / speed if speed else None
             print(f"{device}: {engine.weight_bytes / 1e9:.2f} GB of weights, {engine.cache}; {engine.kernels}")
             results = await measure(engine, options.tokens, options.rounds, floor)
         finally:
             await engine.close()
-    peak = torch.cuda.max_memory_allocated() if gpu else psutil.Process().memory_info().rss
+    peak = torch.cuda.max_memory_allocated() if on_gpu else psutil.Process().memory_info().rss
     return {
         "bench_gpu": 1,
         "device": device,
@@ -171,18 +185,18 @@ async def bench(options: argparse.Namespace) -> dict[str, Any]:
         "toy": options.toy,
         "kernels": engine.kernels,
         "weights_gb": round(engine.weight_bytes / 1e9, 3),
-        "bandwidth_tb": speed and speed / 1e12,
-        "floor_tokens_per_second": floor and round(1 / floor, 1),
+        "bandwidth_tb": speed / 1e12 if speed else None,
+        "floor_tokens_per_second": round(1 / floor, 1) if floor else None,
         "memory_gib": round(peak / 2**30, 2),
-        "start_seconds": round(start, 1),
+        "start_seconds": round(start_seconds, 1),
         "tokens": options.tokens,
         "rounds": options.rounds,
-        "streams": [{name: _rounded(value) for name, value in asdict(result).items()} for result in results],
+        "streams": [_rounded(asdict(result)) for result in results],
     }
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+def _rounded(result: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, 4) for name, value in result.items()}
 
 
 def table(record: Mapping[str, Any]) -> str:
@@ -197,28 +211,31 @@ def table(record: Mapping[str, Any]) -> str:
             f"{row['first_p50']:>14.3f}{row['first_p95']:>14.3f}"
         )
     if record["bandwidth_tb"] is None:
-        lines.append(f"no bandwidth is known for {record['device']}: add it to deepseek_math/bench/bandwidth.py")
+        lines.append(f"The bandwidth of {record['device']} is unknown: add it to deepseek_math/bench/bandwidth.py")
     lines.append(f"memory {record['memory_gib']} GiB, ready after {record['start_seconds']} s")
     return "\n".join(lines)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dsm bench gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tokens", type=int, default=256, help="new tokens of a request (default: 256)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--toy", action="store_true", help="a tiny shape, also without a GPU")
-    options = parser.parse_args()
-    most = SHAPE["max_position_embeddings"] - PROMPT_TOKENS
-    if options.rounds < 1 or not 1 <= options.tokens <= most:
-        parser.error(f"--rounds {options.rounds} --tokens {options.tokens}: 1 or more, of tokens up to {most}")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1 or not 1 <= options.tokens <= MOST_TOKENS:
+        parser.error(
+            f"--rounds {options.rounds} --tokens {options.tokens}: use 1 or more, and up to {MOST_TOKENS} tokens"
+        )
     if not torch.cuda.is_available() and not options.toy:
-        print("bench: this needs a GPU, and there is none here. --toy tries the bench itself.", file=sys.stderr)
-        return 1
+        print("bench: this needs a GPU, and this machine has none. --toy tries the bench itself.", file=sys.stderr)
+        return FAILED
     try:
         record = asyncio.run(bench(options))
     except ServiceError as error:
         print(f"bench: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     print(table(record))
     print(json.dumps(record), flush=True)
     return 0

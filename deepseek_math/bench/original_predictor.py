@@ -1,9 +1,10 @@
-"""The way of the demo that DeepSeekMath was published with, written down from its description, for comparison.
+"""Generates as the predictor does that DeepSeekMath was published with, for comparison (replicate/predict.py there).
 
-One prediction at a time: transformers' `generate()` on a thread, its text streamer on Cog's side. Kept as it is: a
-client that leaves does not stop the generation, and a second request gets HTTP 409. Greedy, in BENCH_DTYPE.
+Written from its description. One prediction at a time: transformers' `generate()` on a thread, its text streamer on
+Cog's side. As there, a client that leaves does not stop the generation, and a second request gets HTTP 409. Greedy, in
+BENCH_DTYPE.
 
-NOTE: it is loaded by Cog from a folder of its own; see `contenders.py`.
+NOTE: Cog loads this file from a folder of its own; see `contenders.py`.
 """
 
 import os
@@ -17,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, TextIt
 
 class Predictor(BasePredictor):
     def setup(self) -> None:
-        """Loads BENCH_WEIGHTS, a folder, or a GGUF file, which transformers unpacks to BENCH_DTYPE."""
+        """Loads BENCH_WEIGHTS: a folder, or a GGUF file, which transformers unpacks to BENCH_DTYPE."""
         torch.set_num_threads(int(os.environ["BENCH_THREADS"]))
         weights, own = Path(os.environ["BENCH_WEIGHTS"]), {}
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,14 +46,14 @@ class Predictor(BasePredictor):
                     whole = self.model.generate(
                         **inputs, streamer=streamer, max_new_tokens=max_new_tokens, do_sample=False
                     )
-            finally:  # generate() ends the stream only where nothing went wrong: `yield from` would wait for ever
+            finally:  # after a failure generate() does not end the stream, and `yield from` would wait forever
                 streamer.on_finalized_text("", stream_end=True)
             return int(whole.shape[1] - inputs.input_ids.shape[1])
 
         thread = ThreadPoolExecutor(1)
-        made = thread.submit(generate)
+        generated = thread.submit(generate)
         thread.shutdown(wait=False)  # it takes no other work
         yield from streamer
-        completion_tokens = made.result()
+        completion_tokens = generated.result()
         self.record_metric("prompt_tokens", inputs.input_ids.shape[1])
         self.record_metric("completion_tokens", completion_tokens)

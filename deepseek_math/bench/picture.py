@@ -1,6 +1,6 @@
-"""`bench.png`: tokens a second and time to first text, contender by contender."""
+"""The picture of a comparison: tokens a second and time to first text, contender by contender."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +10,21 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from deepseek_math.bench.figures import NEWCOMER
-from deepseek_math.bench.loads import LOADS
+from deepseek_math.bench.loads import LOADS, OTHERS
 
 COLOURS = ("#1f4e79", "#c55a11", "#548235", "#7f6000")
+GROUP_WIDTH = 0.8  # of all bars of one load
+NOTHING = {"median": 0.0, "low": 0.0, "high": 0.0}
 
 
 def draw(records: Mapping[str, Mapping[str, Any]], title: str, file: Path) -> None:
     """Bars are medians over the rounds, whiskers the lowest and highest round."""
     streams = [str(load.streams) for load in LOADS]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(3, 4), layout="constrained")
-    for place, (name, record) in enumerate(records.items()):
-        for axes, key, loads in ((left, "tokens_per_second", streams), (right, "first_p50", [*streams, NEWCOMER])):
-            found = [record["loads"][load].get(key) for load in loads]
-            width = 0.8 / len(records)
-            at = [index + (place - (len(records) - 1) / 2) * width for index in range(len(loads))]
-            heights = [each["median"] if each else 0.0 for each in found]
-            down = [each["median"] - each["low"] if each else 0.0 for each in found]
-            up = [each["high"] - each["median"] if each else 0.0 for each in found]
-            bars = axes.bar(at, heights, width, color=COLOURS[place % len(COLOURS)], label=name)
-            axes.errorbar(at, heights, [down, up], fmt="none", ecolor="black", capsize=2, lw=0.8)
-            marks = [">" * each.get("at_least", False) if each else "-" for each in found]
-            form = "{}{:.0f}" if axes is left else "{}{:.2f}"
-            axes.bar_label(
-                bars, [form.format(*pair) for pair in zip(marks, heights, strict=True)], fontsize=7, padding=3
-            )
+    _bars(left, records, "tokens_per_second", streams, "{:.0f}")
+    _bars(right, records, "first_p50", [*streams, NEWCOMER], "{:.2f}")
     left.set(xticks=range(len(streams)), xticklabels=streams, xlabel="streams", ylabel="tokens a second")
-    labels = [*streams, "new one\nbeside 15"]
+    labels = [*streams, f"new one\nbeside {OTHERS}"]
     right.set(xticks=range(len(labels)), xticklabels=labels, xlabel="streams", ylabel="seconds to the first text, p50")
     right.set_yscale("log")
     left.legend(fontsize=8)
@@ -43,3 +32,26 @@ def draw(records: Mapping[str, Mapping[str, Any]], title: str, file: Path) -> No
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)
     plt.close(figure)
+
+
+def _bars(axes: Any, records: Mapping[str, Mapping[str, Any]], key: str, loads: Sequence[str], form: str) -> None:
+    """A group of bars for each load, with a bar for each contender."""
+    width = GROUP_WIDTH / len(records)
+    for number, (name, record) in enumerate(records.items()):
+        found = [record["loads"][load].get(key) for load in loads]
+        shown = [figure or NOTHING for figure in found]
+        shift = (number - (len(records) - 1) / 2) * width
+        at = [index + shift for index in range(len(loads))]
+        heights = [figure["median"] for figure in shown]
+        down = [figure["median"] - figure["low"] for figure in shown]
+        up = [figure["high"] - figure["median"] for figure in shown]
+        bars = axes.bar(at, heights, width, color=COLOURS[number % len(COLOURS)], label=name)
+        axes.errorbar(at, heights, [down, up], fmt="none", ecolor="black", capsize=2, lw=0.8)
+        axes.bar_label(bars, [_label(figure, form) for figure in found], fontsize=7, padding=3)
+
+
+def _label(figure: Mapping[str, Any] | None, form: str) -> str:
+    if figure is None:
+        return "-"
+    mark = ">" if figure.get("at_least") else ""
+    return mark + form.format(figure["median"])

@@ -1,10 +1,10 @@
-"""What a server costs, read from /proc (proc(5)): processor time of its engine and of the rest, and memory."""
+"""What a server costs, read from /proc (see proc(5)): processor time of its engine and of the rest, and memory."""
 
 import os
 import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,14 @@ from pathlib import Path
 import psutil
 
 TICKS = os.sysconf("SC_CLK_TCK")  # a second
-QUIET = 0.05  # of a core: what servers may use together and count as idle
+QUIET = 0.05  # of a core: servers that together use no more count as idle
 MAPPING = re.compile(r"^(?=[0-9a-f]+-[0-9a-f]+ )", re.MULTILINE)  # where an entry of smaps begins
 GONE = (OSError, psutil.NoSuchProcess)  # a process or thread that ended while it was looked at
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Processor seconds that a server's processes have used: in all, ended threads included, and thread by thread."""
+    """Processor seconds that a server's processes have used: in all, with ended threads, and thread by thread."""
 
     total: float
     threads: dict[str, float]
@@ -27,15 +27,17 @@ class Clock:
     def since(self, before: "Clock", engine_threads: int) -> tuple[float, float]:
         """Seconds since `before`: all, and those outside the engine.
 
-        NOTE: threads have no names here. While text is generated the `engine_threads` busiest are the engine's, and the
-        rest (event loop, HTTP, the threads that carry a request, Cog's server) is everybody else's.
+        NOTE: threads have no names here. While text is generated, the busiest `engine_threads` are the engine's; the
+        others are the event loop's, HTTP's, the requests' and Cog's.
         """
         spent = self.total - before.total
         used = [seconds - before.threads.get(thread, 0.0) for thread, seconds in self.threads.items()]
-        return spent, max(0.0, spent - sum(sorted(used, reverse=True)[:engine_threads]))
+        engine = sum(sorted(used, reverse=True)[:engine_threads])
+        return spent, max(0.0, spent - engine)
 
 
 def family(pid: int) -> list[int]:
+    """The process and all below it; none where it has ended."""
     with suppress(psutil.NoSuchProcess):
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     return []
@@ -53,27 +55,32 @@ def clock(pid: int) -> Clock:
 
 
 def _seconds(stat: Path) -> float:
-    """utime and stime, fields 14 and 15; the second field is a name in brackets, which may hold blanks."""
+    """utime and stime, fields 14 and 15. The second field is a name in brackets, which may contain spaces."""
     fields = stat.read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def memory(pid: int) -> int:
-    """Bytes of a process and its children: their own pages, and what is mapped of each file once for all of them.
+    """Bytes of a process and its children: their own pages, and the mapped pages of each file once for all of them.
 
-    NOTE: neither PSS nor USS: both shrink while a process of somebody else maps the same weights or libraries.
+    NOTE: neither PSS nor USS, which both shrink while another program maps the same weights or libraries.
     """
-    own, files = 0, dict[tuple[str, ...], int]()
+    own = 0
+    files: dict[tuple[str, ...], int] = {}  # kilobytes of a mapped part of a file
     for process in family(pid):
         with suppress(*GONE):
-            own += _kilobytes(Path(f"/proc/{process}/smaps_rollup").read_text(), "Pss_Anon")  # shared by forks alone
-            for mapping in MAPPING.split(Path(f"/proc/{process}/smaps").read_text())[1:]:
-                _, _, offset, device, inode = mapping.split(maxsplit=5)[:5]
-                if inode != "0":
-                    here = _kilobytes(mapping, "Rss") - _kilobytes(mapping, "Anonymous")
-                    place = (device, inode, offset)
-                    files[place] = max(files.get(place, 0), here)
+            own += _kilobytes(Path(f"/proc/{process}/smaps_rollup").read_text(), "Pss_Anon")  # only forks share these
+            for part, kilobytes in _mapped_files(process):
+                files[part] = max(files.get(part, 0), kilobytes)
     return 1024 * (own + sum(files.values()))
+
+
+def _mapped_files(process: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """(device, inode, offset) of each mapped part of a file, and the kilobytes of it that are in memory."""
+    for mapping in MAPPING.split(Path(f"/proc/{process}/smaps").read_text())[1:]:
+        _, _, offset, device, inode = mapping.split(maxsplit=5)[:5]
+        if inode != "0":
+            yield (device, inode, offset), _kilobytes(mapping, "Rss") - _kilobytes(mapping, "Anonymous")
 
 
 def _kilobytes(text: str, field: str) -> int:
@@ -81,7 +88,7 @@ def _kilobytes(text: str, field: str) -> int:
 
 
 class Peak:
-    """The most memory that was seen: four times a second while it is entered (a start), and at every `look`."""
+    """The most memory that was seen: four times a second inside `with peak.follow(pid)`, and at every `look`."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -111,11 +118,16 @@ class Peak:
 
 
 def settle(pids: Iterable[int], patience: float = 30.0) -> float:
-    """Waits until these servers are idle; their share of a core then, which is over QUIET where patience ended."""
-    pids, deadline = list(pids), time.monotonic() + patience
+    """Waits until these servers are idle (QUIET), at most `patience` seconds. Returns their share of a core then."""
+    pids = list(pids)
+    deadline = time.monotonic() + patience
     while True:
-        before, began = sum(clock(pid).total for pid in pids), time.monotonic()
+        before, began = _processor(pids), time.monotonic()
         time.sleep(0.25)
-        share = (sum(clock(pid).total for pid in pids) - before) / (time.monotonic() - began)
+        share = (_processor(pids) - before) / (time.monotonic() - began)
         if share <= QUIET or time.monotonic() > deadline:
             return share
+
+
+def _processor(pids: Iterable[int]) -> float:
+    return sum(clock(pid).total for pid in pids)

@@ -1,12 +1,13 @@
-"""Requests a second, for each GPU and each dollar, from sizes alone.
+"""Estimates requests a second, for each GPU and each dollar, from sizes alone, and writes the tables of docs/cluster.md.
 
-`python -m deepseek_math.bench.scale` writes its tables into docs/cluster.md.
-
-A decode step reads all weights once and the KV cache of every running request; a prompt is read at the speed of the
-arithmetic. Both are lower bounds of time, so what comes out is what no engine can pass at the shares assumed here.
+A decode step reads all weights once and the KV cache of every running request. A prompt is read at the speed of the
+arithmetic. Both are lower bounds of the time, so no engine can be faster at the shares that are assumed here.
 """
 
+import argparse
 import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -21,14 +22,15 @@ PAGE = ROOT / "docs/cluster.md"
 
 PARAMETERS = 6.91e9  # config.json of deepseek-math-7b: 30 layers of 4096, 102400 words
 WEIGHTS = 13.82e9  # bytes, bf16
-# bytes of a token in the KV cache: keys and values, 30 layers, 32 heads of 128, no grouped queries, bf16; and beside it
-KV_TOKEN, BESIDE = bytes_per_token(LlamaConfig(**SHAPE), 2, GPU_BATCH_TOKENS)
+# bytes of a token in the KV cache: keys and values, 30 layers, 32 heads of 128, no grouped queries, bf16; and, while it
+# is read, beside the cache
+KV_TOKEN, KV_TOKEN_EXTRA = bytes_per_token(LlamaConfig(**SHAPE), 2, GPU_BATCH_TOKENS)
 CUDA = 0.5e9  # bytes that CUDA takes for itself: an assumption
 
 READ = 0.7  # share of the memory bandwidth that decoding reaches: by gpt-fast's README, Llama-2-7B, A100, one stream
 MULTIPLIED = 0.5  # share of the peak arithmetic that reading a prompt reaches: an assumption
 PROMPT = 85  # tokens, the mean of GSM8K's 1,319 test questions in mode cot, DeepSeekMath's tokenizer
-RESERVED = 1024  # max_new_tokens, the default: the gate keeps room for all of them
+RESERVED = 1024  # max_new_tokens, the default: the gate reserves room for all of them
 ASKED, CONTEXT = PROMPT + RESERVED, 4096
 COMPLETION = 200  # tokens, an assumption: the data set's own worked solutions have 122 in the mean
 
@@ -52,20 +54,21 @@ CARDS = (
 
 
 def room(card: Card) -> int:
-    """Requests at once, with their prompt and reserved completion, as the engine shares out its pages."""
+    """Requests at once, each with its prompt and all of its reserved tokens, as the engine divides its pages."""
     usable = GPU_SHARE * (card.memory - WEIGHTS - CUDA)
-    slots, pages = share_out(int(usable // ((KV_TOKEN + BESIDE) * GPU_PAGE)), CONTEXT, None, gpu=True)
+    slots, pages = share_out(int(usable // ((KV_TOKEN + KV_TOKEN_EXTRA) * GPU_PAGE)), CONTEXT, None, gpu=True)
     return min(slots, pages // ceil(ASKED / GPU_PAGE))
 
 
 def step(card: Card, streams: int) -> float:
     """Seconds of one decode step: one token of each of `streams` requests that are half way through."""
-    read = WEIGHTS + streams * KV_TOKEN * (PROMPT + COMPLETION / 2)
-    return max(read / (card.bandwidth * READ), streams * 2 * PARAMETERS / (card.peak * MULTIPLIED))
+    bytes_read = WEIGHTS + streams * KV_TOKEN * (PROMPT + COMPLETION / 2)
+    operations = streams * 2 * PARAMETERS
+    return max(bytes_read / (card.bandwidth * READ), operations / (card.peak * MULTIPLIED))
 
 
 def prefill(card: Card) -> float:
-    """Seconds in which the card reads one prompt; nothing else is decoded meanwhile."""
+    """Seconds in which the card reads one prompt. Nothing else is decoded meanwhile."""
     return PROMPT * 2 * PARAMETERS / (card.peak * MULTIPLIED)
 
 
@@ -75,11 +78,26 @@ def rate(card: Card, streams: int) -> float:
 
 
 def seconds(card: Card, streams: int) -> float:
-    """Of one request among `streams`: its steps, and in them the prompts of those that come and go beside it."""
+    """Seconds of one request among `streams`: its steps, and the prompts that are read meanwhile."""
     return COMPLETION * step(card, streams) + streams * prefill(card)
 
 
 def tables() -> dict[str, str]:
+    """The page's tables by name."""
+    return {"cards": _cards_table(), "rates": _rates_table()}
+
+
+def _cards_table() -> str:
+    rows = ["| GPU | memory | bandwidth | bf16, dense | an hour | requests that fit |", "|---|---|---|---|---|---|"]
+    for card in CARDS:
+        rows.append(
+            f"| {card.name} | {card.memory / 1e9:.0f} GB | {card.bandwidth / 1e9:,.0f} GB/s "
+            f"| {card.peak / 1e12:.0f} TFLOPS | ${card.dollars:.2f} | {room(card)} |"
+        )
+    return "\n".join(rows)
+
+
+def _rates_table() -> str:
     head = "| GPU | streams | tokens/s of a stream | seconds a request | tokens/s | requests/s | dollars for 1,000 |"
     rows = [head, "|---|---|---|---|---|---|---|"]
     for card in CARDS:
@@ -90,13 +108,7 @@ def tables() -> dict[str, str]:
                 f"| {card.name} | {streams} | {each:.0f} | {seconds(card, streams):.1f} | {each * streams:,.0f} "
                 f"| {per_second:.2f} | {card.dollars / 3600 / per_second * 1000:.2f} |"
             )
-    fits = ["| GPU | memory | bandwidth | bf16, dense | an hour | requests that fit |", "|---|---|---|---|---|---|"]
-    fits += [
-        f"| {card.name} | {card.memory / 1e9:.0f} GB | {card.bandwidth / 1e9:,.0f} GB/s "
-        f"| {card.peak / 1e12:.0f} TFLOPS | ${card.dollars:.2f} | {room(card)} |"
-        for card in CARDS
-    ]
-    return {"cards": "\n".join(fits), "rates": "\n".join(rows)}
+    return "\n".join(rows)
 
 
 def filled(page: str) -> str:
@@ -106,5 +118,12 @@ def filled(page: str) -> str:
     return page
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> int:
+    argparse.ArgumentParser(prog="dsm bench scale", description=__doc__).parse_args(arguments)
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"{PAGE}: the tables are written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

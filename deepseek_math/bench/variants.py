@@ -1,18 +1,21 @@
-"""Settings of llama.cpp against those that the service uses: `python -m deepseek_math.bench.variants`.
+"""Measures other settings of llama.cpp against those that the service uses.
 
-Each variant is the service's own engine with one thing changed, on the weights of CHECKPOINT (SmolLM2 135M). They take
-turns, a fresh engine each time, and what counts is the median over the rounds of a figure's ratio to that of the
-settings in use in the same round. Prints a table, and a line of JSON last. docs/performance.md has what was found.
+Each variant is the service's own engine with one thing changed, on the weights of CHECKPOINT (SmolLM2 135M when unset).
+They take turns, with a fresh engine each time. What counts is the median over the rounds of a figure's ratio to that of
+the settings in use in the same round. Prints a table, and one line of JSON at the end.
+docs/performance.md has what was found.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,83 +28,75 @@ from deepseek_math.checkpoints import fetch, find
 from deepseek_math.completion import Completion, complete
 from deepseek_math.engines.llama_cpp.engine import LlamaCppEngine
 from deepseek_math.engines.protocol import Engine
+from deepseek_math.errors import ServiceError
 from deepseek_math.prompts import Prompt
 from deepseek_math.sampling import Sampling
 
 STREAMS, TOKENS, CONTEXT, ROUNDS = 16, 64, 1024, 5
 MOST_TOKENS = 400  # new ones: a second turn, which repeats them after the prompt, has to fit into CONTEXT
 TURNS = 3  # conversations whose second turn is timed
-AGAIN = "\nAnd if one more came?\n"
+SECOND_QUESTION = "\nAnd if one more came?\n"
 IN_USE = "in use"
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    params: Callable[[xllamacpp.CommonParams], object] = lambda params: None
-    body: Mapping[str, Any] = field(default_factory=dict)  # changes in every request
+    params: Callable[[xllamacpp.CommonParams], None] = lambda params: None  # changes what the engine starts with
+    body: Mapping[str, Any] = field(default_factory=dict)  # changes every request
 
 
-def _set(**values: Any) -> Variant:
-    def change(params: xllamacpp.CommonParams) -> None:
-        for name, value in values.items():
-            setattr(params, name, value)
-
-    return Variant(change)
+def _set(values: Mapping[str, Any], params: xllamacpp.CommonParams) -> None:
+    for name, value in values.items():
+        setattr(params, name, value)
 
 
-def _steps(tokens: int) -> Variant:
-    return _set(n_batch=tokens, n_ubatch=tokens)
+def _set_threads(count: int, params: xllamacpp.CommonParams) -> None:
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = count
 
 
-def _threads(count: int) -> Variant:
-    def change(params: xllamacpp.CommonParams) -> None:
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = count
-
-    return Variant(change)
+def _set_polling(level: int, params: xllamacpp.CommonParams) -> None:
+    params.cpuparams.poll = params.cpuparams_batch.poll = level
 
 
-def _poll(level: int) -> Variant:
-    def change(params: xllamacpp.CommonParams) -> None:
-        params.cpuparams.poll = params.cpuparams_batch.poll = level
+def _set_speculation(kind: str, params: xllamacpp.CommonParams) -> None:
+    params.speculative.types = [getattr(xllamacpp.common_speculative_type, f"COMMON_SPECULATIVE_TYPE_{kind}")]
 
-    return Variant(change)
+
+def _setting(**values: Any) -> Variant:
+    return Variant(partial(_set, values))
+
+
+def _prefill_step(tokens: int) -> Variant:
+    return _setting(n_batch=tokens, n_ubatch=tokens)
 
 
 def _cache(key: str, value: str) -> Variant:
     types = xllamacpp.ggml_type
-    return _set(cache_type_k=getattr(types, f"GGML_TYPE_{key}"), cache_type_v=getattr(types, f"GGML_TYPE_{value}"))
+    return _setting(cache_type_k=getattr(types, f"GGML_TYPE_{key}"), cache_type_v=getattr(types, f"GGML_TYPE_{value}"))
 
 
-def _guess(kind: str) -> Variant:
-    def change(params: xllamacpp.CommonParams) -> None:
-        params.speculative.types = [getattr(xllamacpp.common_speculative_type, f"COMMON_SPECULATIVE_TYPE_{kind}")]
-
-    return Variant(change)
-
-
-FLASH = xllamacpp.llama_flash_attn_type
 VARIANTS: Mapping[str, Variant] = {
     IN_USE: Variant(),
     "in use, again": Variant(),  # how far chance alone moves a ratio
     "no KV reuse across turns": Variant(body={"cache_prompt": False}),
-    "unified KV cache": _set(kv_unified=True),
-    "no flash attention": _set(flash_attn_type=FLASH.LLAMA_FLASH_ATTN_TYPE_DISABLED),
+    "unified KV cache": _setting(kv_unified=True),
+    "no flash attention": _setting(flash_attn_type=xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED),
     "greedy by temperature 0": Variant(body={"samplers": ["temperature", "top_k", "top_p"], "top_k": 0}),
-    "prefill in steps of 32": _steps(32),
-    "prefill in steps of 64": _steps(64),
-    "prefill in steps of 128": _steps(128),
-    "prefill in steps of 512": _steps(512),
-    "prefill in steps of 1024": _steps(1024),
-    "1 thread": _threads(1),
-    "4 threads": _threads(4),
-    "threads sleep between steps": _poll(0),
-    "threads stay awake between steps": _poll(100),
+    "prefill in steps of 32": _prefill_step(32),
+    "prefill in steps of 64": _prefill_step(64),
+    "prefill in steps of 128": _prefill_step(128),
+    "prefill in steps of 512": _prefill_step(512),
+    "prefill in steps of 1024": _prefill_step(1024),
+    "1 thread": Variant(partial(_set_threads, 1)),
+    "4 threads": Variant(partial(_set_threads, 4)),
+    "threads sleep between steps": Variant(partial(_set_polling, 0)),
+    "threads stay awake between steps": Variant(partial(_set_polling, 100)),
     "greedy tokens drawn in the graph": Variant(body={"backend_sampling": True}),
     "K and V in F16": _cache("F16", "F16"),
     "K and V in Q8_0": _cache("Q8_0", "Q8_0"),
     "K in Q8_0, V in Q4_0": _cache("Q8_0", "Q4_0"),
-    "n-gram guesses (simple)": _guess("NGRAM_SIMPLE"),
-    "n-gram guesses (map)": _guess("NGRAM_MAP_K"),
+    "n-gram guesses (simple)": Variant(partial(_set_speculation, "NGRAM_SIMPLE")),
+    "n-gram guesses (map)": Variant(partial(_set_speculation, "NGRAM_MAP_K")),
 }
 
 
@@ -129,46 +124,59 @@ class Figures:
     texts: tuple[str, ...]  # greedy: of the streams alone, then together
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+    tokens: int
+
+
 async def measure(variant: Variant, path: Path, number: int, tokens: int) -> Figures:
-    """One round. Raises what the engine raises: a variant may be refused."""
+    """Round `number`. Raises what the engine raises: llama.cpp may refuse a variant."""
     engine: Any = Varied(variant, path)  # an Engine: its own tokenizer is what the protocol asks for, and more
     await engine.start()
     try:
-        places = range(STREAMS + TURNS + 1)
-        ids = [await engine.tokenizer.encode(prompt(number, place), control=False) for place in places]
-        await _text(engine, ids[-1], tokens)  # what is slow once is not measured
+        prompts = [prompt(number, place) for place in range(STREAMS + TURNS + 1)]
+        ids = [await engine.tokenizer.encode(each, control=False) for each in prompts]
+        await _text(engine, ids[-1], tokens)  # what is slow only once is not measured
         started = time.perf_counter()
         alone = [await _text(engine, each, tokens) for each in ids[:TURNS]]
-        one = sum(count for _, count in alone) / (time.perf_counter() - started)
-        turns = [await _second_turn(engine, number, place, text) for place, (text, _) in enumerate(alone)]
+        one = _speed(alone, started)
+        turns = [await _second_turn(engine, prompts[place] + alone[place].text) for place in range(TURNS)]
         started = time.perf_counter()
-        together = await asyncio.gather(*(_text(engine, each, tokens) for each in ids[TURNS:-1]))  # none read before
-        many = sum(count for _, count in together) / (time.perf_counter() - started)
-        return Figures(one, many, median(turns), tuple(text for text, _ in (*alone, *together)))
+        together = await asyncio.gather(*(_text(engine, each, tokens) for each in ids[TURNS:-1]))  # not read before
+        many = _speed(together, started)
+        return Figures(one, many, median(turns), tuple(each.text for each in (*alone, *together)))
     finally:
         await engine.close()
 
 
-async def _text(engine: Engine, ids: list[int], tokens: int) -> tuple[str, int]:
+def _speed(texts: Sequence[Text], started: float) -> float:
+    """Tokens a second since `started`."""
+    return sum(text.tokens for text in texts) / (time.perf_counter() - started)
+
+
+async def _text(engine: Engine, ids: list[int], tokens: int) -> Text:
+    """The greedy completion."""
     completion = Completion()
     sampling = Sampling(max_new_tokens=tokens, temperature=0.0)
     async with aclosing(complete(engine, Prompt("raw", "", tuple(ids)), sampling, completion)) as pieces:
         async for _ in pieces:
             pass
-    return completion.text, completion.tokens
+    return Text(completion.text, completion.tokens)
 
 
-async def _second_turn(engine: Engine, number: int, place: int, text: str) -> float:
-    ids = await engine.tokenizer.encode(prompt(number, place) + text + AGAIN, control=False)
-    started = time.perf_counter()
+async def _second_turn(engine: Engine, first_turn: str) -> float:
+    """Seconds to the first text of an answer to SECOND_QUESTION after the first turn's prompt and answer."""
+    ids = await engine.tokenizer.encode(first_turn + SECOND_QUESTION, control=False)
     sampling = Sampling(max_new_tokens=2, temperature=0.0)
+    started = time.perf_counter()
     async with aclosing(complete(engine, Prompt("raw", "", tuple(ids)), sampling, Completion())) as pieces:
         await anext(pieces, None)
         return time.perf_counter() - started
 
 
 async def compare(names: Sequence[str], path: Path, rounds: int, tokens: int = TOKENS) -> dict[str, dict[str, float]]:
-    """For each variant the median ratio of each figure to that in use, and how many greedy texts are the same."""
+    """For each variant the median ratio of each figure to that in use, and the share of greedy texts that are equal."""
     found: dict[str, list[Figures]] = {name: [] for name in names}
     with tqdm(total=rounds * len(names), desc="variants") as bar:
         for number in range(rounds):
@@ -177,16 +185,7 @@ async def compare(names: Sequence[str], path: Path, rounds: int, tokens: int = T
                 found[name].append(await measure(VARIANTS[name], path, number, tokens))
                 bar.update()
     base = found[IN_USE]
-    result = {}
-    for name, each in found.items():
-        pairs = list(zip(each, base, strict=True))
-        same = [mine == theirs for a, b in pairs for mine, theirs in zip(a.texts, b.texts, strict=True)]
-        result[name] = {
-            "one": median(a.one / b.one for a, b in pairs),
-            "many": median(a.many / b.many for a, b in pairs),
-            "turn": median(a.turn / b.turn for a, b in pairs),
-            "same": sum(same) / len(same),
-        }
+    result = {name: _ratios(each, base) for name, each in found.items()}
     result[IN_USE] |= {
         "tokens a second, one": median(each.one for each in base),
         "tokens a second, many": median(each.many for each in base),
@@ -195,22 +194,54 @@ async def compare(names: Sequence[str], path: Path, rounds: int, tokens: int = T
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
-    parser.add_argument("--tokens", type=int, default=TOKENS, help=f"new tokens of a request (default: {TOKENS})")
-    options = parser.parse_args()
-    if options.rounds < 1 or not 1 <= options.tokens <= MOST_TOKENS:
-        parser.error(f"--rounds {options.rounds} --tokens {options.tokens}: 1 or more, of tokens up to {MOST_TOKENS}")
-    path = fetch(find(os.environ.get("CHECKPOINT") or "smollm2-135m"))
-    names = list(dict.fromkeys((IN_USE, *options.only)))
-    result = asyncio.run(compare(names, path, options.rounds, options.tokens))
+def _ratios(found: Sequence[Figures], base: Sequence[Figures]) -> dict[str, float]:
+    pairs = list(zip(found, base, strict=True))
+    same: list[bool] = []
+    for ours, in_use in pairs:
+        same += [text == expected for text, expected in zip(ours.texts, in_use.texts, strict=True)]
+    return {
+        "one": median(ours.one / in_use.one for ours, in_use in pairs),
+        "many": median(ours.many / in_use.many for ours, in_use in pairs),
+        "turn": median(ours.turn / in_use.turn for ours, in_use in pairs),
+        "same": sum(same) / len(same),
+    }
+
+
+def _print(result: Mapping[str, Mapping[str, float]]) -> None:
     print(f"ratios to what is in use           1 stream   {STREAMS} streams   second turn's first text   same texts")
     for name, row in result.items():
         print(f"  {name:34}{row['one']:7.2f}{row['many']:12.2f}{row['turn']:16.2f}{100 * row['same']:22.0f} %")
     print(json.dumps({name: {key: round(value, 4) for key, value in row.items()} for name, row in result.items()}))
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dsm bench variants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=VARIANTS,
+        default=list(VARIANTS),
+        metavar="NAME",
+        help=f"of {', '.join(map(repr, VARIANTS))}",
+    )
+    parser.add_argument("--tokens", type=int, default=TOKENS, help=f"new tokens of a request (default: {TOKENS})")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1 or not 1 <= options.tokens <= MOST_TOKENS:
+        parser.error(
+            f"--rounds {options.rounds} --tokens {options.tokens}: use 1 or more, and up to {MOST_TOKENS} tokens"
+        )
+    names = list(dict.fromkeys((IN_USE, *options.only)))
+    try:
+        path = fetch(find(os.environ.get("CHECKPOINT") or "smollm2-135m"))
+        _print(asyncio.run(compare(names, path, options.rounds, options.tokens)))
+    except ServiceError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

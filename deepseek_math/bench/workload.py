@@ -1,4 +1,4 @@
-"""The questions that the bench asks: as long as those of GSM8K, and no two alike, so that no cache answers for one."""
+"""The prompts of the bench: as long as GSM8K's questions, and no two alike, so no prompt cache can help."""
 
 from random import Random
 
@@ -32,15 +32,15 @@ QUESTIONS = (
     "{name} bakes {d} rolls for a feast. A third go to the first table, {a} to the second, and each of the {c} guests "
     "at the third table takes {b}. How many rolls remain, and how many more would it take to serve that table again?",
 )
-# A model that was asked to work through many steps seldom ends before the bench's few tokens are out.
-GO_ON = "\nLet us work this out step by step, with every number written down.\n\nStep 1:"
+# A model that begins to work through many steps seldom ends before the bench's few tokens.
+BEGINNING = "\nLet us work this out step by step, with every number written down.\n\nStep 1:"
 
 
 def prompt(*place: object) -> str:
-    """The prompt for a place in the run (round, load, number), the same in every run."""
+    """The prompt of a place in the run (round, load, number): the same one in every run."""
     random = Random(repr(place))
     numbers = {"a": random.randint(12, 96), "b": random.randint(3, 29), "c": random.randint(3, 19)}
-    question = random.choice(QUESTIONS).format(
-        name=random.choice(NAMES), d=10 * random.randint(15, 90), **numbers
-    )  # the name and a number lead: two prompts share a few tokens at their start
-    return f"Problem {random.randint(100, 99999)}. {question}{GO_ON}"
+    wording = random.choice(QUESTIONS)
+    question = wording.format(name=random.choice(NAMES), d=10 * random.randint(15, 90), **numbers)
+    # A number and a name come first, so that two prompts share only a few tokens at their start.
+    return f"Problem {random.randint(100, 99999)}. {question}{BEGINNING}"

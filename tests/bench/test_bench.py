@@ -1,5 +1,6 @@
 """`make bench` on toy weights: what it ends with, what it leaves behind, and the sums that it reports."""
 
+import importlib
 import json
 import os
 import queue
@@ -23,16 +24,15 @@ import torch
 
 pytest.importorskip("matplotlib", reason="matplotlib draws bench.png: requirements-bench.txt")
 
-from deepseek_math.bench import figures as summary
-from deepseek_math.bench import loads, streams
-from deepseek_math.bench import workload as prompts
+from deepseek_math.bench import figures, gpu, loads, result_table, streams, workload
 from deepseek_math.bench.bandwidth import bandwidth
-from deepseek_math.bench.contenders import LLAMA_CPP, SEEDS, STOP_SECONDS, Running, Terms, running
+from deepseek_math.bench.contenders import LLAMA_CPP, ORIGINAL, Running, Terms, running
 from deepseek_math.bench.figures import NEWCOMER, Measured
-from deepseek_math.bench.loads import BESIDE, ENOUGH, LOADS, NEWCOMERS, Load, Sample, measure
+from deepseek_math.bench.http_program import STOP_SECONDS
+from deepseek_math.bench.loads import ENOUGH, LOADS, NEWCOMERS, OTHERS, Load, Sample, measure
+from deepseek_math.bench.original_predictor import Predictor
 from deepseek_math.bench.processes import QUIET, Clock, Peak, memory, settle
-from deepseek_math.bench.seeds import Predictor
-from deepseek_math.bench.streams import COG, LLAMA, BenchError
+from deepseek_math.bench.streams import COG_API, LLAMA_API, BenchError
 from deepseek_math.local.client import crowd, http
 from deepseek_math.paths import ROOT
 from deepseek_math.training.gguf_file import convert
@@ -53,10 +53,10 @@ SAMPLE = Sample(
     tokens=200,
     processor=4.0,
     outside=0.1,
-    restless=0.0,
-    beside=None,
-    others=0.0,
-    client=0.0,
+    busy=0.0,
+    others_at_work=None,
+    idle_share=0.0,
+    client_share=0.0,
     seconds=2.0,
 )
 
@@ -65,7 +65,7 @@ SAMPLE = Sample(
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A GGUF file of a two-layer Llama with random weights, which knows the words of the bench's prompts."""
     folder = tmp_path_factory.mktemp("toy")
-    tokenizer = grow([prompts.prompt(number) for number in range(40)], 600)
+    tokenizer = grow([workload.prompt(number) for number in range(40)], 600)
     write(fresh(Shape(600, 64, 128, 2), tokenizer, seed=0), tokenizer, folder / "toy", template=True)
     convert(folder / "toy", folder / "toy.gguf")
     return folder / "toy.gguf"
@@ -94,23 +94,24 @@ def bench(weights: Path, picture: Path, *arguments: object, **others: str) -> tu
     return json.loads(last), "\n".join(before)
 
 
-@pytest.mark.parametrize("rival", ["llama", "seeds"])
+@pytest.mark.parametrize("rival", ["llama", "original"])
 def test_it_ends_with_a_table_a_picture_and_a_line_of_json(weights: Path, tmp_path: Path, rival: str) -> None:
-    """On a GGUF file beside llama.cpp's server; on a folder, which llama.cpp does not read, beside the seeds' way."""
+    """On a GGUF file with llama.cpp's server; on a folder, which llama.cpp can't read, with the original predictor."""
     files = weights if rival == "llama" else make_tiny_llama(tmp_path / "folder")
-    record, said = bench(files, tmp_path / "bench.png", *(["--only", "service", "llama"] * (rival == "llama")))
+    only = ["--only", "service", "llama"] if rival == "llama" else []
+    record, said = bench(files, tmp_path / "bench.png", *only)
     assert list(record["contenders"]) == ["service", rival]
     for key, found in record["contenders"].items():
         assert list(found["loads"]) == ["1", "4", "16", NEWCOMER]
         for load in LOADS:
-            figures = found["loads"][str(load.streams)]
-            assert figures["tokens_per_second"]["median"] > 0
-            assert ("outside_share" in figures) == (key != "seeds")
+            measured = found["loads"][str(load.streams)]
+            assert measured["tokens_per_second"]["median"] > 0
+            assert ("outside_share" in measured) == (key != "original")
         assert found["memory_gib"] > 0
         assert found["start_seconds"] > 0
     waits = record["contenders"][rival]["loads"]["16"]["first_p95"]
-    assert ("at_least" in waits) == (rival == "seeds")  # which serves one at a time
-    name = {"llama": "llama.cpp server", "seeds": "the seeds' way"}[rival]
+    assert ("at_least" in waits) == (rival == "original")  # which serves one at a time
+    name = {"llama": "llama.cpp server", "original": "the original predictor"}[rival]
     assert set(record["ratios"]) == {name}
     assert {"1", "4", "16"} <= set(record["ratios"][name])
     for title in ("1 stream ", "4 streams", "16 streams", "new, beside 15", "start, s"):
@@ -169,19 +170,19 @@ def seen(process: "subprocess.Popen[bytes]") -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "others", "reason"),
     [
-        (["--picture", "results/"], {}, "--picture results can't be drawn"),
-        (["--picture", "nowhere/bench.png"], {}, "--picture nowhere/bench.png can't be drawn"),
+        (["--picture", "results/"], {}, "--picture results can't be written"),
+        (["--picture", "nowhere/bench.png"], {}, "--picture nowhere/bench.png can't be written"),
         (
             ["--picture", "bench.xyz"],
             {},
-            "--picture bench.xyz can't be drawn: name a .png, .svg, .pdf in a folder",
+            "--picture bench.xyz can't be written. Use a file ending in .png, .svg, .pdf in a folder that exists",
         ),
-        (["--only", "servce", "llama"], {}, "--only servce can't be measured here, only service, seeds, llama can"),
+        (["--only", "servce", "llama"], {}, "--only servce can't be measured here, only service, original, llama can"),
         (["--only", "service", "native"], {}, "--only native can't be measured"),
-        (["--rounds", "0"], {}, "--rounds 0 --tokens 64 measures nothing"),
-        (["--tokens", "0"], {}, "--tokens 0 measures nothing"),
-        (["--tokens", "120"], {}, "tokens of context (newcomers come beside requests of 4 times as many"),
-        ([], {"LLAMA_SERVER": "/no/such/program"}, "is no program"),
+        (["--rounds", "0"], {}, "--rounds 0 --tokens 64: use 1 or more"),
+        (["--tokens", "0"], {}, "--tokens 0: use 1 or more"),
+        (["--tokens", "120"], {}, "--tokens 120 may need a context of"),
+        ([], {"LLAMA_SERVER": "/no/such/program"}, "is not a program"),
         ([], {"CHECKPOINT": "no-such-thing"}, "checkpoint_unknown"),
     ],
 )
@@ -206,20 +207,20 @@ def test_a_load_that_begins_while_servers_are_busy_is_marked(
     quiet_rival: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loads, "settle", lambda pids: settle(pids, patience=0.5))
-    assert measure(quiet_rival, LOADS[0], 0, 3, []).restless <= QUIET
+    assert measure(quiet_rival, LOADS[0], 0, 3, []).busy <= QUIET
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         try:
             found = measure(quiet_rival, LOADS[0], 1, 3, [replace(quiet_rival, pid=busy.pid)])
         finally:
             busy.kill()
-    assert found.restless > QUIET
+    assert found.busy > QUIET
 
 
 def test_a_newcomer_that_came_when_the_others_had_left_is_marked(quiet_rival: Running) -> None:
     many, few = measure(quiet_rival, None, 0, 100, []), measure(quiet_rival, None, 1, 1, [])
-    assert many.beside == BESIDE
-    assert few.beside is not None
-    assert few.beside < BESIDE  # four tokens of a toy are over before the last of 15 has begun
+    assert many.others_at_work == OTHERS
+    assert few.others_at_work is not None
+    assert few.others_at_work < OTHERS  # four tokens of a toy are over before the last of 15 has begun
 
 
 class OneAtATime(LoopbackServer):
@@ -267,7 +268,7 @@ def test_what_a_server_of_one_request_at_a_time_has_begun_is_not_cancelled(
     monkeypatch.setattr(loads, "settle", lambda pids: 0.0)
     monkeypatch.setattr(streams, "RETRY_SECONDS", 0.001)  # a request is on its way at any time
     with serving(OneAtATime()) as server:
-        measure(Running(SEEDS, server.url, os.getpid(), 1, 0.0, Peak()), load, 0, 5, [])
+        measure(Running(ORIGINAL, server.url, os.getpid(), 1, 0.0, Peak()), load, 0, 5, [])
         assert server.busy.acquire(timeout=10)  # what is still at work has met its client's end
     assert server.left == 0
 
@@ -276,8 +277,8 @@ async def test_a_server_that_falls_silent_amid_a_reply_is_given_up(monkeypatch: 
     monkeypatch.setattr(streams, "SILENCE", 0.3)
     with serving(OneAtATime(silent=True)) as server:
         async with crowd(1) as session:
-            with pytest.raises(BenchError, match=r"silent for 0\.3 s"):
-                await streams.ask(session, server.url, COG, streams.Reply(time.perf_counter()), "?", 3)
+            with pytest.raises(BenchError, match=r"sent nothing for 0\.3 s"):
+                await streams.ask(session, server.url, COG_API, streams.Reply(time.perf_counter()), "?", 3)
 
 
 class _Fails(BaseHTTPRequestHandler):
@@ -317,14 +318,14 @@ def test_a_fault_of_those_that_a_newcomer_comes_beside_is_heard(monkeypatch: pyt
 
 
 def test_doubts_are_in_the_record_and_below_the_table() -> None:
-    doubtful = [SAMPLE, replace(SAMPLE, restless=0.4), replace(SAMPLE, beside=BESIDE - 1)]
+    doubtful = [SAMPLE, replace(SAMPLE, busy=0.4), replace(SAMPLE, others_at_work=OTHERS - 1)]
     found = Measured("a", 1.0, 1, {"4": doubtful}).record()
-    assert found["loads"]["4"].items() >= {"restless_rounds": 1, "fewer_beside_rounds": 1}.items()
-    assert "! a, 4: the servers were not idle before it in rounds: 1" in summary.table({"a": found})
-    assert "! a, 4: fewer than 15 were still at work beside it in rounds: 1" in summary.table({"a": found})
-    sure = Measured("a", 1.0, 1, {NEWCOMER: [replace(SAMPLE, beside=BESIDE)]}).record()
+    assert found["loads"]["4"].items() >= {"busy_rounds": 1, "fewer_others_rounds": 1}.items()
+    assert "! a, 4: the servers were not idle before it in rounds: 1" in result_table.table({"a": found})
+    assert "! a, 4: fewer than 15 others were still at work in rounds: 1" in result_table.table({"a": found})
+    sure = Measured("a", 1.0, 1, {NEWCOMER: [replace(SAMPLE, others_at_work=OTHERS)]}).record()
     assert set(sure["loads"][NEWCOMER]) == {"first_p50", "first_p95"}
-    assert "!" not in summary.table({"a": sure})
+    assert "!" not in result_table.table({"a": sure})
 
 
 READER = """
@@ -370,10 +371,10 @@ def test_llama_cpp_s_server_ends_on_sigterm_with_requests_in_line(weights: Path,
         begun = threading.Semaphore(0)
 
         def ask(number: int) -> None:
-            body = LLAMA.body(prompts.prompt(number), 300)
+            body = LLAMA_API.body(workload.prompt(number), 300)
             with suppress(httpx.HTTPError), http(timeout=60.0) as session:
                 begun.release()
-                session.post(server.url + LLAMA.path, json=body)
+                session.post(server.url + LLAMA_API.path, json=body)
 
         asked = [clients.submit(ask, number) for number in range(64)]
         for _ in asked:
@@ -383,7 +384,7 @@ def test_llama_cpp_s_server_ends_on_sigterm_with_requests_in_line(weights: Path,
         assert psutil.Process(server.pid).wait(STOP_SECONDS) == 0
 
 
-def test_the_seeds_way_raises_what_generation_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_original_predictor_raises_what_generation_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"WEIGHTS": make_tiny_llama(tmp_path / "folder"), "DTYPE": "float32", "THREADS": torch.get_num_threads()}
     for name, value in settings.items():
         monkeypatch.setenv(f"BENCH_{name}", str(value))
@@ -411,9 +412,9 @@ def test_the_first_that_only_names_is_held_against_the_rest(weights: Path, tmp_p
 
 def test_a_percentile_is_the_nearest_rank() -> None:
     values = [5.0, 1.0, 4.0, 2.0, 3.0]
-    assert [summary.percentile(values, share) for share in (0.0, 0.2, 0.5, 0.8, 0.81, 1.0)] == [1, 1, 3, 4, 5, 5]
-    assert summary.percentile([7.0], 0.99) == 7.0
-    assert summary.percentile([], 0.5) is None
+    assert [figures.percentile(values, share) for share in (0.0, 0.2, 0.5, 0.8, 0.81, 1.0)] == [1, 1, 3, 4, 5, 5]
+    assert figures.percentile([7.0], 0.99) == 7.0
+    assert figures.percentile([], 0.5) is None
 
 
 def measured(name: str, *speeds: float, first: float = 0.1) -> Measured:
@@ -435,8 +436,8 @@ def test_figures_are_medians_over_the_rounds_not_means() -> None:
 def test_a_wait_that_did_not_end_counts_as_at_least_that() -> None:
     waited = Measured("q", 1.0, 1, {"16": [SAMPLE, replace(SAMPLE, waited=[9.0] * 13)]}).record()
     assert waited["loads"]["16"]["first_p50"]["at_least"]
-    assert ">4.600" in summary.table({"q": waited})
-    assert ">" not in summary.table({"a": measured("a", 1.0).record()})
+    assert ">4.600" in result_table.table({"q": waited})
+    assert ">" not in result_table.table({"a": measured("a", 1.0).record()})
     one = Measured("q", 1.0, 1, {"4": [replace(SAMPLE, waited=[9.0])]}).record()["loads"]["4"]
     assert "at_least" in one["first_p95"]
     assert "at_least" not in one["first_p50"]  # most were served before the wait in vain mattered
@@ -444,9 +445,9 @@ def test_a_wait_that_did_not_end_counts_as_at_least_that() -> None:
 
 def test_ratios_set_the_first_against_the_others_and_over_one_is_better() -> None:
     mine, theirs = measured("ours", 90.0, 110.0, 100.0, first=0.5), measured("theirs", 80.0, first=0.4)
-    found = summary.ratios({"ours": mine.record(), "theirs": theirs.record()})
+    found = figures.ratios({"ours": mine.record(), "theirs": theirs.record()})
     assert found == {"theirs": {"16": 1.25, NEWCOMER: 0.8}}
-    assert "1.25 at 16; a newcomer's wait: 0.80" in summary.comparison(found)
+    assert "1.25 at 16; a newcomer's wait: 0.80" in result_table.comparison(found)
 
 
 def test_the_busiest_threads_are_the_engine_and_all_else_is_outside() -> None:
@@ -459,11 +460,11 @@ def test_the_busiest_threads_are_the_engine_and_all_else_is_outside() -> None:
 
 def test_no_two_prompts_begin_alike_and_a_place_has_its_prompt() -> None:
     """A server that has read one must not have read a part of another: a prompt cache would answer for it."""
-    count = sum(load.requests for load in LOADS) + BESIDE + NEWCOMERS
+    count = sum(load.requests for load in LOADS) + OTHERS + NEWCOMERS
     places = [(number, load) for number in range(7) for load in range(count)]
-    starts = {prompts.prompt(*place)[:40] for place in places}
+    starts = {workload.prompt(*place)[:40] for place in places}
     assert len(starts) == len(places)
-    assert prompts.prompt(0, 16, 3) == prompts.prompt(0, 16, 3)
+    assert workload.prompt(0, 16, 3) == workload.prompt(0, 16, 3)
     assert LOADS[0].requests >= ENOUGH
 
 
@@ -488,24 +489,26 @@ def test_a_device_s_bandwidth_is_found_by_its_whole_name(device: str, terabytes:
     assert bandwidth(device) == (terabytes and pytest.approx(terabytes * 1e12))
 
 
-def test_the_gpu_bench_takes_its_whole_path_on_a_toy() -> None:
-    run = [sys.executable, "-m", "deepseek_math.bench.gpu", "--toy", "--tokens", "4", "--rounds", "1"]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout.splitlines()[-1])
+def test_the_gpu_bench_takes_its_whole_path_on_a_toy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu.main(["--toy", "--tokens", "4", "--rounds", "1"]) == 0
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [row["streams"] for row in record["streams"]] == [1, 16, 64]
     assert all(row["tokens_per_second"] > 0 for row in record["streams"])
     assert record["kernels"].startswith("attention ")
 
 
-def test_the_gpu_bench_says_that_it_needs_a_gpu() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "deepseek_math.bench.gpu"],
-        cwd=ROOT,
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "needs a GPU" in done.stderr
+def test_the_gpu_bench_says_that_it_needs_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main([]) == 1
+    assert "needs a GPU" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["comparison", "gpu", "scale", "variants", "sandbox", "download", "seven_b"])
+def test_a_command_s_help_says_how_it_is_called(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name = {"comparison": "dsm bench [", "seven_b": "dsm bench seven-b "}.get(command, f"dsm bench {command} ")
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"deepseek_math.bench.{command}").main(["--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: {name}")

@@ -48,11 +48,10 @@ async def test_variants_are_measured_beside_what_is_in_use() -> None:
 
 @pytest.mark.parametrize(("rounds", "tokens"), [(1, 0), (1, variants.MOST_TOKENS + 1), (0, 8)])
 def test_what_measures_nothing_or_finds_no_room_is_refused(
-    rounds: int, tokens: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    rounds: int, tokens: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["variants", f"--rounds={rounds}", f"--tokens={tokens}"])
     with pytest.raises(SystemExit):
-        variants.main()
+        variants.main([f"--rounds={rounds}", f"--tokens={tokens}"])
     assert f"--rounds {rounds} --tokens {tokens}" in capsys.readouterr().err
 
 
@@ -62,7 +61,8 @@ async def test_the_longest_completions_have_room_for_a_second_turn() -> None:
     await engine.start()
     try:
         prompts = [prompt(0, place) for place in range(variants.STREAMS + variants.TURNS + 1)]
-        longest = max([len(await engine.tokenizer.encode(each + variants.AGAIN, control=False)) for each in prompts])
+        turns = [each + variants.SECOND_QUESTION for each in prompts]
+        longest = max([len(await engine.tokenizer.encode(turn, control=False)) for turn in turns])
     finally:
         await engine.close()
     assert longest + variants.MOST_TOKENS + 2 <= variants.CONTEXT
