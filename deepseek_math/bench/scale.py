@@ -1,4 +1,4 @@
-"""Estimates requests a second, for each GPU and each dollar, from sizes alone, and writes the tables of docs/cluster.md.
+"""Estimates requests a second, for each GPU and each dollar, from sizes alone. Writes the tables of docs/cluster.md.
 
 A decode step reads all weights once and the KV cache of every running request. A prompt is read at the speed of the
 arithmetic. Both are lower bounds of the time, so no engine can be faster at the shares that are assumed here.
