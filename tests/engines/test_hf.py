@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import random
+import re
 import shutil
 import threading
 import time
@@ -25,10 +26,12 @@ from deepseek_math.engines.hf import engine as module
 from deepseek_math.engines.hf import model as hf_model
 from deepseek_math.engines.hf import paged_cache
 from deepseek_math.engines.hf.engine import TransformersEngine
-from deepseek_math.engines.hf.noise import NO_NOISE, GumbelProcessor, gumbel_noise, step_key
+from deepseek_math.engines.hf.manager import VERSION, GumbelProcessor
+from deepseek_math.engines.hf.noise import NO_NOISE, gumbel_noise, step_key
 from deepseek_math.engines.hf.tokenizer import Detokenizer, HFTokenizer
 from deepseek_math.engines.protocol import Delta, Engine
 from deepseek_math.errors import ServiceError
+from deepseek_math.paths import ROOT
 from deepseek_math.sampling import Sampling
 from tests.support.tiny_llama import BOS, EOS, make_tiny_llama
 
@@ -54,6 +57,12 @@ async def engine(folder: Path) -> AsyncIterator[TransformersEngine]:
 @pytest.fixture(scope="module")
 def tokenizer(folder: Path) -> HFTokenizer:
     return HFTokenizer(folder)
+
+
+def manager_of(engine: TransformersEngine) -> Any:
+    """The library's own manager."""
+    assert engine._manager is not None
+    return engine._manager.library
 
 
 async def ids_of(engine: Engine, prompt: str) -> list[int]:
@@ -247,7 +256,7 @@ async def test_closing_a_stream_frees_its_cache_within_a_step_and_harms_no_other
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps are counted where a cancel is asked for and where the manager's thread obeys: this thread may lag."""
-    manager = engine._manager
+    manager = manager_of(engine)
     scheduler, cancel = manager.batch_processor.scheduler, manager.cancel_request
     clear, asked, obeyed = scheduler.clear_cancelled_requests, list[int](), list[int]()
     turned = asyncio.Event()  # the loop has turned since the stream was closed
@@ -308,7 +317,7 @@ async def test_a_step_that_hangs_is_given_up_and_told_by_health(
 
 
 async def test_a_stopped_task_returns_once_the_engine_has_let_go(engine: TransformersEngine) -> None:
-    scheduler = engine._manager.batch_processor.scheduler
+    scheduler = manager_of(engine).batch_processor.scheduler
     for wait in (0.0, 0.001, 0.05):
         task = asyncio.create_task(text(engine, PROMPTS[0], Sampling(max_new_tokens=400, temperature=1.0, seed=5)))
         await asyncio.sleep(wait)
@@ -317,7 +326,7 @@ async def test_a_stopped_task_returns_once_the_engine_has_let_go(engine: Transfo
             await task
         assert not scheduler.active_requests
         assert not scheduler.waiting_requests
-    assert not engine._manager.output_router.result_handlers
+    assert not manager_of(engine).output_router.result_handlers
 
 
 # Prompts that several completions share
@@ -397,7 +406,7 @@ async def test_the_gate_leaves_the_scheduler_nothing_to_take_back(
     await engine.start()
     engine._eos.clear()  # every request runs to its limit
     assert 128 <= engine.gate.tokens < 8 * 128
-    pool = engine._manager.batch_processor.cache.pool
+    pool = manager_of(engine).batch_processor.cache.pool
     lowest = pool.num_free_sectors
 
     async def one(n: int) -> None:
@@ -422,7 +431,7 @@ async def test_the_gate_leaves_the_scheduler_nothing_to_take_back(
 async def test_the_cache_is_bounded_and_told(engine: TransformersEngine, folder: Path) -> None:
     assert (engine.gate.slots, engine.gate.tokens, engine.context) == (16, 16 * 512, 512)
     spare = paged_cache.spare_pages(paged_cache.CPU_BATCH_TOKENS, paged_cache.CPU_PAGE, 16)
-    assert engine._manager.batch_processor.cache.num_blocks == 16 * 512 // paged_cache.CPU_PAGE + spare
+    assert manager_of(engine).batch_processor.cache.num_blocks == 16 * 512 // paged_cache.CPU_PAGE + spare
     assert engine.cache.endswith("for 16 requests and 8192 tokens at once")
     assert "GiB" in engine.cache
 
@@ -535,10 +544,10 @@ async def test_a_request_that_the_manager_refuses_or_raises_on_fails_with_a_code
 
     for fault in (refuse, fail):
         with monkeypatch.context() as patch:
-            patch.setattr(engine._manager, "add_request", fault)
+            patch.setattr(manager_of(engine), "add_request", fault)
             with pytest.raises(ServiceError, match="engine_failed"):
                 await deltas(engine, PROMPTS[0], WARM)
-    assert not engine._manager.output_router.result_handlers
+    assert not manager_of(engine).output_router.result_handlers
 
 
 async def test_a_folder_without_a_model_is_refused_with_a_code(tmp_path: Path) -> None:
@@ -656,6 +665,16 @@ async def test_roles_that_no_tokenizer_config_names_are_config_json_s(folder: Pa
 
 async def test_free_memory_on_a_cpu_is_what_the_system_can_give() -> None:
     assert 0 < paged_cache.usable_memory(False) < psutil.virtual_memory().total
+
+
+async def test_another_version_of_transformers_is_refused_and_the_pinned_one_is_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pins = re.findall(r"^transformers==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert pins == [VERSION]
+    monkeypatch.setattr("transformers.__version__", "5.0.0")
+    with pytest.raises(ServiceError, match=rf"needs transformers {VERSION}, and 5\.0\.0 is installed"):
+        await TransformersEngine(folder).start()
 
 
 async def test_accelerate_s_device_map_is_passed_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,12 @@
-"""The engine for safetensors checkpoints: continuous batching of the library transformers.
+"""The engine for safetensors checkpoints, on transformers' continuous batching.
 
-Sampling is not the library's (it has one seed for all requests) but that of `deepseek_math.engines.hf.noise`.
+The library has one seed for all requests, so tokens are drawn with the noise of `deepseek_math.engines.hf.noise`.
 """
 
 import asyncio
 import gc
 import itertools
 import logging
-import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Any, Literal
 import torch
 import transformers
 
+from deepseek_math.engines.hf.manager import Manager, Output, require_version
 from deepseek_math.engines.hf.model import load_model
-from deepseek_math.engines.hf.noise import sampling_processors
 from deepseek_math.engines.hf.paged_cache import plan_cache
 from deepseek_math.engines.hf.tokenizer import Detokenizer, HFTokenizer
 from deepseek_math.engines.memory import checked_context
@@ -28,10 +27,10 @@ from deepseek_math.sampling import Sampling
 
 logger = logging.getLogger(__name__)
 
-TICK = 0.25  # seconds without an output after which the engine's pulse is felt
-POLL = 0.002  # seconds
+TICK = 0.25  # seconds without an output after which it is checked that the manager still works
+POLL = 0.002  # seconds between two looks at whether a request is out of the manager
 RELEASE_SECONDS = 60.0  # held for longer, a request means that the engine hangs: a 7B's step may take 30 on 2 cores
-STOP_SECONDS = 10.0  # for the manager's thread to end; a step that takes longer is left behind, as a daemon
+STOP_SECONDS = 10.0  # for the manager's thread to end; a step that takes longer is left behind on its daemon thread
 
 
 class TransformersEngine:
@@ -59,10 +58,10 @@ class TransformersEngine:
         self._dtype = dtype
         self._device_map = device_map
         self._leaving: set[asyncio.Task[None]] = set()
-        self._held: set[asyncio.Task[None]] = set()  # those that the manager has not let go of in time
+        self._held: set[asyncio.Task[None]] = set()  # those that the manager has not released in time
         self._request_ids = map(str, itertools.count())
         self._lock = asyncio.Lock()  # held while the manager is made or closed
-        self._manager: Any = None
+        self._manager: Manager | None = None
         self._model: Any = None
 
     async def start(self) -> None:
@@ -80,7 +79,7 @@ class TransformersEngine:
         if self._manager is None:
             raise ServiceError("engine_failed", "The engine is closed. Send the prediction again.")
         manager, request_id = self._manager, next(self._request_ids)
-        outputs: asyncio.Queue[Any] = asyncio.Queue()
+        outputs: asyncio.Queue[Output] = asyncio.Queue()
         detokenizer = Detokenizer(self._hf)
         count, finished = 0, False
         try:
@@ -90,13 +89,13 @@ class TransformersEngine:
                 if output is None:
                     yield Delta("", count)
                     continue
-                finished = output.is_finished()
+                finished = output.finished
                 if output.error is not None:
                     if not self._dead():  # a fault that kills the manager is logged once, by the revival
                         logger.error("Continuous batching failed a request: %s", output.error)
                     raise self._failure()
-                stopped = output.generated_tokens[-1] in self._eos
-                new = output.generated_tokens[count : -1 if stopped else None]
+                stopped = output.tokens[-1] in self._eos
+                new = output.tokens[count : -1 if stopped else None]
                 count += len(new)
                 text = "".join(map(detokenizer.step, new))
                 reason: Literal["stop", "length"] = "stop" if stopped else "length"
@@ -112,39 +111,39 @@ class TransformersEngine:
             async for delta in deltas:
                 yield Delta("", 0, delta.finish)
 
-    async def _release(self, manager: Any, request_id: str) -> None:
-        """Takes a request out of the manager; returns when it is out, at most one step later."""
-        manager.cancel_request(request_id)
-        leaving = asyncio.create_task(self._gone(manager, request_id))
+    async def _release(self, manager: Manager, request_id: str) -> None:
+        """Takes a request out of the manager. Returns when it is out, at most one step later."""
+        manager.cancel(request_id)
+        leaving = asyncio.create_task(self._wait_until_out(manager, request_id))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
         await asyncio.wait([leaving], timeout=RELEASE_SECONDS)
         if not leaving.done():
             self._held.add(leaving)
             leaving.add_done_callback(self._held.discard)
-            logger.error("A request was not let go of within %g s: unhealthy until it is.", RELEASE_SECONDS)
+            logger.error("A request was not released within %g s: unhealthy until it is.", RELEASE_SECONDS)
 
-    async def _gone(self, manager: Any, request_id: str) -> None:
+    async def _wait_until_out(self, manager: Manager, request_id: str) -> None:
         try:
-            while manager.is_running() and _holds(manager, request_id):  # noqa: ASYNC110  # it has no event
+            while manager.running and manager.holds(request_id):  # noqa: ASYNC110  # it has no event
                 await asyncio.sleep(POLL)
         finally:
-            manager.output_router.result_handlers.pop(request_id, None)
-            manager.output_router.output_queue.queue.clear()  # where outputs without a handler would gather
+            manager.forget(request_id)
 
     async def healthy(self) -> bool:
-        return not self._held and self._manager is not None and bool(self._manager.is_running())
+        return not self._held and self._manager is not None and self._manager.running
 
     async def close(self) -> None:
         async with self._lock:
             manager, self._manager, self._model = self._manager, None, None
             if manager is not None:
-                await asyncio.to_thread(manager.stop, hard_stop=True, timeout=STOP_SECONDS)
-                manager.model = None
+                await asyncio.to_thread(manager.stop, STOP_SECONDS)
+                manager.release_model()
             await asyncio.to_thread(gc.collect)
 
     def _load(self) -> None:
-        """Weights, tokenizer, cache and the manager's thread; blocks for as long as that takes."""
+        """Weights, tokenizer, cache and the manager's thread. Blocks meanwhile. Raises ServiceError."""
+        require_version()
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # its faults are logged here
@@ -170,15 +169,10 @@ class TransformersEngine:
     def _weights(self) -> Any:
         return load_model(self._path, self._dtype, self._device_map)
 
-    def _new_manager(self) -> Any:
-        greedy = transformers.GenerationConfig(do_sample=False, eos_token_id=-1)
-        manager = self._model.init_continuous_batching(greedy, self._plan.config)
-        manager.logit_processor = sampling_processors(self._model.config.vocab_size)
-        manager.current_batch = 0
-        manager.warmup()  # allocates the pool here, where an error can be told; on a GPU also records CUDA graphs
-        self.kernels = _kernels(self._model, manager.batch_processor.cb_config)
+    def _new_manager(self) -> Manager:
+        manager = Manager(self._model, self._plan.config)
+        self.kernels = manager.kernels
         logger.info("%s", self.kernels)
-        _start(manager)
         return manager
 
     async def _revive(self) -> None:
@@ -190,15 +184,14 @@ class TransformersEngine:
     def _dead(self) -> bool:
         if self._manager is None:
             return self._model is not None  # the last revival failed
-        return self._manager.background_thread_status.can_accept_new_requests() is not None
+        return not self._manager.accepts_requests
 
     def _restart(self) -> None:
-        """NOTE: the fault's traceback keeps the old KV cache alive; it must be gone before the new one is made."""
+        """NOTE: the fault's traceback keeps the old KV cache alive. It must be gone before the new one is made."""
         manager, self._manager = self._manager, None
         if manager is not None:
-            manager.stop(hard_stop=True, timeout=STOP_SECONDS)
-            fault = manager.background_thread_status.fatal_error
-            logger.error("Continuous batching died and is started anew.", exc_info=fault)
+            fault = manager.stop(STOP_SECONDS)
+            logger.error("Continuous batching died and is started again.", exc_info=fault)
             if fault is not None:
                 fault.__traceback__ = None
             del manager, fault
@@ -206,7 +199,7 @@ class TransformersEngine:
         try:
             self._manager = self._new_manager()
         except Exception:
-            logger.exception("Continuous batching could not be started anew.")
+            logger.exception("Continuous batching could not be started again.")
 
     def _failure(self) -> ServiceError:
         """What a request is told when the manager died under it. The revival goes on behind it."""
@@ -214,63 +207,29 @@ class TransformersEngine:
         return ServiceError("engine_failed", "The engine failed while it worked on this prediction. Send it again.")
 
     def _submit(
-        self, manager: Any, request_id: str, outputs: asyncio.Queue[Any], prompt: Sequence[int], sampling: Sampling
+        self,
+        manager: Manager,
+        request_id: str,
+        outputs: asyncio.Queue[Output],
+        prompt: Sequence[int],
+        sampling: Sampling,
     ) -> None:
-        vocab = self._model.config.vocab_size
-        options = {
-            "temperature": sampling.engine_temperature,
-            "top_k": min(sampling.top_k or vocab, vocab),
-            "top_p": float(sampling.top_p),
-            "seed": sampling.seed,
-        }
         try:
-            manager.register_result_handler(request_id, outputs.put_nowait)
-            accepted = manager.add_request(
-                list(prompt),
-                request_id=request_id,
-                max_new_tokens=sampling.max_new_tokens,
-                streaming=True,
-                eos_token_id=list(self._eos),
-                **({} if sampling.greedy else options),
-            )
+            accepted = manager.submit(request_id, prompt, sampling, list(self._eos), outputs.put_nowait)
         except Exception as error:
             raise self._failure() from error
-        if accepted is None:
+        if not accepted:
             raise self._failure()
 
-    async def _next_output(self, manager: Any, outputs: asyncio.Queue[Any]) -> Any:
+    async def _next_output(self, manager: Manager, outputs: asyncio.Queue[Output]) -> Output | None:
         """The request's next output, or None as a sign that the engine works on others or on a long prompt."""
         while True:
-            steps = manager.current_batch
+            steps = manager.steps
             try:
                 async with asyncio.timeout(TICK):
                     return await outputs.get()
             except TimeoutError:
-                if outputs.empty() and not manager.is_running():
+                if outputs.empty() and not manager.running:
                     raise self._failure() from None
-                if manager.current_batch != steps:
+                if manager.steps != steps:
                     return None
-
-
-def _kernels(model: Any, config: Any) -> str:
-    """The library decides on graphs when it warms up: with flash attention, which needs no mask, they are on."""
-    prompts, steps = config.cuda_graph_booleans
-    graphs = " and ".join(name for name, on in (("prompts", prompts), ("single steps", steps)) if on)
-    attention = model.config._attn_implementation.removeprefix("paged|")
-    return f"attention {attention}, {f'CUDA graphs for {graphs}' if graphs else 'no CUDA graphs'}"
-
-
-def _start(manager: Any) -> None:
-    """`manager.start()`, but on a daemon thread: the library's own would keep a stopped server from ending."""
-    manager.background_thread_status.clear()
-    manager._generation_thread = threading.Thread(target=manager._run_generation_loop, daemon=True)
-    manager._generation_thread.start()
-
-
-def _holds(manager: Any, request_id: str) -> bool:
-    processor = manager.batch_processor
-    if processor is None:
-        return False
-    scheduler = processor.scheduler
-    queued = not manager.cancel_queue.empty()
-    return queued or request_id in scheduler.active_requests or request_id in scheduler.waiting_requests

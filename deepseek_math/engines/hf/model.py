@@ -1,4 +1,4 @@
-"""The weights of the transformers engine: where they go, in which dtype, and which attention reads their cache."""
+"""How the transformers engine loads weights: onto which device, in which dtype, with which attention."""
 
 import logging
 from pathlib import Path
@@ -12,27 +12,34 @@ logger = logging.getLogger(__name__)
 
 
 def load_model(path: Path, dtype: str | None, device_map: str | None = None) -> Any:
-    """The model on the GPU in the checkpoint's own dtype or on the CPU in float32, as `dtype` has it otherwise.
+    """The model on the GPU in the checkpoint's own dtype, or on the CPU in float32; in `dtype` where it is given.
 
-    Each tensor goes from its file straight to its device: host memory holds a few at a time.
+    Each tensor goes from its file straight to its device, so host memory holds a few at a time.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # float32 on a CPU: in bfloat16 the rounding depends on the batch's shape, so neighbours would change the text.
-    name = dtype or ("float32" if device == "cpu" else "auto")
-    own = transformers.AutoConfig.from_pretrained(path, local_files_only=True).dtype
-    kernel = attention(device, own if name == "auto" else getattr(torch, name))
+    default = "float32" if device == "cpu" else "auto"
+    name = dtype or default
+    actual = transformers.AutoConfig.from_pretrained(path, local_files_only=True).dtype
+    if name != "auto":
+        actual = getattr(torch, name)
     return transformers.AutoModelForCausalLM.from_pretrained(
-        path, local_files_only=True, dtype=name, device_map=device_map or device, attn_implementation=kernel
+        path,
+        local_files_only=True,
+        dtype=name,
+        device_map=device_map or device,
+        attn_implementation=attention(device, actual),
     )
 
 
 def attention(device: str, dtype: torch.dtype | None) -> str:
-    """The fastest attention that is installed; nothing is fetched."""
+    """The fastest attention that is installed. Nothing is downloaded."""
     if device == "cpu":
         return "sdpa"
-    if dtype in (torch.bfloat16, torch.float16) and is_flash_attn_3_available():
-        return "flash_attention_3"
-    if dtype in (torch.bfloat16, torch.float16) and is_flash_attn_2_available():
-        return "flash_attention_2"
+    if dtype in (torch.bfloat16, torch.float16):
+        if is_flash_attn_3_available():
+            return "flash_attention_3"
+        if is_flash_attn_2_available():
+            return "flash_attention_2"
     logger.warning("No flash attention for this GPU and dtype: many streams at once will be SLOW. Install flash_attn.")
     return "sdpa"

@@ -6,22 +6,7 @@ counter-based hash of (seed, position, token) instead of a generator's state (Sa
 numbers: as easy as 1, 2, 3"), so no request can disturb another's.
 """
 
-from typing import Any
-
 import torch
-from transformers.generation.continuous_batching.cb_logits_processors import (
-    ContinuousBatchingLogitsProcessor,
-    ContinuousBatchingLogitsProcessorList,
-    ContinuousBatchingTemperatureLogitsWarper,
-    ContinuousBatchingTopKLogitsWarper,
-    ContinuousBatchingTopPLogitsWarper,
-)
-from transformers.generation.logits_process import (
-    LogitsProcessorList,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
 
 NO_NOISE = 0  # the key of a greedy request
 MASK32 = 2**32 - 1
@@ -45,44 +30,6 @@ def gumbel_noise(keys: torch.Tensor, vocab: int) -> torch.Tensor:
     # 1 - u is as uniform as u. Winning tokens have it near 1, where log1p keeps all 32 bits and float32 would not.
     noise = -torch.log(-torch.log1p(-u))
     return noise.masked_fill(keys == NO_NOISE, 0.0)
-
-
-class GumbelProcessor(ContinuousBatchingLogitsProcessor):
-    """Adds each request's Gumbel noise to its scores; the arg-max after it then is a sample."""
-
-    supported_kwargs: dict[str, type] = {"seed": int}  # noqa: RUF012  # the library's own declaration
-    ignored_kwargs: tuple[str, ...] = ()
-
-    def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
-        int32_tensor.fill_(NO_NOISE)
-
-    def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
-        """One key a request, int32 [B]. A request without a seed is greedy."""
-        keys = [self._key(request.state) for request in requests_with_new_token]
-        return torch.tensor(keys, dtype=torch.uint32).view(torch.int32)
-
-    def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
-        """`scores` is float32 [B, vocab]."""
-        return scores + gumbel_noise(tensor_arg[: scores.size(0)], scores.size(1))
-
-    def _key(self, state: Any) -> int:
-        seed = state.logit_processor_kwargs.get("seed")
-        # NOTE: position_offset has already moved past this step's tokens, with asynchronous batching too, where
-        # generated_tokens lags a step behind: it is the index in the sequence of the token to be drawn.
-        return NO_NOISE if seed is None else step_key(seed, state.position_offset)
-
-
-def sampling_processors(vocab: int) -> ContinuousBatchingLogitsProcessorList:
-    """Temperature, top_k, top_p, noise: per request, off unless the request names them."""
-    processors = [
-        ContinuousBatchingTemperatureLogitsWarper(TemperatureLogitsWarper(1.0)),
-        ContinuousBatchingTopKLogitsWarper(TopKLogitsWarper(vocab)),
-        ContinuousBatchingTopPLogitsWarper(TopPLogitsWarper(1.0)),
-        GumbelProcessor(),
-    ]
-    chain = ContinuousBatchingLogitsProcessorList(LogitsProcessorList(processors))
-    chain.tensors_required = len(processors)  # the library counts only those it converted itself
-    return chain
 
 
 def _splitmix64(state: int) -> int:

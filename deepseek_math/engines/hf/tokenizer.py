@@ -1,4 +1,4 @@
-"""The tokenizer of a safetensors checkpoint, and its tokens back as text while they come."""
+"""The tokenizer of a safetensors checkpoint, and a detokenizer for text that is still being generated."""
 
 import asyncio
 import json
@@ -10,34 +10,39 @@ import tokenizers
 
 
 class HFTokenizer:
-    """The checkpoint's tokenizer.json, with the roles its tokenizer_config.json gives to tokens.
+    """The checkpoint's tokenizer.json, with the roles that its tokenizer_config.json gives to tokens.
 
-    What transformers' AutoTokenizer says of both files, without its 126 MB: the remote engine needs no more.
+    It does what transformers' AutoTokenizer does with both files, without that library's 126 MB, which the remote
+    engine does not need.
     """
 
     def __init__(self, path: Path) -> None:
-        # Two tokenizers, as the attribute below is shared by all threads that use one.
+        # Two tokenizers: all threads that use one share the attribute set below.
         self._control = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
         self._plain = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
         self._plain.encode_special_tokens = True
-        ids = _read(path / "config.json")
-        named = {
-            f"{role}_token": self._control.id_to_token(ids[f"{role}_token_id"])
-            for role in ("bos", "eos")
-            if isinstance(ids.get(f"{role}_token_id"), int)
-        }
-        roles = named | _read(path / "special_tokens_map.json") | _read(path / "tokenizer_config.json")
+        roles = self._roles(path)
         bos, self.bos_text = self._role(roles.get("bos_token"))
         self.eos, self.eos_text = self._role(roles.get("eos_token"))
         adds_bos = self._control.encode("").ids[:1] == [bos] or roles.get("add_bos_token")
         self.bos: int | None = bos if adds_bos else None
-        beside = path / "chat_template.jinja"  # which wins
-        template = beside.read_text("utf-8") if beside.exists() else roles.get("chat_template")
-        self.chat_template: str | None = template if isinstance(template, str) else None
+        self.chat_template = _template(path, roles)
+
+    def _roles(self, path: Path) -> dict[str, Any]:
+        """What the files say of the control tokens and the template. A later file overrides an earlier one."""
+        ids = _read(path / "config.json")
+        roles: dict[str, Any] = {}
+        for role in ("bos", "eos"):
+            number = ids.get(f"{role}_token_id")
+            if isinstance(number, int):
+                roles[f"{role}_token"] = self._control.id_to_token(number)
+        return roles | _read(path / "special_tokens_map.json") | _read(path / "tokenizer_config.json")
 
     def _role(self, token: Any) -> tuple[int | None, str]:
         """The id and text of a token as tokenizer_config.json names it: its text, an object around it, or null."""
-        text = str((token["content"] if isinstance(token, dict) else token) or "")
+        if isinstance(token, dict):
+            token = token["content"]
+        text = str(token or "")
         return self._control.token_to_id(text), text
 
     async def encode(self, text: str, *, control: bool) -> list[int]:
@@ -53,22 +58,33 @@ class HFTokenizer:
         return self._control.decode(tokens, skip_special_tokens=True)
 
 
+def _template(path: Path, roles: dict[str, Any]) -> str | None:
+    """The chat template; chat_template.jinja overrides tokenizer_config.json."""
+    file = path / "chat_template.jinja"
+    if file.exists():
+        return file.read_text("utf-8")
+    template = roles.get("chat_template")
+    return template if isinstance(template, str) else None
+
+
 def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+    if not path.exists():
+        return {}
+    return dict(json.loads(path.read_text("utf-8")))
 
 
 class Detokenizer:
     """The text of a growing list of tokens, in whole characters: O(1) a token.
 
-    What `step` returned so far, joined, is `decode(all tokens)` less the unfinished character at its end. The
-    library's DecodeStream is not used: it also holds back whole characters that precede the unfinished one.
+    All that `step` has returned, joined, is `decode(all tokens)` without the unfinished character at its end. The
+    library's DecodeStream is not used: it also holds back complete characters before the unfinished one.
     """
 
     def __init__(self, tokenizer: HFTokenizer) -> None:
         self._tokenizer = tokenizer
-        self._window: list[int] = []  # the tokens since the last boundary but one between whole characters
-        self._boundary = 0  # how many of them lie before the last boundary: context, as a space may depend on it
-        self._sent = 0  # characters of the window's text that were returned
+        self._window: list[int] = []  # the tokens since the boundary before the last, between complete characters
+        self._boundary = 0  # how many of them come before the last boundary; a space may depend on them
+        self._sent = 0  # characters of the window's text that were returned already
 
     def step(self, token: int) -> str:
         """The text that `token` completes, often empty inside a character."""
