@@ -165,25 +165,25 @@ async def _give_up(task: Task, reply: Reply) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _prompts(load: Load | None, place: object) -> list[str]:
+def _prompts(load: Load | None, round_number: int) -> list[str]:
     if load is None:
-        return [prompt(place, None, number) for number in range(OTHERS + NEWCOMERS)]
-    return [prompt(place, load.streams, number) for number in range(load.requests)]
+        return [prompt(round_number, None, number) for number in range(OTHERS + NEWCOMERS)]
+    return [prompt(round_number, load.streams, number) for number in range(load.requests)]
 
 
 def context_needed(tokens: int, rounds: int) -> int:
     """Tokens that the longest request may take: a text has at most as many tokens as bytes, and a BOS."""
-    longest = max(len(text.encode()) for place in range(rounds) for text in _prompts(None, place))
+    longest = max(len(text.encode()) for number in range(rounds) for text in _prompts(None, number))
     return LONGER * tokens + longest + 1
 
 
-def measure(one: Running, load: Load | None, place: object, tokens: int, idle: Sequence[Running]) -> Sample:
+def measure(one: Running, load: Load | None, round_number: int, tokens: int, idle: Sequence[Running]) -> Sample:
     """Puts `load` on a contender, or newcomers where it is None, once all servers are idle. Raises BenchError.
 
-    Where they do not become idle in time it starts all the same, and the sample's `busy` says so. `place` and the load
-    name the prompts: contenders that get the same ones read the same text.
+    Where they do not become idle in time it starts all the same, and the sample's `busy` says so. The prompts depend on
+    the round and the load alone, so all contenders read the same ones.
     """
-    prompts = _prompts(load, place)
+    prompts = _prompts(load, round_number)
     busy = settle([other.pid for other in (one, *idle)])
     before, idle_before, client_before = clock(one.pid), _processor(idle), time.process_time()
     began = time.perf_counter()

@@ -135,13 +135,13 @@ async def measure(variant: Variant, path: Path, number: int, tokens: int) -> Fig
     engine: Any = Varied(variant, path)  # an Engine: its own tokenizer is what the protocol asks for, and more
     await engine.start()
     try:
-        prompts = [prompt(number, place) for place in range(STREAMS + TURNS + 1)]
+        prompts = [prompt(number, index) for index in range(STREAMS + TURNS + 1)]
         ids = [await engine.tokenizer.encode(each, control=False) for each in prompts]
         await _text(engine, ids[-1], tokens)  # what is slow only once is not measured
         started = time.perf_counter()
         alone = [await _text(engine, each, tokens) for each in ids[:TURNS]]
         one = _speed(alone, started)
-        turns = [await _second_turn(engine, prompts[place] + alone[place].text) for place in range(TURNS)]
+        turns = [await _second_turn(engine, prompts[index] + alone[index].text) for index in range(TURNS)]
         started = time.perf_counter()
         together = await asyncio.gather(*(_text(engine, each, tokens) for each in ids[TURNS:-1]))  # not read before
         many = _speed(together, started)

@@ -36,9 +36,9 @@ QUESTIONS = (
 BEGINNING = "\nLet us work this out step by step, with every number written down.\n\nStep 1:"
 
 
-def prompt(*place: object) -> str:
-    """The prompt of a place in the run (round, load, number): the same one in every run."""
-    random = Random(repr(place))
+def prompt(*position: object) -> str:
+    """The prompt at a position in the run (round, load, number): the same one in every run."""
+    random = Random(repr(position))
     numbers = {"a": random.randint(12, 96), "b": random.randint(3, 29), "c": random.randint(3, 19)}
     wording = random.choice(QUESTIONS)
     question = wording.format(name=random.choice(NAMES), d=10 * random.randint(15, 90), **numbers)

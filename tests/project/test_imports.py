@@ -1,0 +1,44 @@
+"""Who imports whom: what only measures and trains is never part of the service."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from deepseek_math.paths import ROOT
+
+PACKAGE = ROOT / "deepseek_math"
+APART = ("bench", "evaluation", "training")  # never imported by the rest
+
+
+def imported(file: Path) -> Iterator[str]:
+    """The modules of this package that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def folder_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0]
+
+
+def folders_imported(file: Path) -> set[str]:
+    names = [name.split(".") for name in imported(file)]
+    return {parts[1] for parts in names if len(parts) > 1 and parts[0] == "deepseek_math"}
+
+
+def test_the_service_imports_neither_benchmarks_nor_evaluation_nor_training() -> None:
+    files = [file for file in PACKAGE.rglob("*.py") if folder_of(file) not in APART]
+    assert len(files) > 50
+    for file in files:
+        assert not folders_imported(file) & set(APART), file
+
+
+def test_benchmarks_evaluation_and_training_do_not_import_each_other_or_the_tests() -> None:
+    for folder in APART:
+        others = set(APART) - {folder}
+        for file in (PACKAGE / folder).rglob("*.py"):
+            assert not folders_imported(file) & others, file
+            assert not [name for name in imported(file) if name.split(".")[0] == "tests"], file
