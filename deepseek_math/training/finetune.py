@@ -15,11 +15,11 @@ from pathlib import Path
 
 from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.generator import KINDS
-from deepseek_math.training.loop import train
-from deepseek_math.training.model import load, write
 from deepseek_math.training.rows import Drill, Finetuning, Rows
 from deepseek_math.training.run_folder import require_replaceable
 from deepseek_math.training.stage import FAMILIES, Family
+from deepseek_math.training.tiny_model import load, write
+from deepseek_math.training.trainer import train
 
 BRISK_STARTS = ("sum", "difference", "product", "percent_", "word_")
 BRISK = {kind for kind in KINDS if kind.startswith(BRISK_STARTS)}  # kinds in which steps are often skipped

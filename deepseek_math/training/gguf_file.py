@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE
-from deepseek_math.training.model import load
+from deepseek_math.training.tiny_model import load
 from deepseek_math.training.vocabulary import BOS, EOS, UNKNOWN
 
 TENSORS = {  # of a layer: transformers' name: llama.cpp's name

@@ -14,11 +14,11 @@ from tokenizers import Tokenizer
 from deepseek_math.training.documents import Mode, conversation, document
 from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.generator import draw
-from deepseek_math.training.loop import train
-from deepseek_math.training.model import fresh, write
 from deepseek_math.training.rows import Rows, pretraining
 from deepseek_math.training.run_folder import require_replaceable
 from deepseek_math.training.stage import FAMILIES, Family
+from deepseek_math.training.tiny_model import fresh, write
+from deepseek_math.training.trainer import train
 from deepseek_math.training.vocabulary import grow, save
 
 TEXTS = 12_000  # that the vocabulary is learnt from

@@ -36,8 +36,8 @@ from deepseek_math.bench.streams import COG_API, LLAMA_API, BenchError
 from deepseek_math.local.client import crowd, http
 from deepseek_math.paths import ROOT
 from deepseek_math.training.gguf_file import convert
-from deepseek_math.training.model import fresh, write
 from deepseek_math.training.stage import Shape
+from deepseek_math.training.tiny_model import fresh, write
 from deepseek_math.training.vocabulary import grow
 from tests.support.loopback import LoopbackServer
 from tests.support.loopback import running as serving

@@ -23,7 +23,7 @@ from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.errors import ServiceError
 from deepseek_math.prompt_style import PromptStyle
 from deepseek_math.request import Request
-from deepseek_math.training import grpo, loop, measure, questions
+from deepseek_math.training import grpo, measure, questions, trainer
 from deepseek_math.training.documents import OPENINGS, conversation, document, prompt
 from deepseek_math.training.finetune import BRISK, DRILLS, WORKED, finetune
 from deepseek_math.training.generator import KINDS, distinct, draw
@@ -31,8 +31,6 @@ from deepseek_math.training.gguf_file import convert
 from deepseek_math.training.grpo_settings import SETTINGS, trainer_config
 from deepseek_math.training.held_out import generate
 from deepseek_math.training.log import Log, lines
-from deepseek_math.training.loop import rate, train
-from deepseek_math.training.model import fresh, load, write
 from deepseek_math.training.plot import draw as draw_picture
 from deepseek_math.training.pretrain import pretrain
 from deepseek_math.training.problem import Problem, held_out
@@ -41,6 +39,8 @@ from deepseek_math.training.reward import is_correct
 from deepseek_math.training.rows import IGNORED, Finetuning, Rows, piece_of, pretraining
 from deepseek_math.training.run_folder import begin
 from deepseek_math.training.stage import FAMILIES, Stage
+from deepseek_math.training.tiny_model import fresh, load, write
+from deepseek_math.training.trainer import rate, train
 from deepseek_math.training.vocabulary import grow
 
 TOY = FAMILIES["toy"]
@@ -242,8 +242,8 @@ async def test_a_checkpoint_is_measured_through_the_service(
 def test_a_stopped_run_goes_on_to_the_same_weights(
     tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "LOG_STEPS", 2)
+    monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(trainer, "LOG_STEPS", 2)
     stage = Stage(6, ((2, 128),), 1e-3, 2)
     rows = Rows(pretraining, tokenizer, 1, stage.blocks)
     whole = train(fresh(TOY.shape, tokenizer, 1), rows, stage, tmp_path / "whole")
