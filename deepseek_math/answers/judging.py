@@ -14,12 +14,14 @@ from typing import Any
 
 from deepseek_math.answers.spelling import fraction, key
 from deepseek_math.paths import ROOT
+from deepseek_math.retry import RetryPolicy
 
 SECONDS = 2.0  # wall time of one comparison, from when a worker takes it
 WORKERS = 2  # comparisons at once
 MAX_LENGTH = 2000  # characters of an answer that are read at all
 CACHED = 4096  # pairs remembered
 STARTING = 60.0  # seconds for a worker's imports, on a machine that is busy with something else
+START_RETRY = RetryPolicy(first_wait=1.0, longest_wait=60.0)  # of a worker that did not start
 MAX_NUMBER = 60  # characters of a number that is compared here
 NOT_EQUAL = "not equal: %s (%.60r, %.60r)"  # in the log
 
@@ -207,7 +209,7 @@ class Judge:
         """Kills a worker and starts another in its place, again and again if it does not start."""
         if dead is not None:
             await dead.kill()
-        pause = 1.0
+        failures = 0
         while not self._closed:
             try:
                 self._idle.put_nowait(await _Worker.start())
@@ -218,8 +220,8 @@ class Judge:
                 if self._idle.empty():
                     self._idle.put_nowait(error)
                 log.error("no worker to compare answers: %s: %s", type(error).__name__, error)
-                await asyncio.sleep(pause)
-                pause = min(60.0, pause * 2)
+                failures += 1
+                await asyncio.sleep(START_RETRY.wait(failures))
 
 
 def _obvious(a: str, b: str) -> bool | None:

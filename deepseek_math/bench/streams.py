@@ -9,11 +9,13 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
+from deepseek_math.retry import RetryPolicy
+
 # One connection a request: cpp-httplib, llama.cpp's HTTP, may close an idle one just as the next request is sent on it.
 HEADERS = {"Accept": "text/event-stream", "Connection": "close"}
 SILENCE = 900.0  # seconds after which a server counts as dead; with SLOTS=1 the last of 16 waits long for a 7B
 TIMEOUT = httpx.Timeout(10.0, read=SILENCE, pool=None)  # llama.cpp's server sends nothing before a prompt is read
-RETRY_SECONDS = 0.5  # after HTTP 409: the server takes no more predictions for now
+BUSY_RETRY = RetryPolicy(first_wait=0.5, factor=1.0)  # after a 409: the server takes no more predictions just now
 
 Usage = tuple[int, int]  # tokens of the prompt and of the completion
 
@@ -96,7 +98,7 @@ async def ask(session: httpx.AsyncClient, url: str, api: Api, reply: Reply, prom
                 return
             if response.status_code != httpx.codes.CONFLICT:
                 raise BenchError(f"{url} answered {response.status_code}: {(await response.aread()).decode()}")
-        await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.sleep(BUSY_RETRY.wait(1, response.headers.get("Retry-After")))
         if reply.given_up:
             return
 

@@ -14,6 +14,7 @@ from deepseek_math.evaluation.comparing import failures
 from deepseek_math.evaluation.grade import grade, right
 from deepseek_math.evaluation.plan import Plan, Served
 from deepseek_math.local import client
+from deepseek_math.retry import Attempts, RetryPolicy, may_pass
 
 SLOTS = 16  # of a service that does not say how many it has
 WAITING = 4  # questions in flight beside those, so that one is there when a slot is free
@@ -28,7 +29,8 @@ THE_QUESTION_S = (
     "text_too_long",
 )
 PASSING = ("engine_failed", "engine_stalled", "sandbox_failed")  # faults that a repetition may be spared
-WAITS = (1.0, 5.0, 20.0, 60.0)  # seconds before each repetition: a service that starts anew has a minute and a half
+# A service that starts anew has a minute and a half: waits of 1.5, 6, 24 and 60 seconds.
+RETRY = RetryPolicy(attempts=5, first_wait=1.5, factor=4.0, longest_wait=60.0)
 
 Line = dict[str, Any]
 
@@ -122,7 +124,9 @@ def _unsendable(prompt: str) -> str | None:
 
 async def _predicted(plan: Plan, question: Question, session: httpx.AsyncClient, url: str) -> dict[str, Any]:
     """The prediction that succeeded, or was refused for the question's own sake; what may pass is waited for."""
-    for wait in (*WAITS, None):
+    attempts = Attempts(RETRY)
+    while True:
+        retry_after = None
         try:
             prediction = await client.predict(session, url, plan.inputs(question))
             code = (prediction.get("metrics") or {}).get("error_code")
@@ -131,13 +135,14 @@ async def _predicted(plan: Plan, question: Question, session: httpx.AsyncClient,
             fault = f"the prediction {prediction.get('status')}: {prediction.get('error')}"
             passing = code in PASSING
         except client.PredictionRefused as error:
-            fault, passing = f"refused by the service: {error}", error.status >= httpx.codes.INTERNAL_SERVER_ERROR
+            fault, passing, retry_after = f"refused by the service: {error}", may_pass(error.status), error.retry_after
         except httpx.HTTPError as error:
             fault, passing = f"the service did not answer ({type(error).__name__}: {error})", True
+        wait = attempts.wait_after_failure(retry_after)
         if not passing or wait is None:
             break
         await asyncio.sleep(wait)
-    again = f", {len(WAITS) + 1} times" if passing else ""
+    again = f", {attempts.failures} times" if passing else ""
     raise EvaluationError(
         f"{question.id}: {fault}{again}. What was answered so far is kept; repeat the command to go on."
     )

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,7 @@ import httpx
 from httpx_sse import EventSource
 
 from deepseek_math.inputs import INPUTS
+from deepseek_math.retry import Attempts, RetryPolicy
 
 LISTS = {field.name for field in INPUTS if field.kind == "list[str]"}  # one text alone is a list of one
 TEXT = {field.name for field in INPUTS if field.kind == "str"}  # text even where it looks like a number
@@ -27,6 +28,7 @@ LABEL = 24  # columns of an answer beside its bar
 STATE_SECONDS = 5.0  # between two lines about a running vote where no terminal is
 TIMEOUT = httpx.Timeout(10.0, read=120.0, pool=None)  # seconds; the server sends a sign of life every 15 s
 STREAM = {"Accept": "text/event-stream"}
+BUSY_RETRY = RetryPolicy(first_wait=0.05, factor=1.0, longest_wait=5.0)  # after a 409: all slots are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,9 @@ class Event:
 class PredictionRefused(Exception):
     """The server answered with something other than a stream: a 4xx or 5xx `status` and its reason."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, retry_after: str | None = None) -> None:
         self.status = status
+        self.retry_after = retry_after  # the header of that name
         super().__init__(f"HTTP {status}: {reason}")
 
 
@@ -55,7 +58,7 @@ def stream(
     also when two requests arrive in the same instant (its slot pool's `try_acquire` gives up on a held lock).
     """
     body: dict[str, Any] = {"input": inputs} | ({"id": prediction_id} if prediction_id else {})
-    deadline = time.monotonic() + patience
+    attempts = Attempts(replace(BUSY_RETRY, seconds=patience))
     while True:
         with (
             http(timeout=TIMEOUT) as session,
@@ -66,9 +69,7 @@ def stream(
                     yield Event(event.event, event.json(), time.perf_counter())
                 return
             reason = response.read().decode(errors="replace")
-        if response.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
-            raise PredictionRefused(response.status_code, reason)
-        time.sleep(0.05)
+        time.sleep(_wait_while_busy(response, reason, attempts))
 
 
 async def predict(
@@ -79,7 +80,7 @@ async def predict(
 
     It comes as a stream, whose signs of life tell a prediction that takes hours from a server that is gone.
     """
-    deadline = time.monotonic() + patience
+    attempts = Attempts(replace(BUSY_RETRY, seconds=patience))
     while True:
         async with session.stream("POST", f"{url}/predictions", json={"input": inputs}, headers=STREAM) as response:
             if response.status_code == httpx.codes.OK:
@@ -94,9 +95,18 @@ async def predict(
                             break
                 raise httpx.RemoteProtocolError(f"the stream ended before the prediction did{how}")
             reason = (await response.aread()).decode(errors="replace")
-        if response.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
-            raise PredictionRefused(response.status_code, reason)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(_wait_while_busy(response, reason, attempts))
+
+
+def _wait_while_busy(response: httpx.Response, reason: str, attempts: Attempts) -> float:
+    """Seconds until a prediction that found no slot is sent again. Raises PredictionRefused for any other answer, and
+    when there has been enough waiting."""
+    wait, retry_after = None, response.headers.get("Retry-After")
+    if response.status_code == httpx.codes.CONFLICT:
+        wait = attempts.wait_after_failure(retry_after)
+    if wait is None:
+        raise PredictionRefused(response.status_code, reason, retry_after)
+    return wait
 
 
 def cancel(url: str, prediction_id: str) -> bool:

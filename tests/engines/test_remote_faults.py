@@ -1,10 +1,12 @@
 """The remote engine and servers that fail, refuse, or are of another kind than they should be."""
 
 import asyncio
+import email.utils
 import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -49,7 +51,7 @@ def server() -> Iterator[HostileCompletions]:
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(completions_server, "BACKOFF", 0.01)
+    monkeypatch.setattr(completions_server, "RETRY", replace(completions_server.RETRY, first_wait=0.01))
     monkeypatch.setattr(remote, "TICK", 0.05)
 
 
@@ -81,7 +83,7 @@ PASSING = [
     Play(status=502, body="<html>bad gateway</html>"),
     Play(status=524, body="<html>a gateway's own number</html>"),
     Play(status=503, headers={"Retry-After": "0"}, body='{"error": "loading"}'),
-    Play(status=429, headers={"Retry-After": "Sun, 22 Nov 2026 08:00:00 GMT"}),
+    Play(status=429, headers={"Retry-After": "Sun, 22 Nov 2020 08:00:00 GMT"}),
     Play([{"choices": [], "usage": None}], end="drop"),
 ]
 
@@ -105,7 +107,7 @@ async def test_attempts_are_bounded(folder: Path, server: HostileCompletions, fa
         server.always = fault
         with pytest.raises(ServiceError, match=code):
             await deltas(engine)
-        assert len(server.bodies) == completions_server.ATTEMPTS
+        assert len(server.bodies) == completions_server.RETRY.attempts
         server.always = None
         assert await text(engine) == "fourty-two"
 
@@ -120,10 +122,14 @@ async def test_a_server_that_says_when_to_come_again_is_obeyed(
         await sleep(0)
 
     async with opened(folder, server) as engine:
-        server.plays = [Play(status=503, headers={"Retry-After": seconds}) for seconds in ("7", "4000", "soon")]
-        monkeypatch.setattr(asyncio, "sleep", recording)
-        assert await text(engine) == "fourty-two"
-    assert waits == [7.0, completions_server.LONGEST_WAIT, completions_server.BACKOFF * 4]
+        date = email.utils.formatdate(time.time() + 12, usegmt=True)
+        for asked in (["7", date, "soon"], ["4000", "Fri, 31 Dec 2100 23:59:59 GMT", "0"]):
+            server.plays = [Play(status=503, headers={"Retry-After": value}) for value in asked]
+            with monkeypatch.context() as recorded:
+                recorded.setattr(asyncio, "sleep", recording)
+                assert await text(engine) == "fourty-two"
+    retry = completions_server.RETRY
+    assert waits == [7.0, pytest.approx(12.0, abs=5.0), retry.wait(3), retry.longest_wait, retry.longest_wait, 0.0]
 
 
 async def test_a_server_that_is_full_and_says_so_by_its_health_too_is_waited_for(

@@ -17,15 +17,14 @@ from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 
 from deepseek_math.engines.remote.dialects import malformed, well_formed
 from deepseek_math.errors import ServiceError
+from deepseek_math.retry import Attempts, RetryPolicy, may_pass
 
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # for all but a completion
 END_SECONDS = 1.0  # that a stream may take to end once it has said [DONE]
-ATTEMPTS = 4
-BACKOFF = 0.5  # seconds before the second attempt; each next one waits twice as long
-LONGEST_WAIT = 30.0  # seconds, the most that a server's Retry-After is obeyed
+RETRY = RetryPolicy(attempts=4, first_wait=0.5, longest_wait=30.0)
 BUSY = (429, 503)
 UNKNOWN = (404, 405, 501)  # it has no such call
 
@@ -33,19 +32,19 @@ Answer = TypeVar("Answer")
 
 
 class Passing(ServiceError):
-    """A fault that another attempt may not meet. `wait` is what the server asks for, in seconds."""
+    """A fault that another attempt may not meet. `retry_after` is the server's header of that name."""
 
-    def __init__(self, code: str, message: str, wait: float | None = None) -> None:
+    def __init__(self, code: str, message: str, retry_after: str | None = None) -> None:
         super().__init__(code, message)
-        self.wait = wait
+        self.retry_after = retry_after
 
-    async def pause(self, attempt: int) -> None:
-        """Waits before the attempt after this one; raises the fault itself after the last."""
-        if attempt >= ATTEMPTS:
+    async def pause(self, attempts: Attempts) -> None:
+        """Waits before the next attempt; raises the fault itself after the last."""
+        wait = attempts.wait_after_failure(self.retry_after)
+        if wait is None:
             raise self
-        seconds = min(BACKOFF * 2 ** (attempt - 1) if self.wait is None else self.wait, LONGEST_WAIT)
-        log.info("%s; trying again in %g s", self.message.partition(". ")[0], seconds)
-        await asyncio.sleep(seconds)
+        log.info("%s; trying again in %g s", self.message.partition(". ")[0], wait)
+        await asyncio.sleep(wait)
 
 
 class Refused(ServiceError):
@@ -142,7 +141,7 @@ class CompletionsServer:
                 raise await self._refusal(answer)
             return self._parsed(answer.text)
 
-        return await patiently(ask)
+        return await retrying(ask)
 
     async def _refusal(self, answer: httpx.Response, model: str | None = None) -> ServiceError:
         """A status that is no success, in a sentence."""
@@ -157,13 +156,12 @@ class CompletionsServer:
                 f"The server at {self.where} has no completions of a model {model!r} (HTTP {status}{said}). It has: "
                 f"{known}. Set ENGINE_MODEL to one of them.",
             )
-        if status in BUSY or status == httpx.codes.REQUEST_TIMEOUT or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            wait = answer.headers.get("Retry-After", "")
+        if may_pass(status):
             code, fault = ("engine_busy", "is overloaded") if status in BUSY else ("engine_failed", "has failed")
             return Passing(
                 code,
                 f"The server at {self.where} {fault} (HTTP {status}{said}). Send the prediction again later.",
-                float(wait) if wait.isascii() and wait.isdigit() else None,
+                answer.headers.get("Retry-After"),
             )
         return Refused("engine_refused", f"The server at {self.where} refuses the request (HTTP {status}{said}).")
 
@@ -201,15 +199,14 @@ class CompletionsServer:
         return value
 
 
-async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
-    """What `ask` gives, tried again while its fault may pass."""
-    attempt = 0
+async def retrying(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """What `ask` returns, tried again while its fault may pass."""
+    attempts = Attempts(RETRY)
     while True:
-        attempt += 1
         try:
             return await ask()
         except Passing as fault:
-            await fault.pause(attempt)
+            await fault.pause(attempts)
 
 
 async def _read_out(events: AsyncIterator[ServerSentEvent]) -> None:

@@ -18,11 +18,13 @@ from typing import Any
 
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.protocol import Delta, Tokenizer
+from deepseek_math.engines.remote import completions_client
 from deepseek_math.engines.remote.completions_client import CompletionsServer, Passing
 from deepseek_math.engines.remote.dialects import Chunks
 from deepseek_math.engines.remote.handshake import RemoteServer, inspect
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
+from deepseek_math.retry import Attempts
 from deepseek_math.sampling import Sampling
 
 log = logging.getLogger(__name__)
@@ -156,9 +158,8 @@ class RemoteEngine:
     ) -> None:
         """Puts what comes into `arrived`, a fault last. Tries again only while nothing has been generated; `pausing` is
         set between two attempts."""
-        attempt = 0
+        attempts = Attempts(completions_client.RETRY)
         while True:
-            attempt += 1
             chunks = Chunks(self._server.hidden)
             try:
                 try:
@@ -174,7 +175,7 @@ class RemoteEngine:
                     if chunks.began:
                         raise
                     pausing.set()
-                    await fault.pause(attempt)
+                    await fault.pause(attempts)
                     pausing.clear()
                     continue
                 arrived.put_nowait(last)

@@ -14,7 +14,7 @@ from typing import Any
 
 from deepseek_math.engines.protocol import Tokenizer
 from deepseek_math.engines.remote import dialects
-from deepseek_math.engines.remote.completions_client import CompletionsServer, Refused, patiently
+from deepseek_math.engines.remote.completions_client import CompletionsServer, Refused, retrying
 from deepseek_math.engines.remote.dialects import Chunks, Dialect, well_formed
 from deepseek_math.errors import ServiceError
 from deepseek_math.sampling import Sampling
@@ -111,7 +111,7 @@ async def _said(server: CompletionsServer, body: dict[str, Any]) -> Sequence[dic
 
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            return await patiently(ask)
+            return await retrying(ask)
     except TimeoutError as error:
         raise ServiceError(
             "engine_stalled", f"The server at {server.where} did not complete 4 tokens in {PROBE_SECONDS:g} s."
