@@ -1,7 +1,8 @@
-"""Checkpoints: what they are called, and how their files get here.
+"""Checkpoints: what they are called, and how their files are downloaded.
 
-A straight line: a name (`names.py`) -> a row (`table.py`) -> the source's list of files (`hub.py`, `web.py`,
-`wheel.py`) -> their way here (the same, with `ranges.py`) -> checked and in place (`store.py`).
+A name (`names.py`) means a row (`table.py`). `store.py` returns its folder; where that does not exist,
+`checkpoint_download.py` makes it: the source lists the files and downloads them (`hub.py`, `web.py` with `ranges.py`,
+`wheel.py`), each is checked (`file_digests.py`), and the folder gets its name.
 """
 
 from deepseek_math.checkpoints.checkpoint_folder import digest

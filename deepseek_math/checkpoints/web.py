@@ -1,4 +1,4 @@
-"""Files at plain http(s) addresses: what there is, and their way here in parallel ranges (`ranges.py`)."""
+"""Files at plain http(s) addresses: what a checkpoint consists of, and its download (`ranges.py`)."""
 
 import re
 import urllib.request
@@ -8,61 +8,76 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from deepseek_math.checkpoints import ranges, remote_file
+from deepseek_math.checkpoints import download_faults, ranges
+from deepseek_math.checkpoints.download_faults import DownloadAttempts, download_failed, response_of
 from deepseek_math.checkpoints.download_progress import Progress
-from deepseek_math.checkpoints.remote_file import Patience, RemoteFile, failed, label
+from deepseek_math.checkpoints.ranges import Response
+from deepseek_math.checkpoints.remote_file import RemoteFile, label
 from deepseek_math.checkpoints.table import Address
 from deepseek_math.errors import ServiceError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-NEEDED = ("config.json", "tokenizer.json")
-WELCOME = ("tokenizer_config.json", "generation_config.json", "chat_template.jinja")
+REQUIRED = ("config.json", "tokenizer.json")
+OPTIONAL = ("tokenizer_config.json", "generation_config.json", "chat_template.jinja")
+DIGEST_BYTES = 4096  # read of a file with a digest
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 Read = TypeVar("Read")
 
 
-def listing(address: Address, say: Say) -> tuple[str, list[RemoteFile]]:
-    """The revision (none, here) and the files. Raises ServiceError."""
+def list_files(address: Address, report: Report) -> tuple[str, list[RemoteFile]]:
+    """The revision (none, here) and the files. Raises ServiceError.
+
+    One safetensors file brings the other shards, the index and the tokenizer, which must be in the same folder.
+    """
     url, name = address.url, address.file
     if not name.endswith(".safetensors"):
-        return "", [_required(url, name, address.sha256, say)]
+        return "", [_required(url, name, name, address.sha256, report)]
     shards = _shards(name)
-    files = [_required(url, name, address.sha256, say, as_name=name if shards else WEIGHTS)]
-    files += [_required(_beside(url, other), other, None, say) for other in shards if other != name]
-    for other in (*NEEDED, INDEX) if shards else NEEDED:
-        found = _file(_beside(url, other), other, None, say)
-        if found is None:
+    path = name if shards else WEIGHTS
+    files = [_required(url, name, path, address.sha256, report)]
+    for shard in shards:
+        if shard != name:
+            files.append(_required(_sibling(url, shard), shard, shard, None, report))
+    for other in (*REQUIRED, INDEX) if shards else REQUIRED:
+        file = _optional(_sibling(url, other), other, report)
+        if file is None:
             raise ServiceError(
-                "checkpoint_unusable", f"{name} alone is no checkpoint: {other} must lie beside it, and it does not."
+                "checkpoint_unusable",
+                f"{name} alone is not a checkpoint: {other} must be in the same folder, and it is not.",
             )
-        files.append(found)
-    files += [found for other in WELCOME if (found := _file(_beside(url, other), other, None, say))]
+        files.append(file)
+    for other in OPTIONAL:
+        file = _optional(_sibling(url, other), other, report)
+        if file:
+            files.append(file)
     return "", files
 
 
-def carry(file: RemoteFile, part: Path, progress: Progress) -> None:
-    """Brings `file` to `part`, going on from what is there."""
-    if not file.ranges:
-        ranges.stream(file, part, progress)
-        return
-    ranges.carry(file, part, ranges.Journal(part, file.size), progress)
+def download(file: RemoteFile, part: Path, progress: Progress) -> None:
+    """Downloads `file` to `part`, and resumes where it can. Raises ServiceError."""
+    if file.ranges:
+        ranges.download_ranges(file, part, progress)
+    else:
+        ranges.download_whole(file, part, progress)
 
 
-def there(file: RemoteFile, part: Path) -> int:
-    """How many bytes of `file` have arrived already."""
+def received(file: RemoteFile, part: Path) -> int:
+    """Bytes of `file` that an earlier start has downloaded."""
     if not file.ranges or not part.exists():
         return 0
-    return ranges.Journal(part, file.size).bytes()
+    return ranges.Journal(part, file.size).received()
 
 
-def _beside(url: str, name: str) -> str:
-    """The address of another file in the folder of `url`, with the same query."""
-    return urljoin(url, name) + (f"?{urlsplit(url).query}" if urlsplit(url).query else "")
+def _sibling(url: str, name: str) -> str:
+    """The address of another file in the same folder, with the same query."""
+    query = urlsplit(url).query
+    address = urljoin(url, name)
+    return f"{address}?{query}" if query else address
 
 
 def _shards(name: str) -> list[str]:
-    """All files of the series that `name` is one of, where it is."""
+    """All shards of the checkpoint that the file `name` is a shard of; none where it is whole."""
     found = re.fullmatch(r"(.*-)(\d{1,5})(-of-)(\d{1,5})(\.safetensors)", name)
     if not found:
         return []
@@ -70,62 +85,73 @@ def _shards(name: str) -> list[str]:
     return [f"{stem}{shard:0{len(number)}d}{of}{count}{end}" for shard in range(1, int(count) + 1)]
 
 
-def _required(url: str, name: str, sha256: str | None, say: Say, as_name: str | None = None) -> RemoteFile:
-    """Raises ServiceError, as `_file` does, also when there is none."""
-    found = _file(url, name, sha256, say, optional=False, as_name=as_name)
-    assert found is not None
-    return found
+def _required(url: str, name: str, path: str, sha256: str | None, report: Report) -> RemoteFile:
+    """The file at `url`, which gets the name `path`. Raises ServiceError, also where it does not exist."""
+    file = _look_up(url, name, path, sha256, report, optional=False)
+    assert file is not None
+    return file
 
 
-def _file(
-    url: str, name: str, sha256: str | None, say: Say, *, optional: bool = True, as_name: str | None = None
+def _optional(url: str, name: str, report: Report) -> RemoteFile | None:
+    """The file at `url`; None where it does not exist. Raises ServiceError for any other fault."""
+    return _look_up(url, name, name, None, report, optional=True)
+
+
+def _look_up(
+    url: str, name: str, path: str, sha256: str | None, report: Report, *, optional: bool
 ) -> RemoteFile | None:
-    """Asks for the first byte: the answer says how long the file is and whether it comes in parts."""
+    """Requests the first byte: the response tells how long the file is and whether the server sends parts of it."""
 
-    def read(answer: "urllib.request._UrlopenRet") -> tuple[int, str | None, bool]:
-        ranges.require_plain(label(name, url), name, answer)
-        found = re.fullmatch(r"bytes 0-0/(\d+)", answer.headers.get("Content-Range", ""))
-        length = found[1] if found else answer.headers.get("Content-Length")
+    def read(response: Response) -> tuple[int, str | None, bool]:
+        ranges.require_uncompressed(label(name, url), name, response)
+        sent = re.fullmatch(r"bytes 0-0/(\d+)", response.headers.get("Content-Range", ""))
+        if sent:
+            return int(sent[1]), ranges.version_of(response), response.status == 206
+        length = response.headers.get("Content-Length")
         if length is None:
-            raise failed(label(name, url), "the server does not say how long it is")
-        return int(length), ranges.validator(answer), answer.status == 206 and found is not None
+            raise download_failed(label(name, url), "the server does not tell its size")
+        return int(length), ranges.version_of(response), False
 
-    said = _ask(url, name, say, read, {"Range": "bytes=0-0"}, optional)
-    if said is None:
+    answer = _request(url, name, report, read, {"Range": "bytes=0-0"}, optional=optional)
+    if answer is None:
         return None
-    size, etag, parts = said
-    digest = sha256 or _published_digest(url, name, say)
-    return RemoteFile(as_name or name, url, size, digest, None, etag, parts and bool(digest or etag))
+    size, version, parts = answer
+    digest = sha256 or _published_digest(url, name, report)
+    same_version = bool(digest or version)  # whether two parts can be shown to be of the same file
+    return RemoteFile(path, url, size, digest, None, version, parts and same_version)
 
 
-def _published_digest(url: str, name: str, say: Say) -> str | None:
-    """The digest in the file `<name>.sha256` beside it, as sha256sum writes it, where there is one."""
+def _published_digest(url: str, name: str, report: Report) -> str | None:
+    """The digest in the file `<name>.sha256` in the same folder, as sha256sum writes it, where there is one."""
     split = urlsplit(url)
     address = urlunsplit(split._replace(path=split.path + ".sha256"))
-    text = _ask(address, f"{name}.sha256", say, lambda answer: answer.read(4096), {}, optional=True) or b""
-    for line in text.decode("utf-8", "replace").splitlines():
-        digest, _, said = line.strip().partition(" ")
-        if re.fullmatch(r"[0-9a-fA-F]{64}", digest) and said.strip(" *") in ("", name):
+    content = _request(
+        address, f"{name}.sha256", report, lambda response: response.read(DIGEST_BYTES), {}, optional=True
+    )
+    for line in (content or b"").decode("utf-8", "replace").splitlines():
+        digest, _, file = line.strip().partition(" ")
+        if re.fullmatch(r"[0-9a-fA-F]{64}", digest) and file.strip(" *") in ("", name):
             return str(digest).lower()
     return None
 
 
-def _ask(
+def _request(
     url: str,
     name: str,
-    say: Say,
-    read: "Callable[[urllib.request._UrlopenRet], Read]",
+    report: Report,
+    read: Callable[[Response], Read],
     headers: dict[str, str],
+    *,
     optional: bool,
 ) -> Read | None:
-    """What `read` makes of the answer; None where there is no such file and it is optional."""
-    patience = Patience(label(name, url), say, arriving=False)
+    """What `read` makes of the response; None where the file does not exist and is optional."""
+    attempts = DownloadAttempts(label(name, url), report, listing=True)
     while True:
         try:
             request = urllib.request.Request(url, headers=headers)
-            with urllib.request.urlopen(request, timeout=remote_file.SILENCE) as answer:
-                return read(answer)
+            with urllib.request.urlopen(request, timeout=download_faults.READ_TIMEOUT) as response:
+                return read(response)
         except (OSError, HTTPException) as error:
-            if optional and remote_file.answered(error)[0] in remote_file.ABSENT:
+            if optional and response_of(error)[0] in download_faults.ABSENT:
                 return None
-            patience.after(error)
+            attempts.wait_after(error)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deepseek_math.checkpoints import CHECKPOINTS, Address, Checkpoint, Hub, Local, Wheel, digest, fetch, find, store
-from deepseek_math.checkpoints.__main__ import table
+from deepseek_math.checkpoints.command import table
 from deepseek_math.checkpoints.download_progress import Progress
 from deepseek_math.checkpoints.remote_file import RemoteFile
 from deepseek_math.engines.registry import open_engine
@@ -87,10 +87,10 @@ def test_a_folder_with_one_gguf_file_is_a_checkpoint_and_a_config_beside_it_chan
 
 
 def test_a_path_with_nothing_to_load_is_told_what_it_is(tmp_path: Path) -> None:
-    with pytest.raises(ServiceError, match="checkpoint_unusable.*with nothing in it"):
+    with pytest.raises(ServiceError, match="checkpoint_unusable.*it is empty"):
         fetch(find(str(tmp_path)))
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(ServiceError, match="checkpoint_unusable.*with notes.txt"):
+    with pytest.raises(ServiceError, match="checkpoint_unusable.*it holds notes.txt"):
         fetch(find(str(tmp_path)))
     with pytest.raises(ServiceError, match="checkpoint_unusable.*notes.txt is a file whose name does not end in .gguf"):
         fetch(find(str(tmp_path / "notes.txt")))
@@ -128,10 +128,10 @@ def test_an_http_address_is_a_checkpoint_with_a_folder_of_its_own() -> None:
         ("https://example.org/m.gguf#sha256=12", "64 hexadecimal"),
         ("x" * 300, "is neither"),
         ("~nobody-here/x", "is neither"),
-        ("http://[x/m.gguf", "is no address"),
-        ("hf://../..", "is no name"),
-        (f"https://example.org/{'m' * 250}.gguf", "is no name"),
-        ("https://example.org/.gguf", "is no name"),
+        ("http://[x/m.gguf", "is not a valid address"),
+        ("hf://../..", "is not a valid name"),
+        (f"https://example.org/{'m' * 250}.gguf", "is not a valid name"),
+        ("https://example.org/.gguf", "is not a valid name"),
     ],
 )
 def test_what_names_no_checkpoint_is_refused_with_a_way_on(name: str, reason: str) -> None:
@@ -155,7 +155,7 @@ def test_an_address_names_no_folder_outside_of_its_own(name: str) -> None:
 
 @pytest.mark.parametrize("path", ["../m.gguf", "/m.gguf", "a/../m.gguf", ".m.gguf", "a\\m.gguf", "", "a//m.gguf", "\0"])
 def test_a_file_s_path_that_leads_elsewhere_is_refused(path: str) -> None:
-    with pytest.raises(ServiceError, match="checkpoint_unusable.*is no name for a file"):
+    with pytest.raises(ServiceError, match="checkpoint_unusable.*is not a valid name for a file"):
         RemoteFile(path, "http://127.0.0.1/", 1)
     assert RemoteFile("a/m.gguf", "http://127.0.0.1/", 1).path == "a/m.gguf"
 
@@ -259,7 +259,7 @@ def test_a_package_that_goes_wrong_leaves_nothing(
 
 
 def test_a_member_of_the_family_that_an_image_lacks_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ServiceError, match="no image but that of its own checkpoint"):
+    with pytest.raises(ServiceError, match="only of the image made for it"):
         fetch(replace(CHECKPOINTS["tiny-rl"], source=Local(tmp_path / "rl.gguf")))
 
 
@@ -279,4 +279,4 @@ def test_weights_that_cog_hands_over_win_over_the_name(smollm2: Path) -> None:
     assert f"checkpoint {smollm2.name}: looking for its files" in said
     for step in ("files in place", "loaded on llama_cpp", "warmed up"):
         assert any(line.startswith(step) and line.endswith(" s)") for line in said), said
-    assert any("less than the default of 1024 max_new_tokens" in line for line in said)  # in a context of 64
+    assert any("shorter than the default of 1024 max_new_tokens" in line for line in said)  # in a context of 64

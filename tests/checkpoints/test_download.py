@@ -1,5 +1,6 @@
 """Downloads from a server that fails in every way, and what is on the disk afterwards: whole files, or none."""
 
+import email.utils
 import hashlib
 import io
 import os
@@ -12,23 +13,24 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deepseek_math.checkpoints import (
     Checkpoint,
+    checkpoint_download,
     checkpoint_folder,
+    download_faults,
     fetch,
     find,
     ranges,
     store,
 )
-from deepseek_math.checkpoints import (
-    remote_file as remote,
-)
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
+from deepseek_math.retry import RetryPolicy
 from tests.support.hostile_server import Fault, HostileServer
 from tests.support.loopback import running
 
@@ -44,8 +46,8 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A weights folder of the test's own; small units and short waits, so that a test takes a second."""
     monkeypatch.setattr(store, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(ranges, "UNIT", UNIT)
-    monkeypatch.setattr(remote, "BACKOFF", 0.01)
-    monkeypatch.setattr(remote, "SILENCE", 1.0)
+    monkeypatch.setattr(download_faults, "RETRY", replace(download_faults.RETRY, first_wait=0.01))
+    monkeypatch.setattr(download_faults, "READ_TIMEOUT", 1.0)
     return tmp_path / "weights"
 
 
@@ -100,7 +102,7 @@ def test_a_hundred_starts_each_end_at_another_byte_and_the_last_one_is_whole(
     weights: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
     """Each start gets a few answers, then nothing but refusals: it gives up, and the next goes on."""
-    monkeypatch.setattr(remote, "FAILURES", 1)
+    monkeypatch.setattr(download_faults, "RETRY", RetryPolicy(attempts=1))
     rng = random.Random(2)
     starts = 0
     while starts < 300:
@@ -152,13 +154,20 @@ def test_a_lasting_fault_is_told_after_a_few_attempts(
 ) -> None:
     server.always = fault
     assert reason in refused("download_failed", checkpoint(server))
-    assert len(server.requests) <= 2 + remote.FAILURES * ranges.CONNECTIONS
+    assert len(server.requests) <= 2 + (download_faults.RETRY.attempts or 0) * ranges.CONNECTIONS
 
 
-def test_retry_after_is_obeyed(weights: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("header", ["Retry-After", "retry-after"])
+@pytest.mark.parametrize("date", [True, False])
+def test_retry_after_is_obeyed(
+    weights: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch, header: str, date: bool
+) -> None:
+    """As seconds and as a date, which is past the longest wait here."""
+    monkeypatch.setattr(download_faults, "RETRY", replace(download_faults.RETRY, longest_wait=1.0))
     waits: list[float] = []
     monkeypatch.setattr(threading.Event, "wait", _recording(waits, threading.Event.wait))
-    server.faults = [Fault(status=429, headers={"Retry-After": "1"})]
+    value = email.utils.formatdate(time.time() + 3600, usegmt=True) if date else "1"
+    server.faults = [Fault(status=429, headers={header: value})]
     fetch(checkpoint(server), lambda line: None)
     assert 1.0 in waits
 
@@ -232,7 +241,9 @@ def test_a_digest_that_can_t_be_had_for_a_while_is_waited_for(weights: Path, ser
     assert DIGEST in refused("checkpoint_damaged", checkpoint(server, None))
 
 
-@pytest.mark.parametrize(("digest", "counted"), [(DIGEST, "1 of 1"), (None, "0 of 1 files, no more are published")])
+@pytest.mark.parametrize(
+    ("digest", "counted"), [(DIGEST, "1 of 1"), (None, "0 of 1 files, the source publishes no more")]
+)
 def test_how_many_digests_were_checked_is_said(
     weights: Path, server: HostileServer, digest: str | None, counted: str
 ) -> None:
@@ -258,7 +269,7 @@ def test_what_nothing_tells_from_another_version_is_never_gone_on_with(
 ) -> None:
     server.etags = False
     with monkeypatch.context() as impatient:
-        impatient.setattr(remote, "FAILURES", 1)
+        impatient.setattr(download_faults, "RETRY", RetryPolicy(attempts=1))
         server.faults = [Fault(after=SIZE // 2)]
         refused("download_failed", checkpoint(server, None))
     server.files["/m.gguf"] = DATA[::-1]
@@ -279,7 +290,7 @@ def test_a_digest_decides_where_mirrors_call_the_same_file_by_different_etags(
 def test_a_journal_without_its_part_counts_for_nothing(weights: Path, server: HostileServer, size: int | None) -> None:
     partial = weights / f"{checkpoint(server, None).name}.partial"
     with pytest.MonkeyPatch.context() as impatient:
-        impatient.setattr(remote, "FAILURES", 1)
+        impatient.setattr(download_faults, "RETRY", RetryPolicy(attempts=1))
         server.faults = [Fault(), Fault(), Fault(after=0)]
         refused("download_failed", checkpoint(server, None))
     part = partial / "m.gguf.part"
@@ -295,14 +306,12 @@ def test_each_connection_gets_its_share_of_a_small_file(weights: Path, server: H
     assert len([request for request in server.requests if request[1] == "/m.gguf"]) == 1 + ranges.CONNECTIONS
 
 
-@pytest.mark.parametrize("value", ["²", "Fri, 31 Dec 99999 23:59:59 GMT", "soon", "9" * 400])
+@pytest.mark.parametrize("value", ["Fri, 31 Dec 99999 23:59:59 GMT", "soon", "9" * 400])
 def test_a_retry_after_that_means_nothing_is_no_fault(
     weights: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    monkeypatch.setattr(remote, "LONGEST_WAIT", 0.1)
-    assert remote._retry_after({"Retry-After": value}) in (None, float("inf"))
-    assert (remote._retry_after({"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"}) or 0.0) > 1e9
-    server.faults = [Fault(status=503, headers={"Retry-After": value.replace("²", "?")})]
+    monkeypatch.setattr(download_faults, "RETRY", replace(download_faults.RETRY, longest_wait=0.1))
+    server.faults = [Fault(status=503, headers={"Retry-After": value})]
     assert fetch(checkpoint(server), lambda line: None).read_bytes() == DATA
 
 
@@ -311,10 +320,10 @@ def test_an_address_where_nobody_listens_is_given_up_soon_and_named(weights: Pat
     with pytest.raises(ServiceError) as error:
         fetch(find("http://127.0.0.1:9/m.gguf"), said.append)
     assert error.value.code == "download_failed"
-    assert "m.gguf from 127.0.0.1:9 could not be downloaded: nobody listens there" in error.value.message
-    assert "What has arrived" not in error.value.message
+    assert "m.gguf from 127.0.0.1:9 could not be downloaded: the connection was refused" in error.value.message
+    assert "is kept" not in error.value.message
     assert [line for line in said if "127.0.0.1:9" in line and "trying again" in line] == said
-    assert len(said) == remote.REFUSALS - 1
+    assert len(said) == download_faults.REFUSED_ATTEMPTS - 1
     assert not list(weights.iterdir())
 
 
@@ -357,7 +366,7 @@ def test_a_file_that_is_cut_short_in_place_is_told(weights: Path, server: Hostil
     with pytest.raises(ServiceError, match=f"checkpoint_unusable.*m.gguf had {SIZE} bytes"):
         fetch(checkpoint(server), lambda line: None)
     path.unlink()
-    with pytest.raises(ServiceError, match="checkpoint_unusable.*no longer there"):
+    with pytest.raises(ServiceError, match="checkpoint_unusable.*it is gone"):
         fetch(checkpoint(server), lambda line: None)
 
 
@@ -370,7 +379,7 @@ def test_a_folder_that_can_t_be_written_is_told(weights: Path, server: HostileSe
 def test_room_on_the_disk_is_asked_for_first(
     weights: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "SPARE", 10**15)
+    monkeypatch.setattr(checkpoint_download, "SPARE_BYTES", 10**15)
     message = refused("disk_full", checkpoint(server))
     assert "GB are missing" in message
     assert server.sent <= 1
@@ -385,7 +394,8 @@ def test_a_full_disk_is_told_and_the_next_start_goes_on(
         pytest.skip("this user may not mount a small disk")
     try:
         with monkeypatch.context() as unchecked:
-            unchecked.setattr(store, "_require_room", lambda *arguments: None)  # another program took the room since
+            # As if another program took the room after the check.
+            unchecked.setattr(checkpoint_download, "require_disk_space", lambda *arguments: None)
             message = refused("disk_full", checkpoint(server))
         assert "The disk is full" in message
         assert "missing" in refused("disk_full", checkpoint(server))
@@ -421,9 +431,11 @@ def start(weights: Path, server: HostileServer, program: str = "") -> subprocess
     program += f"""
 import sys
 from pathlib import Path
-from deepseek_math.checkpoints import fetch, find, ranges, remote_file as remote, store
+from dataclasses import replace
+from deepseek_math.checkpoints import download_faults, fetch, find, ranges, store
 from deepseek_math.errors import ServiceError
-store.WEIGHTS, ranges.UNIT, remote.BACKOFF = Path({str(weights)!r}), {UNIT}, 0.01
+store.WEIGHTS, ranges.UNIT = Path({str(weights)!r}), {UNIT}
+download_faults.RETRY = replace(download_faults.RETRY, first_wait=0.01)
 try:
     print(fetch(find("{server.url}/m.gguf#sha256={digest}"), lambda line: print(line, flush=True)), flush=True)
 except ServiceError as error:
@@ -463,7 +475,8 @@ def test_a_kill_costs_at_most_one_unit_a_connection(
 def test_two_processes_that_start_at_once_share_one_download(weights: Path, server: HostileServer) -> None:
     server.bytes_per_second = 1e4  # until both have begun
     processes = [
-        start(weights, server, "from deepseek_math.checkpoints import store\nstore.STILL_WAITING = 0.2") for _ in "12"
+        start(weights, server, "from deepseek_math.checkpoints import store\nstore.LOCK_REPORT_SECONDS = 0.2")
+        for _ in "12"
     ]
     lines: queue.Queue[str] = queue.Queue()
     threads = [threading.Thread(target=_hand_on, args=(process, lines)) for process in processes]
@@ -527,7 +540,7 @@ def test_a_tar_of_the_hub_s_cache_keeps_what_its_links_mean(weights: Path, tmp_p
         with tarfile.open(tmp_path / "m.tar", "w") as tar:
             tar.add(tmp_path / "m", "m")
         server.files["/m.tar"] = (tmp_path / "m.tar").read_bytes()
-        assert "gone.json in the tar is a link to no file" in refused(
+        assert "gone.json in the tar is a link to a file that the tar does not hold" in refused(
             "checkpoint_unusable", find(f"{server.url}/m.tar?2")
         )
 
@@ -551,7 +564,7 @@ def test_room_for_unpacking_is_asked_for_though_the_tar_is_there(
         tar.add(tmp_path / "x", "x")
     with running(HostileServer({"/m.tar": (tmp_path / "m.tar").read_bytes()})) as server:
         refused("checkpoint_unusable", find(f"{server.url}/m.tar"))
-        monkeypatch.setattr(store, "SPARE", 10**15)
+        monkeypatch.setattr(checkpoint_download, "SPARE_BYTES", 10**15)
         assert "GB are missing" in refused("disk_full", find(f"{server.url}/m.tar"))
 
 
@@ -568,7 +581,7 @@ def test_a_safetensors_address_brings_what_lies_beside_it(weights: Path) -> None
         server.faults_at["/a/tokenizer_config.json"] = [Fault(status=500)] * 99
         server.files["/a/tokenizer.json"] = b"{}"
         assert "tokenizer_config.json" in refused("download_failed", find(f"{server.url}/a/mine.safetensors?3"))
-    assert "tokenizer.json must lie beside it" in message
+    assert "tokenizer.json must be in the same folder" in message
 
 
 def test_one_shard_brings_the_others_and_their_index(weights: Path) -> None:
@@ -576,7 +589,7 @@ def test_one_shard_brings_the_others_and_their_index(weights: Path) -> None:
     files = dict.fromkeys((f"/{name}" for name in (*names, "config.json", "tokenizer.json")), b"{}")
     with running(HostileServer(files)) as server:
         message = refused("checkpoint_unusable", find(f"{server.url}/{names[1]}"))
-        assert "model.safetensors.index.json must lie beside it" in message
+        assert "model.safetensors.index.json must be in the same folder" in message
         server.files["/model.safetensors.index.json"] = b"{}"
         folder = fetch(find(f"{server.url}/{names[1]}"), lambda line: None)
     assert {path.name for path in folder.iterdir()} >= {*names, "model.safetensors.index.json"}

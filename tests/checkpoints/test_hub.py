@@ -3,10 +3,12 @@
 import hashlib
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,16 +17,16 @@ from deepseek_math.checkpoints import (
     CHECKPOINTS,
     Checkpoint,
     Hub,
+    download_faults,
     fetch,
     fetch_tokenizer,
     find,
+    hub_client,
     store,
-)
-from deepseek_math.checkpoints import (
-    remote_file as remote,
 )
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
+from deepseek_math.retry import RetryPolicy
 from tests.support.hostile_server import Fault, StandInHub
 from tests.support.loopback import running
 from tests.support.tiny_llama import make_tiny_llama
@@ -48,7 +50,7 @@ WANTED = ["config.json", "model-00001-of-00002.safetensors", "model-00002-of-000
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(store, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(remote, "BACKOFF", 0.01)
+    monkeypatch.setattr(download_faults, "RETRY", replace(download_faults.RETRY, first_wait=0.01))
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 1)
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -130,8 +132,8 @@ def test_a_quantised_row_has_its_tokenizer_from_what_was_quantised() -> None:
 
 def test_a_name_is_fetched_from_the_command_line(weights: Path, hub: StandInHub, tmp_path: Path) -> None:
     environment = os.environ | {"HF_ENDPOINT": hub.url, "PYTHONPATH": str(ROOT)}
-    program = "from deepseek_math.checkpoints import __main__ as m, store; from pathlib import Path; import sys; "
-    program += f"store.WEIGHTS = Path({str(weights)!r}); sys.exit(m.main())"
+    program = "from deepseek_math.checkpoints import command, store; from pathlib import Path; import sys; "
+    program += f"store.WEIGHTS = Path({str(weights)!r}); sys.exit(command.main())"
     command = [sys.executable, "-c", program, "hf://owner/model@main"]
     for word in ("downloaded 6.0 MB", "no download"):
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -151,10 +153,10 @@ def test_dropped_connections_cost_no_byte(weights: Path, hub: StandInHub) -> Non
 def test_a_start_goes_on_where_the_last_one_gave_up(
     weights: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "FAILURES", 1)
+    monkeypatch.setattr(download_faults, "RETRY", RetryPolicy(attempts=1))
     hub.faults = [Fault(), Fault(), Fault(after=2_000_000), *[Fault(after=0)] * 8]
     message = refused("download_failed")
-    assert "start again to go on from there" in message
+    assert "start again to resume" in message
     hub.faults.clear()
     sent = hub.sent
     assert sent >= 2_000_000
@@ -179,7 +181,7 @@ def test_a_wrong_digest_removes_its_file_and_no_other(weights: Path, hub: StandI
 
 def test_a_small_file_is_checked_by_git_s_blob_id(weights: Path, hub: StandInHub) -> None:
     hub.swapped["config.json"] = FILES["config.json"][::-1]
-    assert "config.json arrived with the git blob id" in refused("checkpoint_damaged")
+    assert "config.json was downloaded with the git blob id" in refused("checkpoint_damaged")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,7 @@ def test_the_hub_s_reason_is_one_sentence(
     assert said in message
     assert "HF_TOKEN" in message or code == "RevisionNotFound"
     assert "\n" not in message
-    assert "What has arrived" not in message
+    assert "is kept" not in message
 
 
 def test_the_token_goes_to_the_hub(weights: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +257,7 @@ def test_a_hub_that_is_busy_for_a_while_is_waited_for(weights: Path, hub: StandI
 def test_the_hub_s_retry_after_counts_for_its_files_too(
     weights: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "LONGEST_WAIT", 0.25)
+    monkeypatch.setattr(download_faults, "RETRY", replace(download_faults.RETRY, longest_wait=0.25))
     hub.faults = [Fault(status=503, headers={"Retry-After": "3600"})]
     said: list[str] = []
     fetch(find("hf://owner/model"), said.append)
@@ -283,7 +285,7 @@ def test_lost_notes_mean_that_digests_are_looked_at_again(weights: Path, hub: St
 
 @pytest.mark.parametrize(
     ("offline", "name", "reason"),
-    [(True, "owner/model", "HF_HUB_OFFLINE is set"), (False, "owner/mo..del", "the hub has no such name")],
+    [(True, "owner/model", "HF_HUB_OFFLINE is set"), (False, "owner/mo..del", "not a valid name on the hub")],
 )
 def test_what_the_hub_s_client_refuses_is_one_sentence(
     weights: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch, offline: bool, name: str, reason: str
@@ -291,14 +293,14 @@ def test_what_the_hub_s_client_refuses_is_one_sentence(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     message = refused("download_failed", f"hf://{name}")
     assert reason in message
-    assert "What has arrived" not in message
+    assert "is kept" not in message
 
 
 def test_what_main_means_may_change_between_two_starts(
     weights: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What has arrived of the old files is dropped, and a file that is the same is kept."""
-    monkeypatch.setattr(remote, "FAILURES", 1)
+    monkeypatch.setattr(download_faults, "RETRY", RetryPolicy(attempts=1))
     hub.faults = [*[Fault()] * 2, Fault(after=1_000_000), *[Fault(after=0)] * 8]
     refused("download_failed")
     newer = FILES | {"model-00002-of-00002.safetensors": SHARD[1:] + SHARD[:1]}
@@ -337,3 +339,20 @@ def test_a_file_that_xet_does_not_have_is_one_sentence(weights: Path, hub: Stand
     hub.serve_xet("model-00002-of-00002.safetensors")
     hub.xet_chunks = 0
     assert "model-00002-of-00002.safetensors could not be downloaded" in refused("download_failed")
+
+
+def test_the_client_s_private_functions_are_used_in_the_pinned_version_alone(
+    weights: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"huggingface_hub=={hub_client.VERSION}" in (ROOT / "requirements.txt").read_text().splitlines()
+    monkeypatch.setattr("huggingface_hub.__version__", "99.0")
+    message = refused("download_failed")
+    assert "huggingface_hub 99.0 is installed" in message
+    assert f"pip install huggingface_hub=={hub_client.VERSION}" in message
+    assert not hub.requests
+
+
+def test_one_file_alone_uses_the_hub_s_client() -> None:
+    files = (ROOT / "deepseek_math").rglob("*.py")
+    users = [path.name for path in files if re.search(r"^\s*(import|from) huggingface_hub", path.read_text(), re.M)]
+    assert users == ["hub_client.py"]

@@ -1,0 +1,85 @@
+"""The command for checkpoints: the table with what is on disk; with a name, that checkpoint is downloaded."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from deepseek_math.checkpoints import store
+from deepseek_math.checkpoints.checkpoint_download import partial_folder
+from deepseek_math.checkpoints.names import find
+from deepseek_math.checkpoints.remote_file import format_bytes
+from deepseek_math.checkpoints.table import CHECKPOINTS, TINY, Checkpoint, Local
+from deepseek_math.errors import ServiceError
+
+HEADER = ["CHECKPOINT", "download", "context", "on disk", "from", "licence"]
+
+
+def table() -> str:
+    """One line a checkpoint: name, about how large, context, what is on disk, source, licence."""
+    rows = [HEADER]
+    for checkpoint in CHECKPOINTS.values():
+        rows.append(_row(checkpoint))
+    for name in _others():
+        rows.append([name, "-", "-", _on_disk(store.WEIGHTS / name), "-", "-"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def download(name: str) -> int:
+    """Downloads the checkpoint that `name` means and prints its path. Returns the exit status."""
+    try:
+        print(store.fetch(find(name)))
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; start again to resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Shows the known checkpoints; with a name, downloads that one.")
+    parser.add_argument("name", nargs="?", help="a name of the table, hf://owner/name, or an http(s) address")
+    name = parser.parse_args(arguments).name
+    if name is not None:
+        return download(name)
+    print(table())
+    return 0
+
+
+def _others() -> list[str]:
+    """Folders in weights/ that are not in the table: addresses, complete or partial, and what people have put there."""
+    names = set()
+    for path in store.WEIGHTS.glob("[!.]*"):
+        if path.is_dir() and path != TINY:
+            names.add(path.name.removesuffix(".partial"))
+    return sorted(names - set(CHECKPOINTS))
+
+
+def _row(checkpoint: Checkpoint) -> list[str]:
+    source = checkpoint.source
+    folder = source.path if isinstance(source, Local) else store.WEIGHTS / checkpoint.name
+    revision = getattr(source, "revision", None)
+    origin = f"{checkpoint.origin}@{revision}" if revision else checkpoint.origin
+    return [checkpoint.name, checkpoint.size, str(checkpoint.context), _on_disk(folder), origin, checkpoint.licence]
+
+
+def _on_disk(folder: Path) -> str:
+    if folder.exists():
+        return f"complete, {format_bytes(_disk_bytes(folder))}"
+    partial = partial_folder(folder)
+    if partial.exists():
+        return f"in part, {format_bytes(_disk_bytes(partial))}"
+    return "-"
+
+
+def _disk_bytes(path: Path) -> int:
+    """What the files take up; an unfinished one has holes that take nothing."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    total = 0
+    for file in files:
+        if file.is_file():
+            total += min(file.stat().st_size, file.stat().st_blocks * 512)
+    return total
