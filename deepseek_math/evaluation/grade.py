@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from deepseek_math.answers.extraction import extract, tidy
 from deepseek_math.evaluation.benchmark import Benchmark, Question
-from deepseek_math.evaluation.comparing import equivalent
 from deepseek_math.evaluation.published_equality import pieces
+from deepseek_math.evaluation.undecided import equivalent
 
 _LETTER = re.compile(r"[({\[]?\s*([A-Ga-g])\s*[)}\]]?\s*[.:：、,，。]?\s*(.*)", re.DOTALL)
 _OPTION = re.compile(r"\(([A-G])\)")  # as the published prompts list them

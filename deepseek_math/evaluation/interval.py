@@ -14,5 +14,6 @@ def wilson(correct: int, questions: int) -> tuple[float, float]:
     centre = share + square / (2 * questions)
     half = Z * sqrt(share * (1 - share) / questions + square / (4 * questions**2))
     scale = 1 + square / questions
-    low, high = (centre - half) / scale, (centre + half) / scale
-    return (0.0 if correct == 0 else low), (1.0 if correct == questions else high)
+    low = 0.0 if correct == 0 else (centre - half) / scale
+    high = 1.0 if correct == questions else (centre + half) / scale
+    return low, high

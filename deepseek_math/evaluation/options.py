@@ -1,11 +1,11 @@
-"""The command's options, checked before anything starts: what has no effect is refused, never ignored."""
+"""The command's options, checked before anything starts: an option that would have no effect is refused."""
 
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
-from deepseek_math.evaluation.runner import TAKEN as AT_ONCE
+from deepseek_math.evaluation.runner import MAX_IN_FLIGHT
 from deepseek_math.evaluation.summary import KEY, PUBLISHED
 from deepseek_math.inputs import BY_NAME
 
@@ -14,10 +14,10 @@ TAKEN = {  # by what is done; a benchmark takes all but --picture and FOLDER
     "--compare": {"grader"},
 }
 EPILOG = """exit status:
-  0    the published figure lies inside the 95 % Wilson interval of the accuracy, or below the accuracy
+  0    the published figure lies inside the 95 % Wilson interval of the accuracy, or below it
   1    the published figure lies above the interval
-  2    the run could not start or go on, and why (what was answered is kept), or every question was refused; any
-       fault of this command itself, with its traceback
+  2    the run could not start or go on, with the reason (what was answered is kept), or every question was refused;
+       also any fault of this command itself, with its traceback
   3    the run is complete, but there is no published figure to compare it with: none for this benchmark, checkpoint,
        mode and number of samples, or one for other settings, which the summary names
   130  stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP (a closed terminal); the same command goes on where it stopped
@@ -26,7 +26,7 @@ EPILOG = """exit status:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m deepseek_math.evaluation",
+        prog="dsm evaluate",
         description="Whether a served checkpoint reaches its published score.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     add("--url", action="append", help="a running service; without one, CHECKPOINT is served on this machine")
     add("--limit", type=_whole(), metavar="N", help="only the first N questions")
     add("--data", type=Path, metavar="FILE", help="the questions as JSON lines; without it they come from the hub")
-    add("--mode", choices=["cot", "tool"], help="how the question is put (default: cot)")
+    add("--mode", choices=["cot", "tool"], help="how the question is asked (default: cot)")
     add("--shots", metavar="FILE", help="base checkpoints: worked questions as JSON lines, or train (their default)")
     add("--shot-count", type=_whole(), metavar="K", help="how many shots (default: as published)")
     add("--samples", type=_of_input("samples"), metavar="K", help="majority of K completions (default: 1, greedy)")
@@ -60,9 +60,9 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="FILE", help="the results file (default: results/BENCHMARK-...-CHECKPOINT.jsonl)")
     add(
         "--concurrency",
-        type=_whole(AT_ONCE),
+        type=_whole(MAX_IN_FLIGHT),
         metavar="N",
-        help="questions in flight, at most 64 (default: the slots and 4)",
+        help="questions in flight, at most 64 (default: the service's slots and 4)",
     )
     add("--ray", type=_whole(), metavar="N", help="N Ray workers, each with a service of its own or one of N --urls")
     add("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two results files, question by question")
@@ -71,13 +71,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _whole(most: int | None = None) -> Callable[[str], int]:
-    """Reads a whole number from 1 to what the service takes: a longer way round would end in its refusal."""
+    """Reads a whole number from 1 to what the service takes: with more, the service would refuse every question."""
 
     def read(text: str) -> int:
+        wanted = "a whole number of 1 or more" if most is None else f"a whole number from 1 to {most}"
         if not text.isdecimal() or int(text) < 1 or (most is not None and int(text) > most):
-            raise argparse.ArgumentTypeError(
-                f"{text} is not a whole number of 1 or more" if most is None else f"{text} is not from 1 to {most}"
-            )
+            raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
         return int(text)
 
     return read
@@ -90,32 +89,42 @@ def _of_input(name: str) -> Callable[[str], int]:
     return _whole(int(maximum))
 
 
-def _spelt(name: str) -> str:
-    return "FOLDER" if name == "folder" else f"--{name.replace('_', '-')}"
-
-
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Ends the command with status 2 where an option is wrong or would have no effect."""
     command = parser()
     options = command.parse_args(arguments)
     if (options.what is None) == (options.compare is None):
         command.error("name a benchmark, report, or --compare A B")
-    given = {name for name, value in vars(options).items() if value is not None} - {"what", "compare"}
-    doing = options.what or "--compare"
-    taken = TAKEN.get(doing, set(vars(options)) - {"picture", "folder"})
-    without_effect = [f"{_spelt(name)} ({doing} does not take it)" for name in given - taken]
-    for name, needed, met in (
-        ("seed", "--samples over 1: a single completion is greedy", (options.samples or 1) > 1),
-        ("max_tool_rounds", "--mode tool", options.mode == "tool"),
-        ("shots", "--mode cot: base checkpoints have no tool mode here", options.mode != "tool"),
-        ("url", "--ray N for several, which asks them side by side", len(options.url or []) <= 1 or options.ray),
-    ):
-        if name in given & taken and not met:
-            without_effect.append(f"{_spelt(name)} (needs {needed})")
+    without_effect = _without_effect(options)
     if without_effect:
         command.error(f"these would have no effect: {'; '.join(sorted(without_effect))}")
     if options.ray and options.url and len(options.url) != options.ray:
-        command.error(f"--ray {options.ray} with {len(options.url)} --url: each worker asks a service of its own")
+        command.error(
+            f"--ray {options.ray} with {len(options.url)} --url: each worker asks a service of its own, so their "
+            "numbers must be the same"
+        )
     options.grader, options.mode = options.grader or "strict", options.mode or "cot"
     options.samples, options.seed = options.samples or 1, options.seed or 0
     return options
+
+
+def _without_effect(options: argparse.Namespace) -> list[str]:
+    """The options that were passed but do nothing beside the others, each with the reason."""
+    passed = {name for name, value in vars(options).items() if value is not None} - {"what", "compare"}
+    doing = options.what or "--compare"
+    taken = TAKEN.get(doing, set(vars(options)) - {"picture", "folder"})
+    found = [f"{_spelling(name)} ({doing} does not take it)" for name in passed - taken]
+    needs = {
+        "seed": ("--samples over 1: a single completion is greedy", (options.samples or 1) > 1),
+        "max_tool_rounds": ("--mode tool", options.mode == "tool"),
+        "shots": ("--mode cot: base checkpoints have no tool mode here", options.mode != "tool"),
+        "url": ("--ray N for several, which asks them side by side", len(options.url or []) <= 1 or options.ray),
+    }
+    for name, (need, met) in needs.items():
+        if name in passed & taken and not met:
+            found.append(f"{_spelling(name)} (needs {need})")
+    return found
+
+
+def _spelling(name: str) -> str:
+    return "FOLDER" if name == "folder" else f"--{name.replace('_', '-')}"

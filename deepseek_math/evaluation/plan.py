@@ -5,6 +5,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
+from deepseek_math.checkpoints import CHECKPOINTS
 from deepseek_math.evaluation.benchmark import Benchmark, EvaluationError, Mode, Question
 from deepseek_math.evaluation.results import FORMAT
 
@@ -53,16 +54,22 @@ class Plan:
         if self.shots:
             inputs |= {"mode": "raw", "stop": [self.benchmark.shots.stop]}
         else:
-            inputs["mode"] = self.mode
-        inputs |= {"max_tool_rounds": self._rounds} if self.mode == "tool" else {}
-        return inputs | ({"samples": self.samples} if self.samples > 1 else {"temperature": 0.0})
+            inputs |= {"mode": self.mode}
+        if self.mode == "tool":
+            inputs |= {"max_tool_rounds": self._rounds}
+        if self.samples > 1:
+            return inputs | {"samples": self.samples}
+        return inputs | {"temperature": 0.0}
 
     def prompt(self, question: Question) -> str:
-        return self.benchmark.shots.prompt(self.shots, question.text) if self.shots else question.text
+        if not self.shots:
+            return question.text
+        return self.benchmark.shots.prompt(self.shots, question.text)
 
     def require_inputs(self, known: Set[str]) -> None:
-        """Raises EvaluationError for an input that the service lacks: Cog would drop it and say nothing."""
-        if unknown := sorted(set(self.inputs(self.questions[0])) - known):
+        """Raises EvaluationError for an input that the service lacks: Cog would ignore it in silence."""
+        unknown = sorted(set(self.inputs(self.questions[0])) - known)
+        if unknown:
             raise EvaluationError(f"The service has no input {', '.join(unknown)}, which this run needs.")
 
     def settings(self, served: Served) -> dict[str, Any]:
@@ -99,3 +106,25 @@ class Plan:
             parts = [question.id, self.prompt(question), question.expected, *question.answers, ""]
             content.update("\0".join(parts).encode(errors="surrogatepass"))
         return content.hexdigest()[:16]
+
+
+def file_name(settings: dict[str, Any], limit: int | None) -> str:
+    """`gsm8k-cot-first200-rl.jsonl`: a repeated command finds its own results file, another one gets another."""
+    mode = settings["mode"]
+    names = [settings["benchmark"], mode]
+    if settings["shots"]:
+        names.append(f"{settings['shots']}shot")
+    if settings["samples"] > 1:
+        names.append(f"maj{settings['samples']}")
+    if settings["seed"]:
+        names.append(f"seed{settings['seed']}")
+    if limit:
+        names.append(f"first{limit}")
+    if settings["max_new_tokens"] != MAX_NEW_TOKENS[mode]:
+        names.append(f"{settings['max_new_tokens']}tokens")
+    if settings["max_tool_rounds"] != MAX_TOOL_ROUNDS[mode]:
+        names.append(f"{settings['max_tool_rounds']}rounds")
+    names.append(settings["checkpoint"])
+    if settings["checkpoint"] not in CHECKPOINTS and settings["checkpoint_digest"]:
+        names.append(settings["checkpoint_digest"][:8])
+    return "-".join(names) + ".jsonl"

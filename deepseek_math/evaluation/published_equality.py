@@ -13,7 +13,7 @@ Minerva's normaliser drops from OCW's expressions, only blanks, markup and units
 import re
 from math import isclose
 
-from deepseek_math.evaluation.comparing import equivalent
+from deepseek_math.evaluation.undecided import equivalent
 
 TOLERANCE = 1e-3
 CLOSE = 1e-5  # relative, for OCW's numbers: numpy's isclose

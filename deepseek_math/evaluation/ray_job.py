@@ -1,7 +1,7 @@
-"""The same benchmark as a Ray Data job: N workers, each with a service of its own or at one of N running ones.
+"""The same benchmark as a Ray Data job: N workers, each with a service of its own or one of N running services.
 
 `--ray N` uses the cluster that RAY_ADDRESS names, else this machine. Each worker takes a batch of questions at a time
-and sends every line back as soon as it is answered, so the results file is as good for going on as a single run's.
+and sends every line back as soon as it is answered, so a stopped job goes on as a single run does.
 """
 
 import json
@@ -19,13 +19,14 @@ from deepseek_math.engines.registry import row_of
 from deepseek_math.evaluation import runner
 from deepseek_math.evaluation.benchmark import EvaluationError, Question
 from deepseek_math.evaluation.plan import Plan, Served
+from deepseek_math.evaluation.results import Line
 from deepseek_math.inputs import BY_NAME
 from deepseek_math.local.server import LocalServer
 from deepseek_math.paths import ROOT
 from deepseek_math.settings import Settings
 
 PACKAGE = ROOT / "deepseek_math"
-ROUNDS = 4  # times its questions in flight in one batch: a worker that is done early takes the next
+BATCH = 4  # times its questions in flight: a worker that is done early takes the next batch
 SETTINGS = ("SLOTS", "CONTEXT", "THREADS", "TOOL_PROCESSES", "DTYPE", "DEVICE_MAP")
 
 
@@ -34,22 +35,22 @@ def own_service(say: Callable[[str], None]) -> Served:
     settings, checkpoint = _asked_for()
     if settings.engine_url:
         raise EvaluationError(
-            "With ENGINE_URL one service is enough: the server behind it does the work. Leave --ray out, or name "
+            "With ENGINE_URL one service is enough: the server at that address does the work. Leave --ray out, or name "
             "running services with --url."
         )
     path = fetch(checkpoint, say)
     engine = row_of(path)
-    slots = settings.slots or engine.slots or runner.TAKEN  # a worker's machine decides; it can't take more than these
+    slots = settings.slots or engine.slots or runner.MAX_IN_FLIGHT  # the last where a worker's machine decides
     return Served(checkpoint.name, digest(path), engine.folder, slots, frozenset(BY_NAME), _wanted(settings))
 
 
 def _wanted(settings: Settings) -> str:
-    """The engine's settings as they are asked for: what it makes of them, a worker's machine decides."""
+    """The engine's settings as they are asked for; what they come to depends on a worker's machine."""
     return f"CONTEXT={settings.context or ''} DTYPE={settings.dtype or ''}"
 
 
 def _asked_for() -> tuple[Settings, Checkpoint]:
-    """As a server on this machine takes it, which runs in the repository's folder."""
+    """The settings and the checkpoint of a server on this machine, which runs in the repository's folder."""
     settings = Settings.read(weights=os.environ.get("COG_WEIGHTS"))
     with chdir(ROOT):
         return settings, find(settings.checkpoint)
@@ -61,13 +62,16 @@ def _environment() -> dict[str, str]:
     name = settings.checkpoint
     if isinstance(checkpoint.source, Local) and not checkpoint.in_table:
         name = str(checkpoint.source.path)
-    own = {variable: os.environ[variable] for variable in SETTINGS if os.environ.get(variable)}
-    return own | {
+    environment = {
         "CHECKPOINT": name,
         "COG_WEIGHTS": name,
         "WEIGHTS_FOLDER": str(store.WEIGHTS),
         "TINY_FOLDER": str(TINY),
     }
+    for variable in SETTINGS:
+        if os.environ.get(variable):
+            environment[variable] = os.environ[variable]
+    return environment
 
 
 class Worker:
@@ -88,15 +92,17 @@ class Worker:
 
     async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, list[str]]]:
         if self._own:
-            self._own, found = False, await runner.identify(self._url)
+            self._own = False
+            found = await runner.identify(self._url)
             if str(replace(found, settings=self._served.settings)) != str(self._served):
-                raise EvaluationError(f"A worker's service has {found}, the run is of {self._served}.")
+                raise EvaluationError(f"A worker's service serves {found}, but the run is of {self._served}.")
         questions = [self._questions[id] for id in batch["id"]]
         async for line in runner.answers(self._plan, questions, self._url, self._in_flight):
             yield {"line": [json.dumps(line)]}
 
     def __del__(self) -> None:
-        if server := getattr(self, "_server", None):
+        server = getattr(self, "_server", None)  # missing where __init__ failed
+        if server is not None:
             server.stop()
 
 
@@ -113,7 +119,7 @@ class Turns:
 
 def answers(
     plan: Plan, questions: Sequence[Question], urls: Sequence[str], served: Served, workers: int, in_flight: int
-) -> Iterator[runner.Line]:
+) -> Iterator[Line]:
     """One line a question, as they come. Raises EvaluationError when Ray is not installed or a worker fails."""
     try:
         import ray
@@ -133,7 +139,7 @@ def answers(
         ray.data.DataContext.get_current().enable_progress_bars = False
         ray.data.DataContext.get_current().target_max_block_size = 1  # bytes: each line is sent back by itself
         turns = ray.remote(Turns).options(num_cpus=0).remote()
-        blocks = max(workers, math.ceil(len(questions) / (ROUNDS * in_flight)))
+        blocks = max(workers, math.ceil(len(questions) / (BATCH * in_flight)))
         own_gpu = not urls and ray.cluster_resources().get("GPU", 0) > 0
         rows = ray.data.from_items([{"id": question.id} for question in questions], override_num_blocks=blocks)
         answered = rows.map_batches(

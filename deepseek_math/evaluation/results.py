@@ -1,7 +1,7 @@
 """The results file: a header line with the run's settings, then one line a question, written whole as it is answered.
 
-A kill at any point leaves whole lines and at most one torn at the end, which is cut off at the next start, so no
-question is lost or asked twice. When all are answered, the lines are put into the questions' order.
+A kill at any point leaves complete lines and at most one torn at the end, which is cut off at the next start, so no
+question is lost or asked twice. When all are answered, the lines are sorted into the questions' order.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ class Results:
     """
 
     def __init__(self, file: Path, settings: Line, notes: Line | None = None) -> None:
-        """Raises EvaluationError where the file is of other settings, no results file, or at work in another run."""
+        """Raises EvaluationError where FILE has other settings, is not a results file, or another run has locked it."""
         file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
         self.lines: list[Line] = []
@@ -39,7 +39,9 @@ class Results:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._stream.close()
-            raise EvaluationError(f"{file} is being written by another run. Wait for it, or use --out.") from error
+            raise EvaluationError(
+                f"{file} is locked: another run is writing to it. Wait for it, or name another file with --out."
+            ) from error
         try:
             self._begin(settings, notes or {})
         except BaseException:
@@ -49,20 +51,22 @@ class Results:
     def _begin(self, settings: Line, notes: Line) -> None:
         self._stream.seek(0)
         content = self._stream.read()
-        whole = content.rfind(b"\n") + 1
-        header, lines = parse(content[:whole], self.file)
-        if header is None and (whole or content[: len(MARK)] != MARK[: len(content)]):
-            raise EvaluationError(f"{self.file} is no results file. Name another with --out.")
-        if header is None or not lines:  # nothing is lost
+        complete = content.rfind(b"\n") + 1
+        header, lines = parse(content[:complete], self.file)
+        torn_header = complete == 0 and content[: len(MARK)] == MARK[: len(content)]
+        if header is None and not torn_header:
+            raise EvaluationError(f"{self.file} is not a results file. Name another with --out.")
+        if header is None or not lines:  # no answer is lost
             self._stream.truncate(0)
             self._write(settings | notes)
             return
-        if differences := _differences(header, settings, notes):
+        differences = _differences(header, settings, notes)
+        if differences:
             raise EvaluationError(
                 f"{self.file} is of a run with other settings ({differences}). Repeat those, or name another file with "
                 "--out."
             )
-        self._stream.truncate(whole)
+        self._stream.truncate(complete)
         self.lines = lines
 
     @property
@@ -76,14 +80,17 @@ class Results:
         self.lines.append(line)
 
     def finish(self, ids: Sequence[str]) -> None:
-        """Puts the lines into the order of `ids`, whole or not at all. Raises EvaluationError unless each is there
-        exactly once."""
-        order = {id: place for place, id in enumerate(ids)}
+        """Sorts the lines in the order of `ids`, whole or not at all.
+
+        Raises EvaluationError unless each question has exactly one line.
+        """
+        order = {id: number for number, id in enumerate(ids)}
         counts = Counter(line["id"] for line in self.lines)
-        if wrong := [id for id in {*order, *counts} if counts[id] != (id in order)]:
+        wrong = [id for id in {*order, *counts} if counts[id] != (id in order)]
+        if wrong:
             raise EvaluationError(
-                f"{self.file} is not whole: {len(wrong)} questions are missing, there twice or not of this run, "
-                f"{min(wrong)} among them."
+                f"{self.file} is incomplete or damaged: {len(wrong)} questions are missing, have two lines or are not "
+                f"of this run, for example {min(wrong)}."
             )
         self.lines.sort(key=lambda line: order[line["id"]])
         self._stream.seek(0)
@@ -113,46 +120,53 @@ def load(file: Path) -> tuple[Line, list[Line]]:
         raise EvaluationError(f"{file} can't be read: {error.strerror}.") from error
     header, lines = parse(content[: content.rfind(b"\n") + 1], file)
     if header is None:
-        raise EvaluationError(f"{file} is no results file of deepseek_math.evaluation.")
+        raise EvaluationError(f"{file} is not a results file of dsm evaluate.")
     return header, lines
 
 
 def parse(content: bytes, file: Path) -> tuple[Line | None, list[Line]]:
     """The header, None where there is none, and the lines after it. Raises EvaluationError for a damaged line, for a
-    second one of one question, and for a file of another format."""
-    lines: list[Line] = []
-    for number, text in enumerate(content.split(b"\n")[:-1], 1):
-        try:
-            lines.append(json.loads(text))
-        except ValueError as error:
-            if number == 1:  # no header, so no file of ours
-                return None, []
-            raise EvaluationError(f"{file}, line {number} is no JSON ({error}). Without it, it is repeated.") from error
-    if not lines or not all(isinstance(line, dict) for line in lines) or "evaluate" not in lines[0]:
+    second line of the same question, and for a file of another format."""
+    header, *texts = content.split(b"\n")[:-1] or [b""]
+    try:
+        settings = json.loads(header)
+    except ValueError:
         return None, []
-    if lines[0]["evaluate"] != FORMAT:
-        raise EvaluationError(f"{file} has format {lines[0]['evaluate']}, this is for {FORMAT}. Use another --out.")
-    found = set[str]()
-    for number, line in enumerate(lines[1:], 2):
-        if (id := line.get("id")) is None or id in found:
+    if not isinstance(settings, dict) or "evaluate" not in settings:
+        return None, []
+    if settings["evaluate"] != FORMAT:
+        raise EvaluationError(
+            f"{file} has format {settings['evaluate']}, this version reads {FORMAT}. Name another file with --out."
+        )
+    lines: list[Line] = []
+    seen = set[str]()
+    for number, text in enumerate(texts, 2):
+        try:
+            line = json.loads(text)
+        except ValueError as error:
             raise EvaluationError(
-                f"{file}, line {number} is "
-                + ("of no question" if id is None else f"the second one of {id}")
-                + ". Remove it to go on."
-            )
-        found.add(id)
-    return lines[0], lines[1:]
+                f"{file}, line {number} is not valid JSON ({error}). Remove it: its question is then asked again."
+            ) from error
+        id = line.get("id") if isinstance(line, dict) else None
+        if id is None or id in seen:
+            fault = "has no question's id" if id is None else f"is the second one of {id}"
+            raise EvaluationError(f"{file}, line {number} {fault}. Remove it to go on.")
+        seen.add(id)
+        lines.append(line)
+    return settings, lines
 
 
 def _differences(header: Line, settings: Line, notes: Line) -> str:
+    """What sets a file's run apart from this one, for people; empty where nothing does."""
     names = [name for name in settings if header.get(name) != settings[name]]
-    told = [f"{name} {header.get(name)!r}, now {settings[name]!r}" for name in names if name != "digest"]
-    if "digest" in names:  # which says nothing to people
+    differences = [f"{name} {header.get(name)!r}, now {settings[name]!r}" for name in names if name != "digest"]
+    if "digest" in names:  # its value tells people nothing
         before, now = header.get("source"), notes.get("source")
-        moved = f": they were from {before}, and are now from {now}"
-        sources = moved if before != now else f", though from {now} as before"
-        told.append(f"other questions or shots{sources}")
-    return "; ".join(told)
+        if before == now:
+            differences.append(f"other questions or shots, though from {now} as before")
+        else:
+            differences.append(f"other questions or shots: they were from {before}, and are now from {now}")
+    return "; ".join(differences)
 
 
 def _dump(line: Line) -> bytes:

@@ -1,4 +1,4 @@
-"""What a run's lines come to: accuracy with its interval, by both graders, and the published figure beside it."""
+"""The result of a run: accuracy with its interval, by both graders, and the published figure beside it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from deepseek_math.checkpoints import CHECKPOINTS
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
 from deepseek_math.evaluation.interval import wilson
 from deepseek_math.evaluation.plan import MAX_NEW_TOKENS, MAX_TOOL_ROUNDS
+from deepseek_math.evaluation.results import Line
 
 Grader = Literal["strict", "published"]
 KEY: dict[Grader, str] = {"strict": "correct", "published": "published_correct"}
 PUBLISHED = ("base", "instruct", "rl")  # checkpoints with published figures
-Line = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +50,48 @@ class Summary:
         return self.correct / self.questions
 
     @property
+    def other_correct(self) -> int:
+        """By the grader that does not decide."""
+        return self.published_correct if self.grader == "strict" else self.strict_correct
+
+    @property
     def comparable(self) -> bool:
         return self.figure is not None and not self.differences
 
     @property
     def inside(self) -> bool | None:
         """Whether the published figure lies in the interval; None where there is none to compare with."""
-        return self.low <= self.figure <= self.high if self.figure is not None and self.comparable else None
+        if self.figure is None or self.differences:
+            return None
+        return self.low <= self.figure <= self.high
 
     @property
     def reached(self) -> bool | None:
         """Inside the interval, or below the accuracy: that is, not over the interval's upper end."""
-        return self.figure <= self.high if self.figure is not None and self.comparable else None
+        if self.figure is None or self.differences:
+            return None
+        return self.figure <= self.high
 
     def record(self) -> dict[str, Any]:
         """For machines."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        rounded = {name: round(value, 6) if isinstance(value, float) else value for name, value in fields.items()}
-        return rounded | {"accuracy": round(self.accuracy, 6), "inside": self.inside, "reached": self.reached}
+        fields: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        fields |= {"accuracy": self.accuracy, "inside": self.inside, "reached": self.reached}
+        for name, value in fields.items():
+            if isinstance(value, float):
+                fields[name] = round(value, 6)
+        return fields
 
     def text(self) -> str:
         """For people, a few lines."""
-        vote = f", majority of {self.samples}" if self.samples > 1 else ""
         shots = f", {self.shots} shots" if self.shots else ""
-        rows = [
-            f"{BENCHMARKS[self.benchmark].title} ({self.mode}{shots}{vote}) on {self.checkpoint}, {self.engine}",
-            f"  questions  {self.asked}, each answered once"
-            if self.questions == self.asked
-            else f"  unfinished {self.questions} of {self.asked} questions answered",
+        vote = f", majority of {self.samples}" if self.samples > 1 else ""
+        title = BENCHMARKS[self.benchmark].title
+        rows = [f"{title} ({self.mode}{shots}{vote}) on {self.checkpoint}, {self.engine}"]
+        if self.questions == self.asked:
+            rows.append(f"  questions  {self.asked}, each answered once")
+        else:
+            rows.append(f"  unfinished {self.questions} of {self.asked} questions answered")
+        rows += [
             f"  accuracy   {self.accuracy:.1%} ({self.correct} of {self.questions}, {self.grader} grader)",
             f"  interval   {self.low:.1%} to {self.high:.1%} (95 %, Wilson)",
             f"  graders    strict {self.strict_correct}, published {self.published_correct} right",
@@ -96,39 +110,45 @@ class Summary:
             rows.append(f"  refused    {sum(self.refused.values())} questions, which count as wrong: {codes}")
         if self.undecided:
             rows.append(f"  undecided  {self.undecided} questions, which count as wrong: a comparison failed, twice")
-        return "\n".join([*rows, f"  published  {self._verdict()}"])
+        rows.append(f"  published  {self._verdict()}")
+        return "\n".join(rows)
 
     def _verdict(self) -> str:
         if self.figure_of is None:
-            return f"nothing for {self.checkpoint}; --published says whose figure it is to be held against"
+            return f"no figure for {self.checkpoint}; --published names the checkpoint whose figure to compare with"
         if self.figure is None:
-            return f"nothing for {self.figure_of} in this mode"
+            return f"no figure for {self.figure_of} in this mode"
         figure = f"{self.figure:.1%} for {self.figure_of}"
         if self.differences:
             return f"{figure}, not comparable: {'; '.join(self.differences)}"
-        return f"{figure}: " + (
-            "inside the interval" if self.inside else "below it: reached" if self.reached else "above it"
-        )
+        if self.inside:
+            return f"{figure}: inside the interval"
+        return f"{figure}: below the interval, reached" if self.reached else f"{figure}: above the interval"
 
 
 def summarise(settings: Line, lines: Sequence[Line], grader: Grader, figure_of: str | None = None) -> Summary:
-    """`lines` is not empty. `figure_of` None: the one the run was started for, else the checkpoint itself or the one
-    that it is a quantisation of."""
-    figure_of = figure_of or settings.get("published") or _published(settings["checkpoint"])
-    correct = {name: sum(line[key] for line in lines) for name, key in KEY.items()}
-    low, high = wilson(correct[grader], len(lines))
-    voted = settings["samples"] > 1
+    """`lines` is not empty. `figure_of` None: the checkpoint that the run was started for, else the checkpoint itself
+    or the one that it is a quantisation of."""
+    figure_of = figure_of or settings.get("published") or _original(settings["checkpoint"])
     published = BENCHMARKS[settings["benchmark"]].published
     figure = published.get((figure_of, settings["mode"], settings["samples"])) if figure_of else None
+    correct = {name: sum(line[key] for line in lines) for name, key in KEY.items()}
+    low, high = wilson(correct[grader], len(lines))
     refused = Counter(line["error"] for line in lines if line["error"] is not None)
-    differences = _settings_apart(settings, figure_of) if figure_of else []
+    undecided = sum(bool(line.get("undecided")) and not line[KEY[grader]] for line in lines)
+
+    differences = _other_settings(settings, figure_of) if figure_of else []
     if len(lines) < settings["questions"]:
         differences.append(f"unfinished, {len(lines)} of {settings['questions']} questions are answered")
-    undecided = sum(bool(line.get("undecided")) and not line[KEY[grader]] for line in lines)
     unjudged = refused.total() + undecided
     if figure is not None and high < figure <= wilson(correct[grader] + unjudged, len(lines))[1]:
         or_undecided = " or left undecided" if undecided else ""
         differences.append(f"{unjudged} questions were refused{or_undecided}, which alone may be the reason")
+
+    passed = samples_used = None
+    if settings["samples"] > 1:
+        passed = sum(line["passed"] for line in lines)
+        samples_used = mean(line["samples_used"] for line in lines)
     return Summary(
         benchmark=settings["benchmark"],
         checkpoint=settings["checkpoint"],
@@ -147,8 +167,8 @@ def summarise(settings: Line, lines: Sequence[Line], grader: Grader, figure_of: 
         figure=figure,
         figure_of=figure_of,
         differences=tuple(differences),
-        passed=sum(line["passed"] for line in lines) if voted else None,
-        samples_used=mean(line["samples_used"] for line in lines) if voted else None,
+        passed=passed,
+        samples_used=samples_used,
         unfinished=sum(line["finish_reason"] == "length" for line in lines),
         refused=dict(refused),
         undecided=undecided,
@@ -156,19 +176,21 @@ def summarise(settings: Line, lines: Sequence[Line], grader: Grader, figure_of: 
     )
 
 
-def _published(checkpoint: str) -> str | None:
+def _original(checkpoint: str) -> str | None:
     """The checkpoint of the table whose figures are this one's: `rl` for `rl-q4_k_m`, none for other models."""
-    original = checkpoint.partition("-")[0] if checkpoint in CHECKPOINTS else ""
-    return original if original in PUBLISHED else None
+    original = checkpoint.partition("-")[0]
+    return original if checkpoint in CHECKPOINTS and original in PUBLISHED else None
 
 
-def _settings_apart(settings: Line, figure_of: str) -> list[str]:
+def _other_settings(settings: Line, figure_of: str) -> list[str]:
     """The settings that are not those of the published figure."""
     published = {
         "max_new_tokens": MAX_NEW_TOKENS[settings["mode"]],
         "max_tool_rounds": MAX_TOOL_ROUNDS[settings["mode"]],
         "shots": BENCHMARKS[settings["benchmark"]].shots.count if figure_of == "base" else 0,
     }
-    return [
-        f"{name} {settings[name]}, published {wanted}" for name, wanted in published.items() if settings[name] != wanted
-    ]
+    differences = []
+    for name, wanted in published.items():
+        if settings[name] != wanted:
+            differences.append(f"{name} {settings[name]}, published {wanted}")
+    return differences

@@ -50,7 +50,7 @@ def test_a_perfect_service_has_100_percent_and_reaches_the_published_figure(
     assert (summary["figure"], summary["figure_of"]) == (pytest.approx(0.882487, abs=1e-6), "rl")
     assert (summary["inside"], summary["reached"]) == (False, True)
     assert "100.0% (40 of 40, strict grader)" in said
-    assert "published  88.2% for rl: below it: reached" in said
+    assert "published  88.2% for rl: below the interval, reached" in said
 
 
 def test_a_half_right_service_has_50_percent_and_does_not(service: ExamService, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_shots_stand_before_the_question_and_their_stop_word_ends_the_completion
     assert lines(out)[0]["completion"] == " Two. The answer is 2."
     status, _, said = evaluate(*arguments)
     assert status == 2
-    assert "has 2 questions, 8 shots need more" in said
+    assert "has 2 questions, but 8 shots were asked for" in said
 
 
 def test_a_base_checkpoint_is_given_shots_by_itself_or_the_run_says_what_is_missing(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_real_checkpoint_takes_gsm8k_and_mgsm_zh_for_real(server: LocalServer,
         arguments = (name, "--url", server.url, "--data", shared(f"data/{file}.jsonl"), "--out", out, "--limit", 2)
         status, summary, said = evaluate(*arguments, "--max-new-tokens", 24)
         assert status == 3, said  # nothing was published for it
-        assert "nothing for smollm2-135m; --published says" in said
+        assert "no figure for smollm2-135m; --published names" in said
         assert (summary["checkpoint"], summary["engine"], summary["questions"]) == ("smollm2-135m", "llama_cpp", 2)
         for line in lines(out):
             reply = httpx.post(

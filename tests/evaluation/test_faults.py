@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from deepseek_math.answers.judging import judge
-from deepseek_math.evaluation import comparing, data
-from deepseek_math.evaluation import runner as run
+from deepseek_math.evaluation import data, runner, undecided
 from deepseek_math.evaluation.benchmark import EvaluationError
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
 from deepseek_math.evaluation.plan import Plan
@@ -70,7 +69,7 @@ async def judging() -> AsyncIterator[None]:
 
 async def answered(url: str, file: Path) -> list[dict[str, Any]]:
     questions = tuple(data.questions(BENCHMARKS["gsm8k"], file, None, file.parent)[0])
-    async with aclosing(run.answers(Plan(BENCHMARKS["gsm8k"], "cot", questions), questions, url, 4)) as found:
+    async with aclosing(runner.answers(Plan(BENCHMARKS["gsm8k"], "cot", questions), questions, url, 4)) as found:
         return [line async for line in found]
 
 
@@ -78,7 +77,7 @@ async def answered(url: str, file: Path) -> list[dict[str, Any]]:
 async def test_an_engine_s_fault_is_tried_again_and_not_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "RETRY", RetryPolicy(attempts=3, first_wait=0.0))
+    monkeypatch.setattr(runner, "RETRY", RetryPolicy(attempts=3, first_wait=0.0))
     file = gsm8k(tmp_path, 6)
     with exam_service(tmp_path / "twice", perfect(6), FAULTS="2") as service:
         found = await answered(service.url, file)
@@ -97,7 +96,7 @@ async def test_a_comparison_that_failed_is_tried_once_more(monkeypatch: pytest.M
     """On a busy machine two seconds of wall time may pass before a worker gets its turn."""
     await judge().start()
     judge()._seconds = 0.0
-    trying = asyncio.create_task(comparing.equivalent("x+x", "2x"))
+    trying = asyncio.create_task(undecided.equivalent("x+x", "2x"))
     while not judge()._known:  # noqa: ASYNC110  # the first try has no event
         await asyncio.sleep(0.01)
     assert not trying.done()
@@ -109,7 +108,7 @@ async def test_a_comparison_that_failed_is_tried_once_more(monkeypatch: pytest.M
 async def test_a_question_whose_comparison_fails_twice_is_told_from_a_wrong_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "PAUSE", 0.0)
+    monkeypatch.setattr(undecided, "RETRY_SECONDS", 0.0)
     exam = {"What is the sum?": "\\boxed{x+x}", "What is the product?": "\\boxed{7}"}
     rows = [{"question": text, "answer": answer} for text, answer in zip(exam, ("2x", "8"), strict=True)]
     file = write(tmp_path / "q.jsonl", *rows)
@@ -156,7 +155,7 @@ class Proxy:
 async def test_a_dropped_connection_a_503_and_a_cut_stream_are_tried_again(
     service: ExamService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "RETRY", RetryPolicy(attempts=5, first_wait=0.0))
+    monkeypatch.setattr(runner, "RETRY", RetryPolicy(attempts=5, first_wait=0.0))
     proxy = Proxy(service.url, ["drop", "503", "cut", "end"])
     async with await asyncio.start_server(proxy.pass_on, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -171,7 +170,7 @@ async def test_a_service_that_falls_silent_is_not_waited_for_for_hours(
 ) -> None:
     """A stream has a sign of life every 15 seconds, so a pause that is longer than the bound passes, and silence does
     not."""
-    monkeypatch.setattr(run, "RETRY", RetryPolicy(attempts=1))
+    monkeypatch.setattr(runner, "RETRY", RetryPolicy(attempts=1))
     assert client.TIMEOUT.read is not None
     assert 15 < client.TIMEOUT.read <= 300
     monkeypatch.setattr(client, "TIMEOUT", httpx.Timeout(10.0, read=20.0))

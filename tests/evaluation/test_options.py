@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_math.evaluation.__main__ import default_name
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
-from deepseek_math.evaluation.plan import Plan, Served
+from deepseek_math.evaluation.plan import Plan, Served, file_name
 from tests.support.exam_service import ExamService, evaluate, exam_service, gsm8k, lines, perfect, write
 from tests.support.predictor_inputs import EXAM_WITHOUT_ROUNDS, EXAM_WITHOUT_TOOL
 
@@ -26,8 +25,8 @@ def test_what_can_t_run_says_why(service: ExamService, tmp_path: Path) -> None:
     twice = write(tmp_path / "twice.jsonl", *[{"question": "?", "answer": "1", "id": "a"}] * 2)
     refused = {
         "can't be read": ("gsm8k", "--data", tmp_path / "none.jsonl"),
-        "line 2 is no JSON": ("gsm8k", "--data", bad),
-        "several questions of one id": ("gsm8k", "--data", twice),
+        "line 2 is not valid JSON": ("gsm8k", "--data", bad),
+        "several questions with the same id": ("gsm8k", "--data", twice),
         "line 1 is not a question of math": ("math", "--data", file),
         "Pass its file: --data FILE": ("sat",),
         "does not answer as this service does": ("gsm8k", "--data", file, "--url", "http://127.0.0.1:9"),
@@ -56,10 +55,10 @@ def test_a_fault_of_the_command_itself_is_no_verdict(service: ExamService, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("gsm8k", "--concurrency", 65), "--concurrency: 65 is not from 1 to 64"),
-        (("gsm8k", "--samples", 65), "--samples: 65 is not from 1 to 64"),
-        (("gsm8k", "--max-new-tokens", 4097), "--max-new-tokens: 4097 is not from 1 to 4096"),
-        (("gsm8k", "--mode", "tool", "--max-tool-rounds", 9), "--max-tool-rounds: 9 is not from 1 to 8"),
+        (("gsm8k", "--concurrency", 65), "--concurrency: 65 is not a whole number from 1 to 64"),
+        (("gsm8k", "--samples", 65), "--samples: 65 is not a whole number from 1 to 64"),
+        (("gsm8k", "--max-new-tokens", 4097), "--max-new-tokens: 4097 is not a whole number from 1 to 4096"),
+        (("gsm8k", "--mode", "tool", "--max-tool-rounds", 9), "--max-tool-rounds: 9 is not a whole number from 1 to 8"),
         (("gsm8k", "--limit", "abc"), "--limit: abc is not a whole number of 1 or more"),
         (("gsm8k", "--ray", 2, "--url", "x"), "--ray 2 with 1 --url: each worker asks a service of its own"),
     ],
@@ -114,7 +113,7 @@ def test_a_mode_or_an_input_that_the_service_does_not_know_ends_the_run(tmp_path
 def name(checkpoint: str = "rl", limit: int | None = None, **options: Any) -> str:
     questions = (BENCHMARKS["gsm8k"].read({"question": "?", "answer": "1"}, "q"),)
     plan = Plan(BENCHMARKS["gsm8k"], questions=questions, **{"mode": "cot"} | options)
-    return default_name(plan.settings(Served(checkpoint, "0123456789abcdef", "e", 1, frozenset())), limit)
+    return file_name(plan.settings(Served(checkpoint, "0123456789abcdef", "e", 1, frozenset())), limit)
 
 
 def test_runs_of_other_settings_have_files_of_their_own() -> None:

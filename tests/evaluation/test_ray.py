@@ -11,8 +11,7 @@ import psutil
 import pytest
 
 from deepseek_math.checkpoints import digest, fetch, find
-from deepseek_math.evaluation import ray_job
-from deepseek_math.evaluation import runner as run
+from deepseek_math.evaluation import ray_job, runner
 from deepseek_math.paths import ROOT
 from tests.evaluation.test_resume import timeless
 from tests.support.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
@@ -53,7 +52,7 @@ def test_workers_whose_machines_decide_on_slots_are_asked_as_much_as_a_service_t
 ) -> None:
     monkeypatch.setenv("CHECKPOINT", "tiny-base")
     monkeypatch.delenv("SLOTS", raising=False)
-    assert ray_job.own_service(lambda line: None).slots == run.TAKEN
+    assert ray_job.own_service(lambda line: None).slots == runner.MAX_IN_FLIGHT
     monkeypatch.setenv("SLOTS", "5")
     assert ray_job.own_service(lambda line: None).slots == 5
 
@@ -99,7 +98,7 @@ def test_services_of_two_kinds_are_refused(tmp_path: Path) -> None:
         status, _, said = evaluate(*job, "--out", tmp_path / "out.jsonl")
     assert status == 2
     engine = "(d1) on scripted (context 100000)"
-    assert f"{b.url} serves instruct {engine}, {a.url} rl {engine}" in said
+    assert f"{b.url} serves instruct {engine}, but {a.url} serves rl {engine}" in said
 
 
 def test_a_service_that_fails_ends_the_job_with_its_reason(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_math.evaluation import compare, report
+from deepseek_math.evaluation import comparison, report
 from deepseek_math.evaluation.benchmark import EvaluationError
 from deepseek_math.evaluation.results import Results
 from deepseek_math.paths import ROOT
@@ -45,13 +45,13 @@ def run(file: Path, right: str, **header: Any) -> Path:
 def test_gains_and_losses_are_named_and_weighed(tmp_path: Path) -> None:
     a = run(tmp_path / "a.jsonl", "1111100000")
     b = run(tmp_path / "b.jsonl", "0111111110", engine="transformers", digest="e", checkpoint_digest="f")
-    found = compare.compare(a, b, "strict")
+    found = comparison.compare(a, b, "strict")
     assert (found["gains"], found["losses"]) == (["q5", "q6", "q7", "q8"], ["q0"])
     assert found["accuracy"] == [0.5, 0.8]
     assert found["p"] == pytest.approx(2 * (1 + 5) / 32)
     apart = {"engine": ["llama_cpp", "transformers"], "digest": ["d", "e"], "checkpoint_digest": ["c", "f"]}
     assert found["settings"] == apart
-    said = compare.text(found, a, b)
+    said = comparison.text(found, a, b)
     assert "gained 4: q5, q6, q7, q8" in said
     assert "chance alone could do that" in said
     assert "they differ in engine: llama_cpp / transformers" in said
@@ -59,8 +59,10 @@ def test_gains_and_losses_are_named_and_weighed(tmp_path: Path) -> None:
     assert "they differ in checkpoint_digest: c / f" in said
     assert "left out" not in said
     longer = run(tmp_path / "c.jsonl", "01111111101")
-    assert "left out, in one of them alone: 0 / 1" in compare.text(compare.compare(a, longer, "strict"), a, longer)
-    assert compare.compare(a, b, "published")["accuracy"] == [0.6, 0.9]
+    assert "left out, in one of them alone: 0 / 1" in comparison.text(
+        comparison.compare(a, longer, "strict"), a, longer
+    )
+    assert comparison.compare(a, b, "published")["accuracy"] == [0.6, 0.9]
 
 
 @pytest.mark.parametrize(
@@ -69,21 +71,21 @@ def test_gains_and_losses_are_named_and_weighed(tmp_path: Path) -> None:
 )
 def test_mcnemar_s_p_is_the_binomial_tail(gains: int, losses: int, p: float | None) -> None:
     tail = sum(comb(gains + losses, k) for k in range(min(gains, losses) + 1)) * 2 / 2 ** (gains + losses)
-    assert compare.mcnemar(gains, losses) == pytest.approx(min(1.0, tail) if p is None else p)
-    assert compare.mcnemar(gains, losses) == compare.mcnemar(losses, gains)
+    assert comparison.mcnemar(gains, losses) == pytest.approx(min(1.0, tail) if p is None else p)
+    assert comparison.mcnemar(gains, losses) == comparison.mcnemar(losses, gains)
 
 
 def test_runs_that_can_t_be_compared_are_refused(tmp_path: Path) -> None:
     a = run(tmp_path / "a.jsonl", "10")
     other = run(tmp_path / "b.jsonl", "10", benchmark="math")
-    with pytest.raises(EvaluationError, match="nothing to compare"):
-        compare.compare(a, other, "strict")
+    with pytest.raises(EvaluationError, match="Only runs of the same benchmark"):
+        comparison.compare(a, other, "strict")
     with pytest.raises(EvaluationError, match="no question in common"):
-        compare.compare(a, run(tmp_path / "c.jsonl", ""), "strict")
+        comparison.compare(a, run(tmp_path / "c.jsonl", ""), "strict")
     changed = run(tmp_path / "d.jsonl", "10")
     changed.write_text(changed.read_text().replace('"expected": "1"', '"expected": "2"'))
-    with pytest.raises(EvaluationError, match="q1 expects another answer"):
-        compare.compare(a, changed, "strict")
+    with pytest.raises(EvaluationError, match="q1 has another answer"):
+        comparison.compare(a, changed, "strict")
 
 
 def test_the_command_compares_and_ends_with_a_json_line(tmp_path: Path) -> None:
@@ -138,20 +140,20 @@ def test_files_that_are_no_run_are_named_and_left_out(tmp_path: Path) -> None:
         "text",
         "without-verdict",
     ]
-    assert left_out[-1].endswith("without-verdict.jsonl is no whole results file (KeyError: 'correct').")
+    assert left_out[-1].endswith("without-verdict.jsonl is not a complete results file (KeyError: 'correct').")
     pytest.importorskip("matplotlib", reason="matplotlib is not installed here: see requirements-evaluate.txt")
     status, _, said = evaluate("report", tmp_path)
     assert status == 0, said
-    assert f"left out: {tmp_path / 'text.jsonl'} is no results file" in said
+    assert f"left out: {tmp_path / 'text.jsonl'} is not a results file" in said
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="holds no results"):
+    with pytest.raises(EvaluationError, match="There are no results"):
         report.summaries(tmp_path, "strict")
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
-    program = "import sys, deepseek_math.evaluation.__main__; print(*{'matplotlib', 'ray', 'sympy'} & set(sys.modules))"
+    program = "import sys, deepseek_math.evaluation.command; print(*{'matplotlib', 'ray', 'sympy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

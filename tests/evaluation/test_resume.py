@@ -171,7 +171,7 @@ def test_a_question_that_is_missing_or_there_twice_is_told(tmp_path: Path) -> No
     with pytest.raises(EvaluationError, match="line 4 is the second one of b"):
         load(file)
     file.write_text(file.read_text().replace('{"id": "b"}\n', "{}\n", 1))
-    with pytest.raises(EvaluationError, match="line 3 is of no question"):
+    with pytest.raises(EvaluationError, match="line 3 has no question's id"):
         load(file)
 
 
@@ -199,7 +199,7 @@ def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path) -> None:
     for content in ("my notes", "my notes\n", '{"id": 1}\n', "[1]\n", '{"evaluate": 1}\nnonsense\n'):
         file.write_text(content)
         with pytest.raises(
-            EvaluationError, match="line 2 is no JSON" if "evaluate" in content else "is no results file"
+            EvaluationError, match="line 2 is not valid JSON" if "evaluate" in content else "is not a results file"
         ):
             Results(file, SETTINGS)
         assert file.read_text() == content
@@ -209,7 +209,7 @@ def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path) -> None:
 
 def test_two_runs_can_t_write_one_file(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    with Results(file, SETTINGS), pytest.raises(EvaluationError, match="being written by another run"):
+    with Results(file, SETTINGS), pytest.raises(EvaluationError, match="another run is writing to it"):
         Results(file, SETTINGS)
     with Results(file, SETTINGS):
         pass
