@@ -5,16 +5,19 @@ exact fractions that its decimals stand for; prompts and stop words are those of
 evaluation/data_processing/process_utils.py, restated.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from deepseek_math.prompts import Language
 
 Row = Mapping[str, Any]  # one line of a data set
 Mode = Literal["cot", "tool"]
 Judging = Literal["expression", "ordered", "choice"]  # how the strict grader compares, see grade.py
 
-Extract = Callable[[str], list[str]]  # a completion's text to the answers that the published grader sees in it
-Same = Callable[[list[str], list[str]], Awaitable[bool]]  # whether these are the expected ones
+# The question and a completion to the answers that the published grader finds in it, and how it compares them.
+Find = Callable[[str, str], list[str]]
+Same = Literal["one", "list", "row", "letter", "last letter", "ocw"]
 
 
 class EvaluationError(Exception):
@@ -30,6 +33,7 @@ class Question:
     expected: str
     answers: tuple[str, ...]
     solution: str = ""  # worked out, for use as a shot
+    options: Mapping[str, str] = field(default_factory=dict)  # of a choice: letter to text
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,11 @@ class Shots:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The published grader's rules for a benchmark: of a solution to the question, of one after shots, and equality."""
+    """The published grader's rules for a benchmark: what it finds in a solution to the question, what in one after
+    shots, and how it compares."""
 
-    extract: Extract
-    extract_shots: Extract
+    find: Find
+    find_after_shots: Find
     same: Same
 
 
@@ -77,17 +82,13 @@ class Benchmark:
 
     name: str
     title: str
+    language: Language  # of its questions, and so of the published suffix
     read: Callable[[Row, str], Question]  # a line and the question's id
     judging: Judging
     rules: Rules
     shots: Shots
     published: Mapping[tuple[str, Mode, int], float]
     hub: Hub | None = None
-
-
-def lettered(options: list[str]) -> str:
-    """`(A) 4, (B) 2, ...`, as the published prompts list the options."""
-    return ", ".join(f"({label}) {str(option).strip()}" for label, option in zip("ABCDEFG", options, strict=False))
 
 
 def solution_of(row: Row) -> str:

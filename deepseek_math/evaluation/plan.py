@@ -8,6 +8,7 @@ from typing import Any
 from deepseek_math.checkpoints import CHECKPOINTS
 from deepseek_math.evaluation.benchmark import Benchmark, EvaluationError, Mode, Question
 from deepseek_math.evaluation.results import FORMAT
+from deepseek_math.prompts import COT_SUFFIX, TOOL_SUFFIX
 
 # As published. Its scripts let a completion with programs run one, in two rounds of 1024 tokens each
 # (evaluation/infer/run_tool_integrated_eval.py: n_iters, max_tokens); the service counts both rounds together.
@@ -62,9 +63,12 @@ class Plan:
         return inputs | {"temperature": 0.0}
 
     def prompt(self, question: Question) -> str:
-        if not self.shots:
-            return question.text
-        return self.benchmark.shots.prompt(self.shots, question.text)
+        """The question and its shots, or the published suffix: always, where the service would leave it out of a
+        question that has a box of its own."""
+        if self.shots:
+            return self.benchmark.shots.prompt(self.shots, question.text)
+        suffix = TOOL_SUFFIX if self.mode == "tool" else COT_SUFFIX
+        return question.text + suffix[self.benchmark.language]
 
     def require_inputs(self, known: Set[str]) -> None:
         """Raises EvaluationError for an input that the service lacks: Cog would ignore it in silence."""

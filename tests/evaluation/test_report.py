@@ -11,12 +11,12 @@ import pytest
 
 from deepseek_math.evaluation import comparison, report
 from deepseek_math.evaluation.benchmark import EvaluationError
-from deepseek_math.evaluation.results import Results
+from deepseek_math.evaluation.results import FORMAT, Results
 from deepseek_math.paths import ROOT
 from tests.support.exam_service import command, evaluate
 
 HEADER: dict[str, Any] = {
-    "evaluate": 2,
+    "evaluate": FORMAT,
     "benchmark": "gsm8k",
     "mode": "cot",
     "shots": 0,

@@ -14,13 +14,13 @@ import pytest
 from deepseek_math.evaluation.benchmark import EvaluationError, Question
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
 from deepseek_math.evaluation.plan import Plan, Served
-from deepseek_math.evaluation.results import Results, load
+from deepseek_math.evaluation.results import FORMAT, Results, load
 from deepseek_math.paths import ROOT
 from tests.support.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
 
 KILLS = 20
 COUNT = 120
-SETTINGS = {"evaluate": 2, "benchmark": "gsm8k", "samples": 1}
+SETTINGS = {"evaluate": FORMAT, "benchmark": "gsm8k", "samples": 1}
 
 
 def timeless(file: Path) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def test_a_run_with_other_settings_is_refused_with_the_difference(tmp_path: Path
 
 def test_a_header_alone_blocks_no_corrected_command(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    for content in ("", '{"evaluate": 2}\n', '{"evaluate": 2, "samp', '{"eva', '{"evaluate": 2}\n{"id": "a'):
+    for content in ("", '{"evaluate": FORMAT}\n', '{"evaluate": FORMAT, "samp', '{"eva', '{"evaluate": FORMAT}\n{"id": "a'):
         file.write_text(content)
         with Results(file, SETTINGS) as results:
             results.add({"id": "a"})

@@ -3,9 +3,8 @@
 Wei et al. 2023, "CMATH: Can Your Language Model Pass Chinese Elementary School Math Test?", arXiv 2306.16636.
 """
 
-from deepseek_math.evaluation import published_answers as answers
-from deepseek_math.evaluation import published_equality as equality
 from deepseek_math.evaluation.benchmark import Benchmark, Hub, Question, Row, Rules, Shots, solution_of
+from deepseek_math.evaluation.published import findings
 
 SHOTS = Shots(6, "问题：{question}\n答案：", "{solution}所以答案是：{answer}。", "\n\n\n", "\n问题：")
 
@@ -18,9 +17,10 @@ def read(row: Row, id: str) -> Question:
 BENCHMARK = Benchmark(
     name="cmath",
     title="CMATH",
+    language="zh",
     read=read,
     judging="expression",
-    rules=Rules(answers.solved_once, answers.cmath_number, equality.same_one),
+    rules=Rules(findings.solved_once, findings.cmath_number, "one"),
     shots=SHOTS,
     published={
         ("base", "cot", 1): 787 / 1098,

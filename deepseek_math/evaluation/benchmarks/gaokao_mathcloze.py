@@ -5,15 +5,15 @@ AGIEval's gaokao-mathcloze.jsonl; the hub's copies hold finished prompts, which 
 """
 
 from deepseek_math.answers.extraction import tidy
-from deepseek_math.evaluation import published_answers as given
-from deepseek_math.evaluation import published_equality as equality
 from deepseek_math.evaluation.benchmark import Benchmark, Question, Row, Rules, Shots, solution_of
+from deepseek_math.evaluation.published import findings
+from deepseek_math.evaluation.published.normal_form import normal
 
 
 def read(row: Row, id: str) -> Question:
     """The blanks' answers are separated by semicolons."""
     answer = str(row["answer"]).strip()
-    answers = tuple(equality.normal(part) for part in answer.split(";"))
+    answers = tuple(normal(part) for part in answer.split(";"))
     expected = ";".join(tidy(part) for part in answer.split(";"))
     return Question(id, str(row["question"]).strip(), expected, answers, solution_of(row))
 
@@ -21,9 +21,10 @@ def read(row: Row, id: str) -> Question:
 BENCHMARK = Benchmark(
     name="gaokao_mathcloze",
     title="Gaokao MathCloze",
+    language="zh",
     read=read,
     judging="ordered",
-    rules=Rules(given.solved_list, given.claimed, equality.same_row),
+    rules=Rules(findings.solved_list, findings.claimed, "row"),
     shots=Shots(
         5,
         "问题 {number}.   {question}\n问题 {number}的解析:",

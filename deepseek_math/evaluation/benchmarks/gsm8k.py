@@ -5,15 +5,14 @@ Cobbe et al. 2021, "Training Verifiers to Solve Math Word Problems", arXiv 2110.
 
 import re
 
-from deepseek_math.evaluation import published_answers as answers
-from deepseek_math.evaluation import published_equality as equality
-from deepseek_math.evaluation.benchmark import Benchmark, Hub, Question, Row, Rules, Shots
+from deepseek_math.evaluation.benchmark import Benchmark, Hub, Question, Row, Rules, Shots, solution_of
+from deepseek_math.evaluation.published import findings
 
 
 def read(row: Row, id: str) -> Question:
     """The hub's lines have the solution and, behind ####, the answer in one field; the published file has two."""
-    solution, mark, answer = str(row["answer"]).rpartition("####")
-    worked = re.sub(r"<<[^<>]*>>", "", solution if mark else str(row.get("cot") or row.get("solution") or ""))
+    solution, _, answer = str(row["answer"]).rpartition("####")
+    worked = re.sub(r"<<[^<>]*>>", "", solution or solution_of(row))
     answer = answer.strip().replace(",", "")
     return Question(id, row["question"], answer, (answer,), worked)
 
@@ -21,9 +20,10 @@ def read(row: Row, id: str) -> Question:
 BENCHMARK = Benchmark(
     name="gsm8k",
     title="GSM8K",
+    language="en",
     read=read,
     judging="expression",
-    rules=Rules(answers.solved_once, answers.last_number, equality.same_one),
+    rules=Rules(findings.solved_once, findings.last_number, "one"),
     shots=Shots(8, "Q: {question}\nA:", " {solution} The answer is {answer}.", "\n\n\n", "\nQ:"),
     published={
         ("base", "cot", 1): 847 / 1319,

@@ -5,28 +5,23 @@ shots are Minerva's (Lewkowycz et al. 2022, arXiv 2206.14858); ours come from th
 """
 
 from deepseek_math.answers.extraction import extract
-from deepseek_math.evaluation import published_answers as given
-from deepseek_math.evaluation import published_equality as equality
 from deepseek_math.evaluation.benchmark import Benchmark, Hub, Question, Row, Rules, Shots
+from deepseek_math.evaluation.published import findings
 
 
 def read(row: Row, id: str) -> Question:
-    """The published grader splits answers at commas where the question asks for several."""
-    answers = given.solved_list(row["solution"])
-    if "separated by commas" in row["problem"]:
-        answers = [
-            part.strip() for each in answers for part in (each.split(",") if not set(each) & set("()[]") else [each])
-        ]
-    expected = extract(row["solution"]).text or ""
-    return Question(id, row["problem"], expected, tuple(answers), row["solution"])
+    problem, solution = row["problem"], row["solution"]
+    answers = findings.solved_list(problem, solution)
+    return Question(id, problem, extract(solution).text or "", tuple(answers), solution)
 
 
 BENCHMARK = Benchmark(
     name="math",
     title="MATH",
+    language="en",
     read=read,
     judging="expression",
-    rules=Rules(given.solved_list, given.solved_list_once, equality.same_list),
+    rules=Rules(findings.solved_list, findings.solved_list_after_shots, "list"),
     shots=Shots(
         4,
         "Problem:\n{question}\n\nSolution:",

@@ -4,30 +4,37 @@ Shi et al. 2022, "Language Models are Multilingual Chain-of-Thought Reasoners", 
 for the base checkpoint; its shots have CMATH's form.
 """
 
-from deepseek_math.evaluation import published_answers as answers
-from deepseek_math.evaluation import published_equality as equality
+import re
+
 from deepseek_math.evaluation.benchmark import Benchmark, Hub, Question, Row, Rules, solution_of
 from deepseek_math.evaluation.benchmarks import cmath
+from deepseek_math.evaluation.published import findings
 
 
 def read(row: Row, id: str) -> Question:
     """The published file holds a conversation; the hub's lines hold `question` and `answer_number`."""
+    worked = solution_of(row)
     if "messages" in row:
         text, answer = row["messages"][0]["content"], row["answer"]
     else:
-        text, answer = str(row["question"]).removeprefix("问题：").removeprefix("问题:").strip(), row["answer_number"]
+        text, answer = _without_label(str(row["question"]), "问题"), row["answer_number"]
+        worked = worked or str(row.get("answer") or "")
     answer = str(answer).replace(",", "").strip()
-    worked = solution_of(row) or str(row.get("answer") or "") * ("answer_number" in row)
-    worked = worked.removeprefix("逐步解答：").removeprefix("逐步解答:").strip()
-    return Question(id, text, answer, (answer,), worked)
+    return Question(id, text, answer, (answer,), _without_label(worked, "逐步解答"))
+
+
+def _without_label(text: str, label: str) -> str:
+    """Without the label and its colon in front."""
+    return re.sub(f"^{label}[：:]", "", text).strip()
 
 
 BENCHMARK = Benchmark(
     name="mgsm_zh",
     title="MGSM-zh",
+    language="zh",
     read=read,
     judging="expression",
-    rules=Rules(answers.solved_once, answers.cmath_number, equality.same_one),
+    rules=Rules(findings.solved_once, findings.cmath_number, "one"),
     shots=cmath.SHOTS,
     published={
         ("instruct", "cot", 1): 183 / 250,

@@ -3,22 +3,24 @@
 Lewkowycz et al. 2022, "Solving Quantitative Reasoning Problems with Language Models", arXiv 2206.14858.
 """
 
-from deepseek_math.evaluation import published_answers as answers
-from deepseek_math.evaluation import published_equality as equality
+from deepseek_math.answers.extraction import tidy
 from deepseek_math.evaluation.benchmark import Benchmark, Hub, Question, Row, Rules, Shots
+from deepseek_math.evaluation.published import findings
 
 
 def read(row: Row, id: str) -> Question:
-    answer = str(row["answer"]).strip()
-    return Question(id, str(row["problem"]).strip(), answer, (answer,), str(row["solution"]).strip())
+    """The published grader takes the answer as it stands: one ends with a newline."""
+    answer = str(row["answer"])
+    return Question(id, str(row["problem"]).strip(), tidy(answer), (answer,), str(row["solution"]).strip())
 
 
 BENCHMARK = Benchmark(
     name="ocw",
     title="OCW Courses",
+    language="en",
     read=read,
     judging="expression",
-    rules=Rules(answers.solved_once, answers.hoped, equality.same_ocw),
+    rules=Rules(findings.solved_once, findings.hoped, "ocw"),
     shots=Shots(
         4,
         "Problem:\n{question}\nSolution:",

@@ -6,9 +6,8 @@ Minerva's four, put as choices.
 
 import re
 
-from deepseek_math.evaluation import published_answers as answers
-from deepseek_math.evaluation import published_equality as equality
 from deepseek_math.evaluation.benchmark import Benchmark, Question, Row, Rules, Shots, solution_of
+from deepseek_math.evaluation.published import findings
 
 CHOICE_SHOTS = Shots(
     4,
@@ -21,19 +20,24 @@ ASK = "What of the following is the right choice? Explain your answer."  # as pu
 
 
 def read(row: Row, id: str) -> Question:
-    """`options` is one text, `A) ... B) ...`; the published prompt has `(A) ... (B) ...`."""
-    options = re.sub(r"(^| )([A-G]\) )", r"\1(\2", row["options"])
+    """`options` is one text, `A) ... B) ...` or `A. ... B. ...`. The published prompt has `(A) ... (B) ...` of the
+    first and `(A. ... B. ...` of the second."""
+    listed = str(row["options"]).strip()
+    _, *parts = re.split(r"(?:^|\s)([A-G])[.)]\s", listed)
+    options = dict(zip(parts[::2], parts[1::2], strict=True))
+    published = "(" + re.sub(r" ([B-G]\) )", r" (\1", listed)
     answer = str(row["Answer"]).strip()
-    text = f"{str(row['question']).strip()}\n{ASK}\n{options.strip()}"
-    return Question(id, text, answer, (answer,), solution_of(row))
+    text = f"{str(row['question']).strip()}\n{ASK}\n{published}"
+    return Question(id, text, answer, (answer,), solution_of(row), options)
 
 
 BENCHMARK = Benchmark(
     name="sat",
     title="SAT",
+    language="en",
     read=read,
     judging="choice",
-    rules=Rules(answers.chosen_in_box, answers.chosen, equality.same_letter),
+    rules=Rules(findings.chosen_in_box, findings.chosen, "letter"),
     shots=CHOICE_SHOTS,
     published={("base", "cot", 1): 27 / 32},
 )

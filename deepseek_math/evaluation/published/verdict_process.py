@@ -1,0 +1,47 @@
+"""The process that compares answers by the published rules: `python -P -m ...verdict_process`, one JSON a line.
+
+    {"rule": "same_one", "found": ["0.5"], "expected": ["50"]}  ->  {"same": true, "retire": false}
+
+The kernel ends it (SIGALRM) when a verdict takes longer than the original waits for one. It ends by itself when its
+input is closed.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+
+from deepseek_math.evaluation.published import equality, ocw_equality
+from deepseek_math.evaluation.published.verdict import SECONDS
+
+MEMORY = 2 * 2**30  # bytes of address space
+RETIRE = 512 * 2**10  # KiB of resident memory after which it asks to be replaced
+RULES = {
+    "one": equality.same_one,
+    "list": equality.same_list,
+    "row": equality.same_row,
+    "letter": equality.same_letter,
+    "last letter": equality.same_last_letter,
+    "ocw": ocw_equality.same_ocw,
+}
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal; the parent ends this
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 1)  # what a library prints is no answer
+    for line in sys.stdin:
+        question = json.loads(line)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        same = RULES[question["rule"]](question["found"], question["expected"])
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        retire = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > RETIRE
+        print(json.dumps({"same": bool(same), "retire": retire}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
