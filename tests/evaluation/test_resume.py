@@ -115,7 +115,13 @@ def test_a_run_with_other_settings_is_refused_with_the_difference(tmp_path: Path
 
 def test_a_header_alone_blocks_no_corrected_command(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    for content in ("", '{"evaluate": FORMAT}\n', '{"evaluate": FORMAT, "samp', '{"eva', '{"evaluate": FORMAT}\n{"id": "a'):
+    for content in (
+        "",
+        f'{{"evaluate": {FORMAT}}}\n',
+        f'{{"evaluate": {FORMAT}, "samp',
+        '{"eva',
+        f'{{"evaluate": {FORMAT}}}\n{{"id": "a',
+    ):
         file.write_text(content)
         with Results(file, SETTINGS) as results:
             results.add({"id": "a"})
@@ -196,7 +202,7 @@ def test_other_questions_or_limits_are_other_settings(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
-    for content in ("my notes", "my notes\n", '{"id": 1}\n', "[1]\n", '{"evaluate": 1}\nnonsense\n'):
+    for content in ("my notes", "my notes\n", '{"id": 1}\n', "[1]\n", f'{{"evaluate": {FORMAT}}}\nnonsense\n'):
         file.write_text(content)
         with pytest.raises(
             EvaluationError, match="line 2 is not valid JSON" if "evaluate" in content else "is not a results file"
