@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 from deepseek_math.checkpoints import archive, checkpoint_folder, file_digests
 from deepseek_math.checkpoints.download_progress import Progress
@@ -17,16 +17,30 @@ from deepseek_math.checkpoints.table import ARCHIVES, Address, Checkpoint, Hub, 
 from deepseek_math.errors import ServiceError
 from deepseek_math.files import rename_folder, write_whole
 
-# Each module has list_files, download and received. Imported when used: the hub's client takes half a second.
+# Modules, each a DownloadSource. They are imported when used: the hub's client takes half a second.
 SOURCES: dict[type, str] = {Hub: "hub", Address: "web", Wheel: "wheel"}
 SPARE_BYTES = 64 << 20  # that stay free on the disk
 LISTING = ".files.json"  # in a partial folder: the version of each file that it holds
 UNPACKED = "unpacked"  # in a partial folder: the content of a tar
 
 
-def source_module(source: Hub | Address | Wheel | Local) -> Any:
+class DownloadSource(Protocol):
+    """What a module must have that downloads from one kind of source."""
+
+    def list_files(self, source: Any, report: Callable[[str], None]) -> tuple[str, list[RemoteFile]]:
+        """The commit, empty where there is none, and the checkpoint's files. Raises ServiceError."""
+
+    def download(self, file: RemoteFile, part: Path, progress: Progress) -> None:
+        """Downloads `file` to `part`, and resumes where it can. Raises ServiceError, OSError for a full disk."""
+
+    def received(self, file: RemoteFile, part: Path) -> int:
+        """Bytes of `file` that earlier starts have downloaded to `part`."""
+
+
+def source_module(source: Hub | Address | Wheel | Local) -> DownloadSource:
     """The module that lists and downloads the files of this kind of source."""
-    return importlib.import_module(f"deepseek_math.checkpoints.{SOURCES[type(source)]}")
+    module = importlib.import_module(f"deepseek_math.checkpoints.{SOURCES[type(source)]}")
+    return cast(DownloadSource, module)
 
 
 def partial_folder(folder: Path) -> Path:
@@ -71,13 +85,12 @@ def require_disk_space(name: str, partial: Path, files: Sequence[RemoteFile], mi
         )
 
 
-def _received(source: Any, file: RemoteFile, partial: Path) -> int:
+def _received(source: DownloadSource, file: RemoteFile, partial: Path) -> int:
     """Bytes of a file that earlier starts have downloaded."""
     path = partial / file.path
     if path.exists():
         return path.stat().st_size
-    received: int = source.received(file, part_path(path))
-    return received
+    return source.received(file, part_path(path))
 
 
 def _announcement(checkpoint: Checkpoint, files: Sequence[RemoteFile], total: int, received: int) -> str:
@@ -95,7 +108,7 @@ def _summary(files: Sequence[RemoteFile], downloaded: int) -> str:
     return line
 
 
-def _download_file(source: Any, file: RemoteFile, path: Path, progress: Progress) -> None:
+def _download_file(source: DownloadSource, file: RemoteFile, path: Path, progress: Progress) -> None:
     """A file has its name once it is complete and checked."""
     part = part_path(path)
     part.parent.mkdir(parents=True, exist_ok=True)

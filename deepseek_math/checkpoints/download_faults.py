@@ -100,7 +100,7 @@ def reason(fault: object) -> str:
     if isinstance(fault, TimeoutError):
         return "the server stopped sending (timeout)"
     if isinstance(fault, ConnectionRefusedError):
-        return "the connection was refused. Is a server running there?"
+        return "connection refused: no server is running there"
     text = str(fault).strip().rstrip(".")
     if isinstance(fault, HTTPException) or not text:
         return f"{type(fault).__name__}: {text}"

@@ -12,7 +12,7 @@ from deepseek_math.checkpoints.table import Hub
 from deepseek_math.errors import ServiceError
 
 DEFAULT_QUANTISATION = "q4_k_m"
-# Some repositories hold the same weights twice: the first kind of which there are files counts.
+# Some repositories hold the same weights twice: the first kind that has files counts.
 WEIGHTS = (r"model(-\d+-of-\d+)?\.safetensors", r"[^./][^/]*\.safetensors", r"pytorch_model[^/]*\.bin")
 CONFIGURATION = r"[^./][^/]*\.(json|model|jinja)"
 TOKENIZER = ("config.json", "tokenizer.json")

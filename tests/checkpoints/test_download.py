@@ -320,7 +320,7 @@ def test_an_address_where_nobody_listens_is_given_up_soon_and_named(weights: Pat
     with pytest.raises(ServiceError) as error:
         fetch(find("http://127.0.0.1:9/m.gguf"), said.append)
     assert error.value.code == "download_failed"
-    assert "m.gguf from 127.0.0.1:9 could not be downloaded: the connection was refused" in error.value.message
+    assert "m.gguf from 127.0.0.1:9 could not be downloaded: connection refused" in error.value.message
     assert "is kept" not in error.value.message
     assert [line for line in said if "127.0.0.1:9" in line and "trying again" in line] == said
     assert len(said) == download_faults.REFUSED_ATTEMPTS - 1
