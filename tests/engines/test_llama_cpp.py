@@ -5,7 +5,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +125,37 @@ async def test_a_fault_in_the_thread_is_an_error_and_the_next_request_works(
         assert isinstance(failed.value.__cause__, MemoryError)
     assert await text(engine, QUESTIONS[0], TALK)
     assert await engine.healthy()
+
+
+async def test_a_request_that_waits_for_others_shows_that_the_engine_works(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is not given up: only an engine that makes no step for anybody has stalled."""
+    others_work = threading.Event()
+    ended = threading.Event()
+
+    class Busy:
+        """Sends nothing for a prompt of 2, and chunks for others while they work."""
+
+        def handle_completions(self, body: bytes, heard: Callable[[bytes], bool]) -> None:
+            silent = json.loads(body)["prompt"] == [2]
+            while not ended.wait(0.01):
+                if others_work.is_set() and not silent:
+                    heard(b'{"choices": [{"text": "", "finish_reason": null}], "__verbose": {"tokens_predicted": 0}}')
+
+    monkeypatch.setattr("deepseek_math.engines.llama_cpp.engine.TICK", 0.05)
+    monkeypatch.setattr(engine, "_server", Busy())
+    other = asyncio.create_task(deltas(engine, [1], TALK))
+    waiting = engine.generate([2], TALK)
+    silence = asyncio.ensure_future(anext(waiting))
+    await asyncio.sleep(0.3)
+    assert not silence.done()
+    others_work.set()
+    assert await silence == Delta("", 0)
+    assert await anext(waiting) == Delta("", 0)
+    ended.set()
+    other.cancel()
+    await asyncio.gather(other, waiting.aclose(), return_exceptions=True)
 
 
 async def test_a_request_that_is_held_makes_the_engine_unhealthy_until_it_is_let_go(

@@ -54,8 +54,14 @@ SMALL_MODEL = 2**28  # bytes of weights
 MOST_SLOTS = 256  # llama.cpp's LLAMA_MAX_SEQ
 BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
 RELEASE_SECONDS = 60.0  # held for longer, a request means that the engine hangs: a step of a 7B may take 10 on 2 cores
+TICK = 15.0  # seconds without a chunk after which a request looks whether llama.cpp works on others
 PROGRESS = b'"prompt_progress":'  # in a chunk that tells how far the prompt has been read
 RANDOM_SEED = 2**32 - 1  # llama.cpp reads this seed as "draw one"
+
+# Of one request: a chunk and when it was made, a fault, the end, or WORKS_ON_OTHERS.
+Arrival = tuple[float, bytes] | BaseException | None
+Arrivals = asyncio.Queue[Arrival]
+WORKS_ON_OTHERS = (0.0, b"")
 
 
 class LlamaCppEngine:
@@ -85,6 +91,7 @@ class LlamaCppEngine:
         self.gate = Gate(slots, slots * self.context)
         self.cache = f"KV cache {gib(slots * each)} for {slots} requests at once"
         self._slots = Slots(slots)
+        self._steps = 0  # chunks that llama.cpp has sent, for any request
         self._held = 0  # requests that llama.cpp should have let go of and has not
 
     async def start(self) -> None:
@@ -174,13 +181,14 @@ class LlamaCppEngine:
 
         `said` gets the completion's tokens, less those that ended inside a character: llama.cpp does not tell these.
         """
-        arrived: asyncio.Queue[tuple[float, bytes] | BaseException | None] = asyncio.Queue()
+        arrived: Arrivals = asyncio.Queue()
         stop = threading.Event()
 
         reading = True  # the prompt; the first chunk after it is waited for
 
         def heard(chunk: bytes) -> bool:
             nonlocal reading
+            self._steps += 1
             self._mailbox.post(arrived.put_nowait, (time.perf_counter(), chunk), urgent=reading)
             reading = reading and PROGRESS in chunk
             return stop.is_set()  # True makes llama.cpp drop the request
@@ -198,11 +206,16 @@ class LlamaCppEngine:
 
         call = asyncio.get_running_loop().run_in_executor(self._threads, run)
         try:
-            while (item := await arrived.get()) is not None:
+            tokens = 0
+            while (item := await self._next(arrived)) is not None:
                 if isinstance(item, BaseException):
                     raise ServiceError("engine_failed", "llama.cpp failed on this prediction. Send it again.") from item
+                if item == WORKS_ON_OTHERS:
+                    yield Delta("", tokens)
+                    continue
                 at, chunk = item[0], json.loads(item[1])
                 delta = _delta(chunk, at)
+                tokens = delta.tokens
                 said += chunk["__verbose"]["tokens"] if delta.tokens else ()
                 yield delta
                 if delta.finish:
@@ -211,6 +224,23 @@ class LlamaCppEngine:
         finally:
             stop.set()
             await self._released(call)
+
+    async def _next(self, arrived: "Arrivals") -> "Arrival":
+        """What arrives next, or WORKS_ON_OTHERS where nothing does while llama.cpp makes steps for other requests.
+
+        NOTE: at a 7B's size on few cores a prompt may wait for minutes while those of others are read.
+        """
+        if not arrived.empty():
+            return arrived.get_nowait()
+        while True:
+            steps = self._steps
+            try:
+                async with asyncio.timeout(TICK):
+                    return await arrived.get()
+            except TimeoutError:
+                if self._steps != steps:
+                    log.info("a request waits: llama.cpp works on %d others", self.gate.running - 1)
+                    return WORKS_ON_OTHERS
 
     async def _released(self, call: "asyncio.Future[None]") -> None:
         """Waits until llama.cpp has let go of a request, which it does at its next token or prefill step."""
