@@ -141,7 +141,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(json.dumps(summary(rounds, size)))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -239,7 +239,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(record))
     print(json.dumps(record), flush=True)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -226,7 +226,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(json.dumps({name: round(value, 2) for name, value in found.items()}))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

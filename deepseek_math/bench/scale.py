@@ -6,7 +6,6 @@ arithmetic. Both are lower bounds of the time, so no engine can be faster at the
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -123,7 +122,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     print(f"{PAGE}: the tables are written")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

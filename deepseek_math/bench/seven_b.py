@@ -186,12 +186,13 @@ def _quantized(random: np.random.Generator, rows: int, columns: int, kind: Any) 
     import gguf
 
     _, width = gguf.GGML_QUANT_SIZES[kind]
-    blocks = random.integers(0, 256, (rows, columns // 256, width), dtype=np.uint8)
+    blocks: Any = random.integers(0, 256, (rows, columns // 256, width), dtype=np.uint8)
     is_q4 = kind is gguf.GGMLQuantizationType.Q4_K
     scales = slice(0, 4) if is_q4 else slice(208, 210)  # a block's half floats: d and dmin, or d alone
     halves = (scales.stop - scales.start) // 2
     blocks[:, :, scales] = np.full(halves, 1e-4, dtype=np.float16).view(np.uint8)
-    return blocks.reshape(rows, -1)
+    reshaped: "np.ndarray[Any, Any]" = blocks.reshape(rows, -1)
+    return reshaped
 
 
 class PeakMemory(threading.Thread):
@@ -255,7 +256,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

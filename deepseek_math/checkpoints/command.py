@@ -1,4 +1,4 @@
-"""The command for checkpoints: the table with what is on disk; with a name, that checkpoint is downloaded."""
+"""`dsm checkpoints` prints the table with what is on disk, `dsm fetch NAME` downloads one."""
 
 import argparse
 import sys
@@ -11,6 +11,7 @@ from deepseek_math.checkpoints.names import find
 from deepseek_math.checkpoints.remote_file import format_bytes
 from deepseek_math.checkpoints.table import CHECKPOINTS, TINY, Checkpoint, Local
 from deepseek_math.errors import ServiceError
+from deepseek_math.signals import run_until_stopped
 
 HEADER = ["CHECKPOINT", "download", "context", "on disk", "from", "licence"]
 
@@ -26,26 +27,26 @@ def table() -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def download(name: str) -> int:
-    """Downloads the checkpoint that `name` means and prints its path. Returns the exit status."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="dsm checkpoints", description="Shows the known checkpoints.")
+    parser.parse_args(arguments)
+    print(table())
+    return 0
+
+
+def fetch_named(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="dsm fetch", description="Downloads a checkpoint and prints its path.")
+    parser.add_argument("name", help="a name that `dsm checkpoints` shows, hf://owner/name, or an http(s) address")
+    name = parser.parse_args(arguments).name
+    return run_until_stopped(lambda: _download(name), "stopped; start again to resume")
+
+
+def _download(name: str) -> int:
     try:
         print(store.fetch(find(name)))
     except ServiceError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\nstopped; start again to resume", file=sys.stderr)
-        return 130
-    return 0
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Shows the known checkpoints; with a name, downloads that one.")
-    parser.add_argument("name", nargs="?", help="a name of the table, hf://owner/name, or an http(s) address")
-    name = parser.parse_args(arguments).name
-    if name is not None:
-        return download(name)
-    print(table())
     return 0
 
 

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import signal
 import sys
 import time
 import traceback
@@ -25,24 +24,18 @@ from deepseek_math.evaluation.progress import Progress
 from deepseek_math.evaluation.results import Line, Results
 from deepseek_math.evaluation.summary import KEY, Summary, summarise
 from deepseek_math.local.server import LocalServer, ServerFailed
+from deepseek_math.signals import run_until_stopped
 
-REACHED, NOT_REACHED, FAILED, NO_FIGURE, STOPPED = 0, 1, 2, 3, 130
+REACHED, NOT_REACHED, FAILED, NO_FIGURE = 0, 1, 2, 3
 RESULTS = Path("results")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: see the help text."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
-    stopped = STOPPED
+    return run_until_stopped(lambda: _status(arguments), "evaluate: stopped. The same command goes on from here.")
 
-    def stop(number: int, _: object) -> None:
-        """Does what Ctrl-C does, which asyncio handles in order: an exception from here would hit any task."""
-        nonlocal stopped
-        stopped = 128 + number
-        signal.raise_signal(signal.SIGINT)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
-        signal.signal(number, stop)
+def _status(arguments: Sequence[str] | None) -> int:
     try:
         options = parse(arguments)
         if options.compare:
@@ -53,9 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (EvaluationError, ServerFailed, ServiceError, OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        print("\nevaluate: stopped. The same command goes on from here.", file=sys.stderr)
-        return stopped
     except Exception:  # Python's own status would be 1, which is a verdict
         traceback.print_exc()
         return FAILED
@@ -203,7 +193,3 @@ def _compare(options: argparse.Namespace) -> int:
     print(comparison.text(found, first, second))
     print(json.dumps(found))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

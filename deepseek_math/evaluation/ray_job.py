@@ -124,9 +124,7 @@ def answers(
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise EvaluationError(
-            "--ray needs the package ray. Install it: .venv/bin/python -m pip install -r requirements-evaluate.txt"
-        ) from error
+        raise EvaluationError("--ray needs the package ray. Install it with: make setup-evaluate") from error
     ray.init(
         runtime_env={"py_modules": [str(PACKAGE)], "env_vars": {} if urls else _environment()},
         include_dashboard=False,

@@ -88,8 +88,7 @@ def picture(found: list[Summary], file: Path) -> None:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise EvaluationError(
-            "The picture needs the package matplotlib. Install it: .venv/bin/python -m pip install -r "
-            "requirements-evaluate.txt"
+            "The picture needs the package matplotlib. Install it with: make setup-evaluate"
         ) from error
     figure = Figure(figsize=(8, 1.2 + 0.45 * len(found)), layout="constrained")
     axes = figure.add_subplot()

@@ -1,9 +1,5 @@
-"""A small client of Cog's HTTP API: one prediction as a stream of server-sent events.
+"""A small client of Cog's HTTP API: one prediction as a stream of server-sent events."""
 
-`python -m deepseek_math.local.client --url http://127.0.0.1:5000 'What is 12 + 30?' seed=1` prints the text.
-"""
-
-import argparse
 import asyncio
 import json
 import ssl
@@ -221,20 +217,3 @@ def _json(value: str) -> Any:
         return json.loads(value)
     except json.JSONDecodeError:
         return value
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Send one prediction and print its text as it comes.")
-    parser.add_argument("--url", default="http://127.0.0.1:5000")
-    parser.add_argument("prompt")
-    parser.add_argument("settings", nargs="*", metavar="name=value")
-    options = parser.parse_args()
-    try:
-        return show(options.url, parse_inputs(options.prompt, options.settings))
-    except (PredictionRefused, httpx.HTTPError) as error:
-        print(error, file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

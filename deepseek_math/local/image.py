@@ -1,4 +1,4 @@
-"""One image for each checkpoint: `make image CHECKPOINT=rl`, `make push CHECKPOINT=rl TO=registry/name`.
+"""One image for each checkpoint: `dsm image rl`, `dsm push rl registry/name`.
 
 Wraps `cog build` and `cog push`. The variant of cog.yaml that they are given sets CHECKPOINT; with the weights baked
 in, the build may see `weights/<name>` besides. Both files are put back as they were, and one build runs at a time.
@@ -8,18 +8,17 @@ import argparse
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 
 from filelock import FileLock, Timeout
 
 from deepseek_math.checkpoints import CHECKPOINTS, Checkpoint, Hub, Local, Wheel, fetch, find
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
+from deepseek_math.signals import run_until_stopped
 
 COGLET = "pypi:0.23.1"  # the version that live streaming is tested with; cog alone would let it float upward
 
@@ -70,11 +69,6 @@ def prepared(checkpoint: str, bake: bool) -> Iterator[None]:
             config.unlink(missing_ok=True)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    """Ends as an exception does: what was prepared is put back."""
-    sys.exit(128 + number)
-
-
 def _named(checkpoint: str) -> Checkpoint:
     """Raises ServiceError: an image has a name of the table."""
     found = find(checkpoint)
@@ -83,17 +77,30 @@ def _named(checkpoint: str) -> Checkpoint:
     return found
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Builds, or with --to pushes, the image of one checkpoint.")
-    parser.add_argument("checkpoint", help="a name of the table")
-    parser.add_argument("--to", help="where to push it: registry/name")
+def build(arguments: Sequence[str] | None = None) -> int:
+    return _command(_parser("image", "Builds the image of one checkpoint with cog."), arguments)
+
+
+def push(arguments: Sequence[str] | None = None) -> int:
+    parser = _parser("push", "Builds the image of one checkpoint with cog and pushes it.")
+    parser.add_argument("to", metavar="registry/name", help="where to push it")
+    return _command(parser, arguments)
+
+
+def _parser(name: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"dsm {name}", description=description)
+    parser.add_argument("checkpoint", help="a name of the table: see `dsm checkpoints`")
     parser.add_argument("--bake", action="store_true", help="put the weights into the image")
     parser.add_argument("--dry-run", action="store_true", help="print the files and commands instead")
-    options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    parser.set_defaults(to=None)
+    return parser
+
+
+def _command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    options = parser.parse_args(arguments)
     try:
-        return _run(_named(options.checkpoint), options)
+        checkpoint = _named(options.checkpoint)
+        return run_until_stopped(lambda: _run(checkpoint, options), "stopped; .dockerignore is as it was")
     except ServiceError as error:
         print(error, file=sys.stderr)
     except Timeout:
@@ -107,7 +114,7 @@ def _run(checkpoint: Checkpoint, options: argparse.Namespace) -> int:
         print(f"# cog-{name}.yaml\n{variant(name)}")
         print(f"# .dockerignore\n{ignored(name, options.bake)}")
         if options.bake:
-            print(f"python -m deepseek_math.checkpoints {name}")
+            print(f"dsm fetch {name}")
         for command in commands(name, options.to):
             print(f"COGLET_WHEEL={COGLET} {shlex.join(command)}")
         return 0
@@ -123,7 +130,3 @@ def _run(checkpoint: Checkpoint, options: argparse.Namespace) -> int:
             if done.returncode:
                 return done.returncode
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,14 +1,8 @@
-"""Cog's own server on this machine, without Docker: the same process, Predictor and code as in the container.
+"""Cog's own server on this machine, without Docker: the same process, Predictor and code as in the container."""
 
-`python -m deepseek_math.local.server` serves on 127.0.0.1:5000; with `PROMPT [name=value ...]` it starts one, sends it
-one prediction and stops it again.
-"""
-
-import argparse
 import contextlib
 import math
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -20,13 +14,12 @@ from types import TracebackType
 
 import httpx
 
+from deepseek_math.checkpoints.table import ALIASES, CHECKPOINTS
 from deepseek_math.cog import schema
-from deepseek_math.errors import ServiceError
-from deepseek_math.inputs import BY_NAME, CONCURRENCY, INPUTS, InputField
+from deepseek_math.inputs import CONCURRENCY, INPUTS, InputField
 from deepseek_math.local import client
 from deepseek_math.local.server_log import ServerLog
 from deepseek_math.paths import ROOT
-from deepseek_math.request import Request
 
 STOP_SECONDS = 5.0  # for predictions at work, once their clients are gone or the server is told to stop
 
@@ -78,6 +71,7 @@ class LocalServer:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
             "PYTHONUNBUFFERED": "1",
+            **_absolute_paths(os.environ | self._environment),
             "COG_PREDICT_TYPE_STUB": self.reference,
             "COG_MAX_CONCURRENCY": str(self._concurrency),
             "PORT": str(self.port),
@@ -157,6 +151,16 @@ class LocalServer:
             self.log.unlink(missing_ok=True)
 
 
+def _absolute_paths(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that name a file or folder of the caller's; the server runs in another folder."""
+    found = {name: environment[name] for name in ("WEIGHTS_FOLDER", "TINY_FOLDER") if environment.get(name)}
+    for name in ("CHECKPOINT", "COG_WEIGHTS"):
+        value = environment.get(name, "")
+        if value not in {*CHECKPOINTS, *ALIASES} and os.path.exists(os.path.expanduser(value)):
+            found[name] = value
+    return {name: str(Path(value).expanduser().resolve()) for name, value in found.items()}
+
+
 def _require_free(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -164,7 +168,7 @@ def _require_free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
             raise ServerFailed(
-                f"Port {port} can't be served on ({error}). Try another: make serve PORT=5001"
+                f"Port {port} can't be served on ({error}). Try another: dsm serve --port 5001"
             ) from error
 
 
@@ -178,67 +182,3 @@ def free_port() -> int:
 def _kill_group(leader: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
-
-
-def _to_terminal(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _predict(prompt: str, settings: list[str]) -> int:
-    inputs = client.parse_inputs(prompt, settings)
-    unknown = set(inputs) - set(BY_NAME)
-    if unknown:  # Cog would drop it and say nothing
-        raise ServerFailed(f"No input is called {', '.join(sorted(unknown))}. There are {', '.join(BY_NAME)}.")
-    Request.checked(**inputs)  # before a checkpoint is loaded for it
-    with LocalServer(say=_to_terminal) as server:
-        _to_terminal("")
-        status = client.show(server.url, inputs)
-        if status:
-            server.keep_log = True
-            _to_terminal(f"the server's log: {server.log}")
-        return status
-
-
-def words(text: str) -> list[str]:
-    """Split at blanks but for those in quotes. Backslashes and dollars stay: mathematics is full of both."""
-    lexer = shlex.shlex(text, posix=True)
-    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
-    try:
-        return list(lexer)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"a quote is not closed in {text!r}") from error
-
-
-def _serve(port: int) -> int:
-    with LocalServer(port=port, say=_to_terminal) as server:
-        assert server.process is not None
-        _to_terminal(f"serving on {server.url} (log: {server.log}); Ctrl-C stops it")
-        return server.process.wait()
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Cog's server on this machine, without Docker.")
-    parser.add_argument("prompt", nargs="?", help="send this one prompt, then stop; without it, serve")
-    parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
-    parser.add_argument("--inputs", type=words, default=[], metavar="TEXT", help="more of these, in one text")
-    parser.add_argument("--port", type=int, default=5000)
-    options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
-        signal.signal(ending, lambda number, _: sys.exit(128 + number))
-    try:
-        return (
-            _predict(options.prompt, options.inputs + options.settings)
-            if options.prompt is not None
-            else _serve(options.port)
-        )
-    except (ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError) as error:
-        _to_terminal(str(error))
-        return 1
-    except KeyboardInterrupt:
-        _to_terminal("\nstopped")
-        return 130
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,6 @@ The same command continues a run that was stopped.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,7 +63,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--family", choices=FAMILIES, default="tiny", help="the sizes; default: tiny")
     options = parser.parse_args(arguments)
     return exit_status(lambda: finetune(options.out, FAMILIES[options.family]))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

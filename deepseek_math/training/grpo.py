@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -188,7 +187,3 @@ def too_few(settings: Settings, questions: int) -> str | None:
         f"--steps -1 goes through all of them once, and there must be more than {changing} steps, over which the "
         "learning rate rises and falls."
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,7 +6,6 @@ The problems are asked through the service itself, on llama.cpp, with its prompt
 import argparse
 import asyncio
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -126,7 +125,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 file.write(line + "\n")
 
     return exit_status(run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,7 +4,6 @@ Left: reward, KL divergence and held-out accuracy of GRPO by step. Right: the ac
 """
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +97,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("picture", type=Path, help="the file to write, such as accuracy.png")
     options = parser.parse_args(arguments)
     return exit_status(lambda: draw(options.logs, options.picture))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,7 +4,6 @@ The same command continues a run that was stopped.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -60,7 +59,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--family", choices=FAMILIES, default="tiny", help="the sizes; default: tiny")
     options = parser.parse_args(arguments)
     return exit_status(lambda: pretrain(options.out, FAMILIES[options.family]))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,7 +6,6 @@ is too large for a git repository is refused.
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,7 +67,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.weights}: {size:,} bytes")
 
     return exit_status(run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

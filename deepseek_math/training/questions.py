@@ -7,7 +7,6 @@ The command writes such a file with problems of the tiny family's field.
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -58,7 +57,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.count < 1:
         parser.error(f"--count {options.count}: use 1 or more")
     return exit_status(lambda: write(distinct(options.seed, options.count, held=options.held_out), options.file))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -115,7 +115,7 @@ def _take_step(state: State, loss_of: Loss, blocks: list[Block], rate: float, de
     mean = 0.0
     for ids, targets in blocks:
         loss = loss_of(state.model, ids.to(device), targets.to(device)) / max(1, targets_in_all)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         mean += loss.item()
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
     state.optimizer.step()

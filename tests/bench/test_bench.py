@@ -22,7 +22,7 @@ import psutil
 import pytest
 import torch
 
-pytest.importorskip("matplotlib", reason="matplotlib draws bench.png: requirements-bench.txt")
+pytest.importorskip("matplotlib", reason="matplotlib draws bench.png: make setup-bench")
 
 from deepseek_math.bench import figures, gpu, loads, result_table, streams, workload
 from deepseek_math.bench.bandwidth import bandwidth
@@ -72,7 +72,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "deepseek_math.bench", *map(str, arguments)]
+    return [sys.executable, "-m", "deepseek_math", "bench", *map(str, arguments)]
 
 
 def environment(weights: Path, **others: str) -> dict[str, str]:

@@ -133,7 +133,7 @@ def test_a_quantised_row_has_its_tokenizer_from_what_was_quantised() -> None:
 def test_a_name_is_fetched_from_the_command_line(weights: Path, hub: StandInHub, tmp_path: Path) -> None:
     environment = os.environ | {"HF_ENDPOINT": hub.url, "PYTHONPATH": str(ROOT)}
     program = "from deepseek_math.checkpoints import command, store; from pathlib import Path; import sys; "
-    program += f"store.WEIGHTS = Path({str(weights)!r}); sys.exit(command.main())"
+    program += f"store.WEIGHTS = Path({str(weights)!r}); sys.exit(command.fetch_named())"
     command = [sys.executable, "-c", program, "hf://owner/model@main"]
     for word in ("downloaded 6.0 MB", "no download"):
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -17,7 +17,7 @@ from tests.evaluation.test_resume import timeless
 from tests.support.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
 from tests.support.predictor_inputs import EXAM_WITHOUT_TOOL
 
-pytest.importorskip("ray", reason="ray is not installed here: see requirements-evaluate.txt")
+pytest.importorskip("ray", reason="ray is not installed here: make setup-evaluate")
 
 COUNT = 150  # questions: over one batch for each of two workers
 

@@ -114,7 +114,7 @@ def test_a_folder_of_runs_becomes_a_table_and_a_picture(tmp_path: Path) -> None:
         "| sat | cot 2-shot | base | llama_cpp | 4 | 100.0% | 51.0% to 100.0% | 100.0% | 84.4% (base) | "
         "shots 2, published 4 |",
     ]
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed here: see requirements-evaluate.txt")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed here: make setup-evaluate")
     status, _, said = evaluate("report", tmp_path)
     assert status == 0, said
     assert "| mgsm_zh | cot | llm-7b-chat |" in said
@@ -141,7 +141,7 @@ def test_files_that_are_no_run_are_named_and_left_out(tmp_path: Path) -> None:
         "without-verdict",
     ]
     assert left_out[-1].endswith("without-verdict.jsonl is not a complete results file (KeyError: 'correct').")
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed here: see requirements-evaluate.txt")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed here: make setup-evaluate")
     status, _, said = evaluate("report", tmp_path)
     assert status == 0, said
     assert f"left out: {tmp_path / 'text.jsonl'} is not a results file" in said

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from deepseek_math.local import client
-from deepseek_math.local.server import LocalServer, ServerFailed, words
+from deepseek_math.local.command import words
+from deepseek_math.local.server import LocalServer, ServerFailed
 from deepseek_math.paths import ROOT
 from tests.support.predictor_inputs import SLOW_SETUP
 
@@ -24,7 +25,7 @@ from tests.support.predictor_inputs import SLOW_SETUP
 @contextmanager
 def command(*arguments: str, checkpoint: str = "smollm2-135m") -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "deepseek_math.local.server", *arguments],
+        [sys.executable, "-m", "deepseek_math", *arguments],
         cwd=ROOT,
         env={**os.environ, "CHECKPOINT": checkpoint},
         stdout=subprocess.PIPE,
@@ -47,7 +48,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def test_one_command_streams_an_answer_and_leaves_nothing_running(smollm2: Path) -> None:
-    with command("What is 12 + 30?", "max_new_tokens=24", "mode=chat") as process:
+    with command("predict", "What is 12 + 30?", "max_new_tokens=24", "mode=chat") as process:
         children: set[psutil.Process] = set()
         assert process.stdout is not None
         while process.poll() is None and not children:
@@ -69,7 +70,7 @@ def test_one_command_streams_an_answer_and_leaves_nothing_running(smollm2: Path)
 
 
 def test_a_prediction_that_fails_says_why_and_exits_with_an_error(smollm2: Path) -> None:
-    with command("<|im_end|>") as process:
+    with command("predict", "<|im_end|>") as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "control_token: The prompt holds '<|im_end|>'" in err
@@ -82,7 +83,7 @@ def test_a_server_behind_the_service_that_is_gone_is_told_in_a_sentence(
     smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENGINE_URL", "http://127.0.0.1:9")  # nobody listens on the port of `discard`
-    with command("Hi") as process:
+    with command("predict", "Hi") as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "\nengine_unreachable: No server can be reached at 127.0.0.1:9" in err
@@ -90,7 +91,9 @@ def test_a_server_behind_the_service_that_is_gone_is_told_in_a_sentence(
 
 
 def test_inputs_in_one_text_are_split_at_blanks_and_nothing_else_is_lost() -> None:
-    with command("--inputs", r"seed=1 'expected_answer=\frac{1}{2} of $x^2$' nonsense=\pi", "--", "Hi") as process:
+    with command(
+        "predict", "--inputs", r"seed=1 'expected_answer=\frac{1}{2} of $x^2$' nonsense=\pi", "--", "Hi"
+    ) as process:
         _, err = process.communicate(timeout=60)
     assert "No input is called nonsense" in err
     assert words(r"seed=1 'expected_answer=\frac{1}{2} of $x^2$' b=\pi #1") == [
@@ -99,12 +102,12 @@ def test_inputs_in_one_text_are_split_at_blanks_and_nothing_else_is_lost() -> No
         r"b=\pi",
         "#1",
     ]
-    with command("--inputs", "'stop=it", "--", "Hi") as process:
+    with command("predict", "--inputs", "'stop=it", "--", "Hi") as process:
         assert "a quote is not closed" in process.communicate(timeout=60)[1]
 
 
 def test_a_checkpoint_that_does_not_exist_is_named_at_once() -> None:
-    with command("Hi", checkpoint="no-such-thing") as process:
+    with command("predict", "Hi", checkpoint="no-such-thing") as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "checkpoint_unknown: 'no-such-thing' is neither" in err
@@ -114,7 +117,7 @@ def test_a_checkpoint_that_does_not_exist_is_named_at_once() -> None:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stopping_the_server_stops_all_of_it(smollm2: Path, how: signal.Signals) -> None:
     port = LocalServer().port  # a free one
-    with command("--port", str(port)) as process:
+    with command("serve", "--port", str(port)) as process:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -141,7 +144,7 @@ def test_a_setup_that_fails_shows_its_traceback(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_refused_and_the_other_server_left_alone(server: LocalServer) -> None:
-    with command("--port", str(server.port)) as process:
+    with command("serve", "--port", str(server.port)) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert f"Port {server.port} can't be served on" in err
@@ -150,7 +153,7 @@ def test_a_port_that_is_taken_is_refused_and_the_other_server_left_alone(server:
 
 
 def test_an_input_that_does_not_exist_is_refused_before_anything_starts() -> None:
-    with command("Hi", "max_tokens=5") as process:
+    with command("predict", "Hi", "max_tokens=5") as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "No input is called max_tokens. There are prompt, mode" in err
@@ -200,14 +203,14 @@ def test_inputs_on_the_command_line_are_what_they_look_like() -> None:
     [("samples=65", "samples_out_of_range"), ("samples=abc", "samples_out_of_range"), ("seed=-1", "seed_out_of_range")],
 )
 def test_a_wrong_input_is_refused_before_anything_is_loaded(setting: str, code: str) -> None:
-    with command("1+1?", setting, checkpoint="/no/such/checkpoint") as process:
+    with command("predict", "1+1?", setting, checkpoint="/no/such/checkpoint") as process:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors.startswith(code)
 
 
 def test_a_vote_from_the_command_line_shows_its_tally_under_the_text(server: LocalServer) -> None:
-    command = [sys.executable, "-m", "deepseek_math.local.client", "--url", server.url, "What is 12 + 30?"]
+    command = [sys.executable, "-m", "deepseek_math", "predict", "--url", server.url, "What is 12 + 30?"]
     settings = ["samples=3", "mode=chat", "max_new_tokens=12"]
     done = subprocess.run([*command, *settings], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip()

@@ -45,7 +45,7 @@ def exam_service(
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "deepseek_math.evaluation.command", *map(str, arguments)]
+    return [sys.executable, "-m", "deepseek_math", "evaluate", *map(str, arguments)]
 
 
 def evaluate(*arguments: object) -> tuple[int, dict[str, Any], str]:

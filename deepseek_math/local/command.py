@@ -1,0 +1,90 @@
+"""`dsm predict` and `dsm serve`: one prediction in the terminal, and Cog's HTTP API on this machine."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx
+
+from deepseek_math.errors import ServiceError
+from deepseek_math.inputs import BY_NAME
+from deepseek_math.local import client
+from deepseek_math.local.server import LocalServer, ServerFailed
+from deepseek_math.request import Request
+from deepseek_math.signals import run_until_stopped
+
+
+def predict(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dsm predict",
+        description="Answers one prompt: streams its completion, then prints its metrics. CHECKPOINT names the model.",
+        epilog="A prompt that begins with a dash comes after --: dsm predict -- '-x^2 = 4?'",
+    )
+    parser.add_argument("prompt")
+    parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
+    parser.add_argument("--inputs", type=words, default=[], metavar="TEXT", help="more of these, in one text")
+    parser.add_argument("--url", help="a running service, such as http://127.0.0.1:5000; without it, one is started")
+    options = parser.parse_args(arguments)
+    return _command(lambda: _predict(options.prompt, options.inputs + options.settings, options.url))
+
+
+def serve(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dsm serve",
+        description="Serves Cog's HTTP API on 127.0.0.1, without Docker. CHECKPOINT names the model.",
+    )
+    parser.add_argument("--port", type=int, default=5000, help="default: 5000")
+    options = parser.parse_args(arguments)
+    return _command(lambda: _serve(options.port))
+
+
+def words(text: str) -> list[str]:
+    """Split at blanks but for those in quotes. Backslashes and dollars stay: mathematics is full of both."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"a quote is not closed in {text!r}") from error
+
+
+def _command(run: Callable[[], int]) -> int:
+    try:
+        return run_until_stopped(run, "stopped")
+    except (ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError) as error:
+        _say(str(error))
+        return 1
+
+
+def _predict(prompt: str, settings: list[str], url: str | None) -> int:
+    inputs = _checked(client.parse_inputs(prompt, settings))  # before a checkpoint is loaded for it
+    if url:
+        return client.show(url.rstrip("/"), inputs)
+    with LocalServer(say=_say) as server:
+        _say("")
+        status = client.show(server.url, inputs)
+        if status:
+            server.keep_log = True
+            _say(f"the server's log: {server.log}")
+        return status
+
+
+def _checked(inputs: dict[str, Any]) -> dict[str, Any]:
+    unknown = set(inputs) - set(BY_NAME)
+    if unknown:  # Cog would drop it and say nothing
+        raise ServerFailed(f"No input is called {', '.join(sorted(unknown))}. There are {', '.join(BY_NAME)}.")
+    Request.checked(**inputs)
+    return inputs
+
+
+def _serve(port: int) -> int:
+    with LocalServer(port=port, say=_say) as server:
+        assert server.process is not None
+        _say(f"serving on {server.url} (log: {server.log}); Ctrl-C stops it")
+        return server.process.wait()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,33 @@
+"""How a command ends when it is told to stop."""
+
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+
+def run_until_stopped(command: Callable[[], int | None], message: str) -> int:
+    """Runs the command and returns its exit status, 0 for None. Where a signal stops it, prints `message` on stderr
+    and returns 128 + the signal's number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP (a closed terminal).
+
+    All three raise KeyboardInterrupt, as asyncio stops its tasks in order for SIGINT alone: an exception that another
+    signal's handler raises could hit any task.
+    """
+    received = signal.SIGINT
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        received = signal.Signals(number)
+        signal.raise_signal(signal.SIGINT)
+
+    # A shell starts background jobs with SIGINT ignored, so its handler is set too.
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: interrupt, signal.SIGHUP: interrupt}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        return command() or 0
+    except KeyboardInterrupt:
+        print(f"\n{message}", file=sys.stderr, flush=True)
+        return 128 + received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
