@@ -1,127 +1,142 @@
-# make predict PROMPT="..."   one prediction on this machine, streamed to the terminal; SAMPLES=8 puts it to the vote
-# make serve                  Cog's HTTP API on 127.0.0.1:5000
-# make checkpoints            the known checkpoints, and what is on disk
-# make fetch CHECKPOINT=rl    download one
-# make image CHECKPOINT=rl    cog build for one checkpoint; BAKE=1 puts the weights in, DRY=1 prints what would be run
-# make push CHECKPOINT=rl TO=registry/name
-# make native                 llama.cpp compiled for this machine's processor, in place of the one for any
-# make bench                  this service beside the seeds' way and llama.cpp's server: a table, JSON, bench.png
-# make bench-gpu              the 7B's shape with random weights on this machine's GPU
-# make test                   lint, types and every test
-# make tiny                   the tiny checkpoints grown anew; stopped, the next call goes on
-
 PYTHON ?= python3.11
+venv := .venv
+python := $(venv)/bin/python
+dsm := $(venv)/bin/dsm
+ready := $(venv)/.
+grown := .grown
+
 named := $(CHECKPOINT)
 override CHECKPOINT := $(or $(CHECKPOINT),demo)
 PROMPT ?= What is 12 + 30?
 INPUTS ?=
-SAMPLES ?=
 PORT ?= 5000
-export CHECKPOINT
-
-venv := .venv/bin
-run := .venv/.run
-tool := .venv/.tool
-all := .venv/.all
-bench := .venv/.bench
-train := .venv/.train
-grown := .grown
-
-.PHONY: predict serve checkpoints fetch image push schema native bench bench-gpu test tiny lint format setup setup-tool setup-all setup-train clean
-
-predict: $(run)
-	@$(venv)/python -m deepseek_math.local.server --inputs="$$INPUTS" -- "$$PROMPT" $(if $(SAMPLES),"samples=$(SAMPLES)")
 override PROMPT := $(value PROMPT)# as it was typed: make would take the dollars of $x^2$ for its own
 override INPUTS := $(value INPUTS)
-export PROMPT INPUTS
+export CHECKPOINT PROMPT INPUTS
 
-serve: $(run)
-	@$(venv)/python -m deepseek_math.local.server --port $(PORT)
+.PHONY: help predict serve checkpoints fetch image push schema native bench bench-gpu check test tiny lint types format \
+	audit lock setup setup-tool setup-evaluate setup-bench setup-train setup-check setup-all clean
+.NOTPARALLEL:
 
-checkpoints: $(run)
-	@$(venv)/python -m deepseek_math.checkpoints
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-fetch: $(run)
-	@$(venv)/python -m deepseek_math.checkpoints "$${COG_WEIGHTS:-$$CHECKPOINT}"
+predict: setup ## answer PROMPT="..." in the terminal; SAMPLES=8 votes, INPUTS="seed=1 ..." sets the rest
+	@$(dsm) predict --inputs="$$INPUTS" -- "$$PROMPT" $(if $(SAMPLES),"samples=$(SAMPLES)")
 
-image: $(run)
-	@$(venv)/python -m deepseek_math.local.image "$(or $(named),rl)" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
+serve: setup ## Cog's HTTP API on 127.0.0.1, PORT=5000
+	@$(dsm) serve --port $(PORT)
 
-push: $(run)
-	@$(venv)/python -m deepseek_math.local.image "$(or $(named),rl)" --to "$(or $(TO),$(error say where: make push CHECKPOINT=rl TO=registry/name))" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
+checkpoints: setup ## the known checkpoints, and what is on disk
+	@$(dsm) checkpoints
 
-schema: $(run)
-	@$(venv)/python -m deepseek_math.cog.schema
+fetch: setup ## download CHECKPOINT=rl
+	@$(dsm) fetch "$${COG_WEIGHTS:-$$CHECKPOINT}"
+
+image: setup ## the container of CHECKPOINT=rl; BAKE=1 puts the weights in, DRY=1 prints what would be run
+	@$(dsm) image "$(or $(named),rl)" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
+
+push: setup ## the same, pushed: CHECKPOINT=rl TO=registry/name
+	@$(dsm) push "$(or $(named),rl)" "$(or $(TO),$(error say where: make push CHECKPOINT=rl TO=registry/name))" \
+		$(if $(BAKE),--bake) $(if $(DRY),--dry-run)
+
+schema: setup ## the OpenAPI document of replicate/predict.py
+	@$(dsm) schema
 
 # Left out is what needs Rust (grammars) or is downloaded amid the build (TLS, a web page): the service uses none of it.
 # No cache: what is compiled for this processor is no wheel for another that shares the home folder.
-native: $(run)
+native: setup ## llama.cpp compiled for this machine's processor, in place of the one for any
 	@for tool in cmake c++; do command -v $$tool > /dev/null || \
 		{ echo "make native needs $$tool on the PATH. Debian, Ubuntu: apt install cmake g++ python3.11-dev" >&2; exit 1; }; done
 	CMAKE_ARGS="-DLLAMA_LLGUIDANCE=OFF -DLLAMA_BUILD_BORINGSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF $$CMAKE_ARGS" \
-		$(venv)/python -m pip install --disable-pip-version-check --no-cache-dir --force-reinstall --no-deps \
-		--no-binary xllamacpp "$$(grep ^xllamacpp requirements-run.txt)"
+		$(install) --no-cache-dir --force-reinstall --no-binary xllamacpp "$$(grep -o 'xllamacpp==[0-9.]*' pyproject.toml)"
 
-bench: $(bench)
-	@CHECKPOINT="$(named)" $(venv)/python -m deepseek_math.bench
+bench: setup-bench ## this service beside the original predictor and llama.cpp's server: a table, JSON, bench.png
+	@CHECKPOINT="$(named)" $(dsm) bench
 
-bench-gpu: $(bench)
-	@$(venv)/python -m deepseek_math.bench.gpu
+bench-gpu: setup-bench ## the 7B's shape with random weights on this machine's GPU
+	@$(dsm) bench gpu
 
-test: lint $(train)
-	$(venv)/python -m pytest
+check: lint types ## lint, types and the tests without processes, network or torch: under a minute
+	$(python) -m pytest -m unit
 
-stage := $(venv)/python -m deepseek_math.training
-tiny: $(train)
-	$(stage).pretrain $(grown)
-	$(stage).finetune $(grown)
-	$(stage).questions $(grown)/held-out.jsonl --count 200 --seed 3 --held-out
-	$(stage).questions $(grown)/questions.jsonl --count 4000
-	CHECKPOINT=$(grown)/instruct $(stage).grpo $(grown)/rl --settings tiny \
+test: setup-all lint types ## everything that needs the package registry alone
+	$(python) -m pytest
+
+tiny: setup-train ## the tiny checkpoints trained from nothing; stopped, the next call goes on
+	$(dsm) train pretrain $(grown)
+	$(dsm) train finetune $(grown)
+	$(dsm) train questions $(grown)/held-out.jsonl --count 200 --seed 3 --held-out
+	$(dsm) train questions $(grown)/questions.jsonl --count 4000
+	CHECKPOINT=$(grown)/instruct $(dsm) train grpo $(grown)/rl --settings tiny \
 		--questions $(grown)/questions.jsonl --held-out $(grown)/held-out.jsonl
 	rm -f $(grown)/accuracy.jsonl
-	$(stage).evaluate $(grown)/base --mode raw --out $(grown)/accuracy.jsonl
-	for mode in cot vote; do $(stage).evaluate $(grown)/instruct --mode $$mode --out $(grown)/accuracy.jsonl || exit 1; done
-	for mode in cot vote tool; do $(stage).evaluate $(grown)/rl --mode $$mode --out $(grown)/accuracy.jsonl || exit 1; done
-	$(stage).publish $(grown) weights/tiny
-	$(stage).plot weights/tiny weights/tiny/accuracy.png
+	$(dsm) train measure $(grown)/base --mode raw --out $(grown)/accuracy.jsonl
+	for mode in cot vote; do $(dsm) train measure $(grown)/instruct --mode $$mode --out $(grown)/accuracy.jsonl || exit 1; done
+	for mode in cot vote tool; do $(dsm) train measure $(grown)/rl --mode $$mode --out $(grown)/accuracy.jsonl || exit 1; done
+	$(dsm) train publish $(grown) weights/tiny
+	$(dsm) train plot weights/tiny weights/tiny/accuracy.png
 
-lint: $(all)
-	$(venv)/ruff check .
-	$(venv)/ruff format --check .
-	$(venv)/mypy
+lint: setup-check ## ruff
+	$(venv)/bin/ruff check .
+	$(venv)/bin/ruff format --check .
 
-format: $(all)
-	$(venv)/ruff format .
-	$(venv)/ruff check --fix .
+types: setup-check ## mypy
+	$(venv)/bin/mypy
 
-setup: $(run)
-setup-tool: $(run) $(tool)
-setup-all: $(all)
-setup-train: $(train)
+format: setup-check ## ruff's fixes and layout
+	$(venv)/bin/ruff format .
+	$(venv)/bin/ruff check --fix .
 
-$(venv)/python:
-	$(PYTHON) -m venv .venv
+audit: $(ready)lock ## known faults in the pinned packages; asks the package registry
+	$(venv)/bin/pip-audit --disable-pip --require-hashes -r requirements/test.txt
+	$(venv)/bin/pip-audit --disable-pip --no-deps -r requirements.txt
 
-$(run): requirements-run.txt | $(venv)/python
-	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-run.txt
+# The list of all packages is made first and binds the others. The container's alone has no hashes: Cog rewrites its
+# lines of torch to the build for the machine, another file, and pip wants hashes for all packages or for none.
+compile := $(venv)/bin/uv pip compile --quiet --python-version 3.11 --custom-compile-command "make lock" \
+	--no-annotate --no-emit-index-url $(LOCK)
+list := $(compile) pyproject.toml --universal --generate-hashes --no-emit-package torch
+part := $(list) --constraint requirements/test.txt
+lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.toml; LOCK=--upgrade takes newer ones
+	$(list) --all-extras --group torch --group lint --group unit --group test --output-file requirements/test.txt
+	$(part) --output-file requirements/run.txt
+	$(part) --extra tool --output-file requirements/tool.txt
+	$(part) --extra evaluate --output-file requirements/evaluate.txt
+	$(part) --extra bench --group torch --output-file requirements/bench.txt
+	$(part) --extra train --group torch --output-file requirements/train.txt
+	$(part) --group lint --group unit --output-file requirements/check.txt
+	$(compile) --group lock --universal --generate-hashes --constraint requirements/test.txt \
+		--output-file requirements/lock.txt
+	$(compile) --group torch --no-deps --output-file requirements/torch.txt
+	$(compile) pyproject.toml --extra tool --extra hf --group container --constraint requirements/test.txt \
+		--python-platform x86_64-manylinux_2_28 --no-emit-package cog --no-emit-package coglet \
+		--output-file requirements.txt
+
+setup: $(dsm) $(ready)run ## the packages of predict, serve, fetch and image
+setup-tool: setup $(ready)tool ## and those that programs of mode tool may import
+setup-evaluate: setup $(ready)evaluate ## and those of evaluate's pictures and --ray
+setup-bench: setup $(ready)bench $(ready)torch ## and those of bench, torch among them
+setup-train: setup $(ready)train $(ready)torch ## and those of train, torch among them
+setup-check: $(dsm) $(ready)check ## those of check
+setup-all: setup-check $(ready)test $(ready)torch ## those of everything, torch among them
+
+install = $(python) -m pip install --quiet --disable-pip-version-check --no-deps
+
+$(python):
+	$(PYTHON) -m venv $(venv)
+
+$(dsm): pyproject.toml | $(python)
+	$(install) --editable .
 	@touch $@
 
-$(tool): requirements-tool.txt | $(venv)/python
-	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-tool.txt
+$(ready)%: requirements/%.txt | $(python)
+	$(install) --require-hashes --requirement $<
 	@touch $@
 
-$(all): requirements-dev.txt requirements-run.txt requirements-tool.txt requirements-evaluate.txt | $(venv)/python
-	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@ $(run) $(tool)
+$(ready)torch: requirements/torch.txt | $(python)
+	$(python) -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
-$(bench): requirements-bench.txt requirements-run.txt | $(venv)/python
-	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
-	@touch $@ $(run)
-
-$(train): requirements-train.txt requirements-dev.txt requirements-run.txt | $(venv)/python
-	$(venv)/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt
-	@touch $@ $(all) $(run)
-
-clean:
-	rm -rf .venv .cog .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## what the goals above have made, but for weights and results
+	rm -rf $(venv) .cog .mypy_cache .ruff_cache .pytest_cache .hypothesis deepseek_math.egg-info

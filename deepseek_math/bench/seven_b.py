@@ -191,7 +191,7 @@ def _quantized(random: np.random.Generator, rows: int, columns: int, kind: Any) 
     scales = slice(0, 4) if is_q4 else slice(208, 210)  # a block's half floats: d and dmin, or d alone
     halves = (scales.stop - scales.start) // 2
     blocks[:, :, scales] = np.full(halves, 1e-4, dtype=np.float16).view(np.uint8)
-    reshaped: "np.ndarray[Any, Any]" = blocks.reshape(rows, -1)
+    reshaped: np.ndarray[Any, Any] = blocks.reshape(rows, -1)
     return reshaped
 
 

@@ -559,7 +559,7 @@ def test_greedy_requests_have_llama_cpp_sort_nothing_and_change_for_no_other() -
 
 
 def test_a_safetensors_checkpoint_needs_only_what_make_serve_installs(folder: Path, server: HostileCompletions) -> None:
-    assert "tokenizers==" in (ROOT / "requirements-run.txt").read_text()
+    assert "tokenizers==" in (ROOT / "requirements/run.txt").read_text()
     program = f"""
 import asyncio, sys
 sys.modules["torch"] = sys.modules["transformers"] = sys.modules["xllamacpp"] = None

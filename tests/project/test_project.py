@@ -1,6 +1,5 @@
 """The files around the code say what the code says."""
 
-import re
 import subprocess
 import sys
 
@@ -8,38 +7,13 @@ import pytest
 
 from deepseek_math.cog import schema
 from deepseek_math.paths import ROOT
-
-
-def pins(name: str) -> dict[str, str]:
-    lines = (ROOT / name).read_text().splitlines()
-    found = dict(line.split("==") for line in lines if line and not line.startswith(("#", "-r")))
-    assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in found.values()), name
-    return found
-
-
-def test_every_package_is_pinned_and_the_pins_agree() -> None:
-    container, run, dev = pins("requirements.txt"), pins("requirements-run.txt"), pins("requirements-dev.txt")
-    local = run | dev | pins("requirements-tool.txt")
-    assert set(pins("requirements-evaluate.txt")) == {"matplotlib", "ray[data]"}
-    bench = pins("requirements-bench.txt")
-    assert bench.items() <= (dev | pins("requirements-evaluate.txt")).items()
-    assert {name for name in container if name not in local} == {"torchvision"}
-    assert {name for name in container if name in local and container[name] != local[name]} == {"torch"}
-    assert {"torch", "torchvision", "transformers", "accelerate", "hf_transfer"} <= set(container)
-    assert "torchvision" not in local
-
-
-def test_training_packages_are_pinned_and_never_in_the_container() -> None:
-    training = pins("requirements-train.txt")
-    assert {"trl", "datasets", "peft", "gguf", "matplotlib"} == set(training)
-    assert not set(training) & set(pins("requirements.txt"))
-    assert "deepseek_math/training" in (ROOT / ".dockerignore").read_text().splitlines()
+from tests.project.test_requirements import declared
 
 
 def test_cog_runs_what_is_tested_here() -> None:
     config = (ROOT / "cog.yaml").read_text()
     assert f'predict: "{schema.REFERENCE}"' in config
-    assert f'sdk_version: "{pins("requirements-run.txt")["cog"]}"' in config
+    assert f'sdk_version: "{declared()["cog"]}"' in config
     assert "python_requirements: requirements.txt" in config
 
 

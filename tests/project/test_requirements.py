@@ -1,0 +1,117 @@
+"""The requirements stand once, in pyproject.toml, and every list of pins is made from it."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from deepseek_math.paths import ROOT
+
+LISTS = sorted(path.name for path in (ROOT / "requirements").glob("*.txt"))
+PARTS: dict[str, list[str]] = {  # the extras and groups of each list
+    "run": [],
+    "tool": ["tool"],
+    "evaluate": ["evaluate"],
+    "bench": ["bench"],
+    "train": ["train"],
+    "check": ["lint", "unit"],
+    "test": ["tool", "hf", "evaluate", "bench", "train", "lint", "unit", "test"],
+}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(name: str) -> dict[str, set[str]]:
+    """The versions that a list pins of each package: one, or one for each marker."""
+    found: dict[str, set[str]] = {}
+    for line in (ROOT / name).read_text().splitlines():
+        if not line.startswith(("#", " ")):
+            package, _, version = line.partition(";")[0].strip(" \\").partition("==")
+            found.setdefault(canonical(package), set()).add(version)
+    assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for versions in found.values() for version in versions), name
+    return found
+
+
+def declared(*names: str) -> dict[str, str]:
+    """The pins of pyproject.toml: of every command, or of the extras and groups that are named."""
+    extras, groups = PROJECT["project"]["optional-dependencies"], PROJECT["dependency-groups"]
+    requirements = list(PROJECT["project"]["dependencies"])
+    for name in names:
+        requirements += extras.get(name, []) + groups.get(name, [])
+    found: dict[str, str] = {}
+    for requirement in requirements:
+        if requirement == "deepseek-math[hf]":
+            found |= declared("hf")
+        else:
+            package, _, version = requirement.partition("==")
+            assert version, f"{requirement} is not pinned"
+            found[canonical(package.partition("[")[0])] = version
+    return found
+
+
+@pytest.mark.unit
+def test_each_list_is_held_against_what_it_is_made_from() -> None:
+    assert {*PARTS, "lock", "torch"} == {name.removesuffix(".txt") for name in LISTS}
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(("name", "parts"), PARTS.items())
+def test_a_list_has_what_pyproject_declares_for_it(name: str, parts: list[str]) -> None:
+    listed = pins(f"requirements/{name}.txt")
+    for package, version in declared(*parts).items():
+        assert listed[package] == {version}, package
+    assert "torch" not in listed
+
+
+@pytest.mark.unit
+def test_every_list_but_torch_s_has_hashes_and_none_names_a_registry() -> None:
+    for name in LISTS:
+        text = (ROOT / "requirements" / name).read_text()
+        assert "://" not in text
+        assert "index-url" not in text
+        if name != "torch.txt":
+            packages = re.split(r"\n(?=\S)", text.split("make lock\n")[1])
+            assert all("--hash=sha256:" in package for package in packages), name
+    assert {"uv", "pip-audit"} <= set(pins("requirements/lock.txt"))
+    assert pins("requirements/torch.txt") == {"torch": {declared("torch")["torch"]}}
+
+
+@pytest.mark.unit
+def test_all_lists_pin_the_same_versions_and_the_container_s_differ_in_torch_alone() -> None:
+    everything = pins("requirements/test.txt") | pins("requirements/torch.txt")
+    for name in LISTS:
+        if name != "lock.txt":  # uv and pip-audit bring packages of their own
+            assert pins(f"requirements/{name}").items() <= everything.items(), name
+    container = pins("requirements.txt")
+    assert set(container) - set(everything) == {"torchvision", "hf-transfer"}
+    shared = set(container) & set(everything)
+    assert {name for name in shared if not container[name] <= everything[name]} == {"torch"}
+
+
+@pytest.mark.unit
+def test_the_container_has_the_service_s_packages_and_none_of_training_s() -> None:
+    container = pins("requirements.txt")
+    wanted = declared("tool", "hf", "container")
+    assert {name for name in wanted if container.get(name) != {wanted[name]}} == {"cog", "coglet"}  # Cog installs both
+    assert not {"trl", "datasets", "peft", "gguf", "matplotlib", "ray", "pytest"} & set(container)
+
+
+@pytest.mark.registry
+def test_the_lists_are_what_make_lock_writes(tmp_path: Path) -> None:
+    """With uv in an environment of its own; what the lists have is kept where it still fits."""
+    for name in ("pyproject.toml", "Makefile", "requirements.txt", "README.md", "deepseek_math/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    make = ["make", "--no-print-directory", "lock", f"PYTHON={sys.executable}"]
+    done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in ("requirements.txt", *(f"requirements/{name}" for name in LISTS)):
+        assert (tmp_path / name).read_text() == (ROOT / name).read_text(), f"{name}: run make lock"
