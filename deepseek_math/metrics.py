@@ -15,7 +15,8 @@ METRICS: dict[str, str] = {
     "reached. `stop_string`, `tool_rounds`: a limit of the request. `cancelled`, `error`: it was broken off.",
     "error_code": "Of a failure: see errors.",
     "time_to_first_token": "Seconds since the request arrived, waiting included.",
-    "tokens_per_second": "After the first token, the time of programs not counted; in a vote of all samples together.",
+    "tokens_per_second": "After the first token, the time of programs not counted. In a vote of all samples "
+    "together, and with that time.",
     "seed": "The seed of the request, or the one that was drawn.",
     "checkpoint": "The checkpoint's name.",
     "checkpoint_digest": "Tells its files from others of the same name.",
