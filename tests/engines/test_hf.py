@@ -23,6 +23,7 @@ from transformers.generation.continuous_batching.cache import PagedAttentionCach
 from transformers.generation.continuous_batching.offloading_manager import OffloadingManager
 
 from deepseek_math.engines.hf import engine as module
+from deepseek_math.engines.hf import manager as hf_manager
 from deepseek_math.engines.hf import model as hf_model
 from deepseek_math.engines.hf import paged_cache
 from deepseek_math.engines.hf.engine import TransformersEngine
@@ -672,8 +673,8 @@ async def test_another_version_of_transformers_is_refused_and_the_pinned_one_is_
 ) -> None:
     pins = re.findall(r"^transformers==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert pins == [VERSION]
-    monkeypatch.setattr("transformers.__version__", "5.0.0")
-    with pytest.raises(ServiceError, match=rf"needs transformers {VERSION}, and 5\.0\.0 is installed"):
+    monkeypatch.setattr(hf_manager, "VERSION", "5.0.0")
+    with pytest.raises(ServiceError, match=rf"needs transformers 5\.0\.0, and {VERSION} is installed"):
         await TransformersEngine(folder).start()
 
 
