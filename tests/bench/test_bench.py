@@ -35,6 +35,7 @@ from deepseek_math.bench.processes import QUIET, Clock, Peak, memory, settle
 from deepseek_math.bench.streams import COG_API, LLAMA_API, BenchError
 from deepseek_math.local.client import crowd, http
 from deepseek_math.paths import ROOT
+from deepseek_math.retry import RetryPolicy
 from deepseek_math.training.gguf_file import convert
 from deepseek_math.training.stage import Shape
 from deepseek_math.training.tiny_model import fresh, write
@@ -266,7 +267,8 @@ def test_what_a_server_of_one_request_at_a_time_has_begun_is_not_cancelled(
     load: Load | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loads, "settle", lambda pids: 0.0)
-    monkeypatch.setattr(streams, "RETRY_SECONDS", 0.001)  # a request is on its way at any time
+    at_once = RetryPolicy(first_wait=0.001, factor=1.0)  # so that a request is on its way at any time
+    monkeypatch.setattr(streams, "BUSY_RETRY", at_once)
     with serving(OneAtATime()) as server:
         measure(Running(ORIGINAL, server.url, os.getpid(), 1, 0.0, Peak()), load, 0, 5, [])
         assert server.busy.acquire(timeout=10)  # what is still at work has met its client's end
