@@ -6,14 +6,14 @@ from deepseek_math.answers.extraction import tidy
 from deepseek_math.evaluation.benchmark import Question
 
 _FONT = re.compile(r"\\(?:text|textbf|textrm|textit|mathbf|mathrm|bf|rm|boldsymbol)\s*\{([^{}]*)\}|\*\*")
-_WORD = r"(?:(?:the\s+)?(?:option|choice|answer)s?\s*:?|选项)?\s*"
+_WORD = r"(?:(?i:(?:the\s+)?(?:option|choice|answer)s?)\s*:?|选项)?\s*"
 _OPENING, _CLOSING = r"[(\[{（【]?\s*", r"\s*[)\]}）】]?"
-_ONE = re.compile(
-    rf"{_WORD}{_OPENING}([A-Ga-g]){_CLOSING}(?:\s*(?:选项|项))?\s*[.:：、,，。]?\s*(.*)", re.DOTALL | re.IGNORECASE
-)
+_AFTER = r"(?:\s*(?:选项|项))?"
+_ONE = re.compile(rf"{_WORD}{_OPENING}([A-Ga-g]){_CLOSING}{_AFTER}\s*[.:：、,，。]?\s*(.*)", re.DOTALL)
 _NEXT = rf"{_CLOSING}(?:[\s,，、;；和与]|and)*{_OPENING}[A-G]"
-_SEVERAL = re.compile(rf"{_WORD}{_OPENING}([A-G](?:{_NEXT})+){_CLOSING}[.。]?")
-_CUT = ",，;；.。"  # where an option's text may be cut off: the rest of the sentence explains
+_SEVERAL = re.compile(rf"{_WORD}{_OPENING}([A-G](?:{_NEXT})+){_CLOSING}{_AFTER}[.。]?")
+_PUNCTUATION = ".:：、,，。"
+_CUT = re.compile(r"[\n,，;；.。?？!！]|$")  # where a claim may end before its option does
 
 
 def choice(question: Question, answer: str | None) -> str | None:
@@ -33,10 +33,11 @@ def letters(label: str) -> str:
 
 
 def _is_option(text: str, option: str) -> bool:
-    """Whether `text` is the option's, whole or up to the end of a sentence or part of one."""
-    text, option = _bare(text), _bare(option)
-    return text == option or (bool(text) and option.startswith(text) and option[len(text)] in _CUT)
+    """Whether `text` is the option's, whole or up to the end of a sentence or of a part of one."""
+    wanted = _bare(text)
+    beginnings = [_bare(option[: cut.start()]) for cut in _CUT.finditer(option)]
+    return wanted != "" and wanted in beginnings
 
 
 def _bare(text: str) -> str:
-    return tidy(_FONT.sub(r"\1", text)).replace(" ", "")
+    return tidy(_FONT.sub(r"\1", text)).replace(" ", "").lstrip(_PUNCTUATION)
