@@ -52,7 +52,7 @@ def _start() -> subprocess.Popen[str]:
     """A fresh interpreter: a fork of a process with threads is not safe."""
     path = os.pathsep.join(filter(None, sys.path))
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", MODULE],
+        [sys.executable, "-P", "-m", MODULE, str(SECONDS)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},

@@ -1,9 +1,8 @@
-"""The process that compares answers by the published rules: `python -P -m ...verdict_process`, one JSON a line.
+"""The process that compares answers by the published rules: `python -P -m ...verdict_process SECONDS`, one JSON a line.
 
     {"rule": "same_one", "found": ["0.5"], "expected": ["50"]}  ->  {"same": true, "retire": false}
 
-The kernel ends it (SIGALRM) when a verdict takes longer than the original waits for one. It ends by itself when its
-input is closed.
+The kernel ends it (SIGALRM) when a verdict takes longer than SECONDS. It ends by itself when its input is closed.
 """
 
 import json
@@ -13,7 +12,6 @@ import signal
 import sys
 
 from deepseek_math.evaluation.published import equality, ocw_equality
-from deepseek_math.evaluation.published.verdict import SECONDS
 
 MEMORY = 2 * 2**30  # bytes of address space
 RETIRE = 512 * 2**10  # KiB of resident memory after which it asks to be replaced
@@ -28,6 +26,7 @@ RULES = {
 
 
 def main() -> None:
+    seconds = float(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal; the parent ends this
@@ -36,7 +35,7 @@ def main() -> None:
         os.dup2(nothing.fileno(), 1)  # what a library prints is no answer
     for line in sys.stdin:
         question = json.loads(line)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         same = RULES[question["rule"]](question["found"], question["expected"])
         signal.setitimer(signal.ITIMER_REAL, 0)
         retire = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > RETIRE
