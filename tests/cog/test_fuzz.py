@@ -15,7 +15,7 @@ from deepseek_math.local.client import stream
 from deepseek_math.local.server import LocalServer
 
 SECONDS = 30.0
-CONTEXT = 2048  # of SmolLM2: a longer completion is refused at once, and stays as long as it is
+CONTEXT = 8192  # of the random model: a longer completion is refused at once, and stays as long as it is
 VALID, INVALID = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 REQUESTS = [
     ("POST", "/predictions", VALID),

@@ -41,8 +41,8 @@ TALK = Sampling(max_new_tokens=32, temperature=0.9, seed=1)
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def engine(smollm2: Path) -> AsyncIterator[LlamaCppEngine]:
-    running = LlamaCppEngine(smollm2, context=1024, slots=16)
+async def engine(random_model: Path) -> AsyncIterator[LlamaCppEngine]:
+    running = LlamaCppEngine(random_model, context=1024, slots=16)
     await running.start()
     yield running
     await running.close()
@@ -85,11 +85,11 @@ async def test_a_first_token_and_an_end_are_not_held_back(
 
 
 async def test_cancelling_does_not_wait_for_a_long_prompt_to_be_read(
-    smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    random_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step of it at most, here one of 64 tokens, as in models that are not small."""
     monkeypatch.setattr(llama_cpp, "SMALL_MODEL", 0)
-    engine = LlamaCppEngine(smollm2, context=1024, slots=2)
+    engine = LlamaCppEngine(random_model, context=1024, slots=2)
     await engine.start()
     try:
         await _cancelled_amid_a_prompt(engine)
@@ -98,7 +98,7 @@ async def test_cancelling_does_not_wait_for_a_long_prompt_to_be_read(
 
 
 async def _cancelled_amid_a_prompt(engine: LlamaCppEngine) -> None:
-    prompt = await chat(engine, " ".join(reversed(QUESTIONS * 8)))
+    prompt = (await chat(engine, " ".join(reversed(QUESTIONS * 8))))[:1000]
     started = time.perf_counter()
     whole = await deltas(engine, prompt, replace(TALK, max_new_tokens=1, seed=2))
     reading = time.perf_counter() - started
@@ -182,20 +182,20 @@ async def test_a_request_that_is_held_makes_the_engine_unhealthy_until_it_is_let
 
 @pytest.mark.parametrize(("slots", "threads", "said"), [(257, 1, "SLOTS=257"), (1, 10_000, "THREADS=10000")])
 async def test_more_than_llama_cpp_or_the_machine_has_is_refused(
-    slots: int, threads: int, said: str, smollm2: Path
+    slots: int, threads: int, said: str, random_model: Path
 ) -> None:
     with pytest.raises(ServiceError, match=f"setting_invalid: {said}"):
-        LlamaCppEngine(smollm2, slots=slots, threads=threads)
+        LlamaCppEngine(random_model, slots=slots, threads=threads)
 
 
-async def test_the_kv_cache_is_bounded_by_memory(smollm2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = read_header(smollm2).kv_values_per_token * 2
+async def test_the_kv_cache_is_bounded_by_memory(random_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = read_header(random_model).kv_values_per_token * 2
 
     def with_free(requests: float) -> LlamaCppEngine:
         free = type("Memory", (), {"available": int(requests * cell * 1024 / 0.4)})
         monkeypatch.setattr("psutil.virtual_memory", lambda: free)
         monkeypatch.setattr("deepseek_math.engines.memory.CGROUP", Path("nowhere"))
-        return LlamaCppEngine(smollm2, context=1024, slots=16)
+        return LlamaCppEngine(random_model, context=1024, slots=16)
 
     assert with_free(1000).gate.slots == 16
     assert with_free(3.5).gate.slots == 3
@@ -222,10 +222,10 @@ async def test_memory_that_the_kernel_would_give_back_counts_as_free(
 
 @pytest.mark.parametrize(("size", "step"), [(2**28 - 1, 256), (2**28, 64)])
 async def test_prompts_of_small_models_are_read_in_longer_steps(
-    size: int, step: int, smollm2: Path, tmp_path: Path
+    size: int, step: int, random_model: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.gguf"
-    with smollm2.open("rb") as whole:
+    with random_model.open("rb") as whole:
         path.write_bytes(whole.read(3_000_000))
     os.truncate(path, size)
     engine = LlamaCppEngine(path, context=1024, slots=1)
@@ -241,8 +241,8 @@ async def test_greedy_tokens_are_not_sorted_for(engine: LlamaCppEngine) -> None:
     assert drawn["samplers"] == ["temperature", "top_k", "top_p"]
 
 
-async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, smollm2: Path) -> None:
-    good = smollm2.read_bytes()[:3_000_000]
+async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, random_model: Path) -> None:
+    good = random_model.read_bytes()[:300_000]
     for name, content in {
         "empty": b"",
         "text": b"hello, world",
@@ -257,15 +257,6 @@ async def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, smollm2: 
     cut.write_bytes(good)
     with pytest.raises(ServiceError, match="checkpoint_unusable"):
         await LlamaCppEngine(cut).start()
-
-
-async def test_the_header_is_read_as_the_format_says(smollm2: Path) -> None:
-    header = read_header(smollm2)
-    assert (header.context, header.vocabulary) == (8192, 49152)
-    assert (header.bos, header.bos_text, header.eos_text) == (1, "<|im_start|>", "<|im_end|>")
-    assert not header.splits_unsaid
-    assert header.kv_values_per_token == 30 * 2 * 3 * 64
-    assert json.dumps(header.chat_template)
 
 
 def prompt_tokens_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -333,7 +324,7 @@ async def all_slots_idle(engine: LlamaCppEngine) -> bool:
 
 
 async def test_a_vote_given_up_while_its_prompt_is_read_leaves_nothing(engine: LlamaCppEngine) -> None:
-    prompt = await chat(engine, " ".join(QUESTIONS * 7))
+    prompt = (await chat(engine, " ".join(QUESTIONS * 7)))[:1000]
     async with aclosing(engine.share(prompt)) as reading:
         assert not (await anext(reading)).finish
     assert tuple(prompt) not in engine._shared
@@ -441,9 +432,9 @@ async def test_completions_of_one_prompt_each_go_on_in_their_own_slot(
     assert sorted(read)[len(read) // 2] < 24  # of about 100: what was added, and the tokens before it that changed
 
 
-async def test_with_one_slot_nothing_of_an_earlier_request_is_reused(smollm2: Path) -> None:
+async def test_with_one_slot_nothing_of_an_earlier_request_is_reused(random_model: Path) -> None:
     """K-quants round by the size of the piece that is computed: only whole prompts make their texts exact."""
-    alone = LlamaCppEngine(smollm2, context=256, slots=1)
+    alone = LlamaCppEngine(random_model, context=256, slots=1)
     await alone.start()
     try:
         prompt = await chat(alone, " ".join(QUESTIONS[:4]))

@@ -6,7 +6,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import pytest
+
 from deepseek_math.engines.llama_cpp.mailbox import PERIOD, Mailbox
+
+pytestmark = pytest.mark.unit
 
 
 async def test_nothing_is_lost_and_each_thread_keeps_its_order() -> None:

@@ -19,6 +19,7 @@ from deepseek_math.local.server import LocalServer
 from deepseek_math.paths import ROOT
 from deepseek_math.sampling import Sampling
 from tests.support import streams
+from tests.support.deepseek_tokenizer import EOS
 from tests.support.llama_server import LlamaServer
 from tests.support.streams import chat
 
@@ -29,14 +30,14 @@ QUESTIONS = ("What is 12 + 30?", "用中文数到十。", "Write five emoji. �
 
 
 @pytest.fixture(scope="module")
-def llama(smollm2: Path) -> Iterator[LlamaServer]:
-    with LlamaServer(smollm2, context=512, slots=4) as server:
+def llama(random_model: Path) -> Iterator[LlamaServer]:
+    with LlamaServer(random_model, context=512, slots=4) as server:
         yield server
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def engine(smollm2: Path, llama: LlamaServer) -> AsyncIterator[RemoteEngine]:
-    engine = RemoteEngine(smollm2, engine_url=llama.url + "/v1/")
+async def engine(random_model: Path, llama: LlamaServer) -> AsyncIterator[RemoteEngine]:
+    engine = RemoteEngine(random_model, engine_url=llama.url + "/v1/")
     await engine.start()
     yield engine
     await engine.close()
@@ -47,10 +48,10 @@ async def deltas(engine: Engine, question: str, sampling: Sampling = TALK) -> li
 
 
 async def test_texts_counts_and_probabilities_are_those_of_the_engine_in_this_process(
-    engine: RemoteEngine, smollm2: Path
+    engine: RemoteEngine, random_model: Path
 ) -> None:
     """The same weights, settings, token ids and seeds: all that lies between is the way there."""
-    here: Any = LlamaCppEngine(smollm2, context=512, slots=4)
+    here: Any = LlamaCppEngine(random_model, context=512, slots=4)
     await here.start()
     try:
         for place, question in enumerate(QUESTIONS):
@@ -69,23 +70,25 @@ async def test_texts_counts_and_probabilities_are_those_of_the_engine_in_this_pr
         await here.close()
 
 
-async def test_a_vocabulary_without_weights_tokenises_as_the_loaded_file(engine: RemoteEngine, smollm2: Path) -> None:
-    here: Any = LlamaCppEngine(smollm2, context=256, slots=1)
+async def test_a_vocabulary_without_weights_tokenises_as_the_loaded_file(
+    engine: RemoteEngine, random_model: Path
+) -> None:
+    here: Any = LlamaCppEngine(random_model, context=256, slots=1)
     await here.start()
     try:
         ours, theirs = engine.tokenizer, here.tokenizer
         assert (ours.bos, ours.bos_text, ours.eos_text) == (theirs.bos, theirs.bos_text, theirs.eos_text)
         assert ours.chat_template == theirs.chat_template
-        for text in (*QUESTIONS, "  a\n\n\tb", "<|im_end|> x", "def f(x):\n    return x**2", "é 👩‍👩‍👧 ½ ∑", ""):
+        for text in (*QUESTIONS, "  a\n\n\tb", f"{EOS} x", "def f(x):\n    return x**2", "é 👩‍👩‍👧 ½ ∑", ""):
             for control in (True, False):
                 assert await ours.encode(text, control=control) == await theirs.encode(text, control=control)
     finally:
         await here.close()
 
 
-async def test_the_server_s_context_is_found_out(engine: RemoteEngine, smollm2: Path, llama: LlamaServer) -> None:
+async def test_the_server_s_context_is_found_out(engine: RemoteEngine, random_model: Path, llama: LlamaServer) -> None:
     assert (engine.context, engine.gate.slots) == (512, 64)
-    more = RemoteEngine(smollm2, context=1024, engine_url=llama.url)
+    more = RemoteEngine(random_model, context=1024, engine_url=llama.url)
     with pytest.raises(ServiceError, match="setting_invalid: CONTEXT is 1024 tokens.*8192.*512"):
         await more.start()
     await more.close()
@@ -118,13 +121,13 @@ async def test_more_requests_than_the_server_has_slots_wait_there(engine: Remote
     assert said[0] == said[2] == said[8]
 
 
-async def test_a_server_that_is_started_as_the_page_says_does(smollm2: Path) -> None:
+async def test_a_server_that_is_started_as_the_page_says_does(random_model: Path) -> None:
     """With llama.cpp's own defaults for all but slots and context."""
     told = re.search(r"`llama-server -m \S+ -np (\d+) -c (\d+)`", (ROOT / "docs/cluster.md").read_text())
     assert told
     slots, context = int(told[1]), int(told[2]) // 8  # of a small model
-    with LlamaServer(smollm2, flags=["-np", str(slots), "-c", str(context)]) as server:
-        engine = RemoteEngine(smollm2, engine_url=server.url)
+    with LlamaServer(random_model, flags=["-np", str(slots), "-c", str(context)]) as server:
+        engine = RemoteEngine(random_model, engine_url=server.url)
         await engine.start()
         try:
             assert engine.context == context // slots
@@ -142,22 +145,22 @@ async def test_a_server_that_is_started_as_the_page_says_does(smollm2: Path) -> 
             await engine.close()
 
 
-async def test_a_key_is_asked_for_and_taken(smollm2: Path) -> None:
-    with LlamaServer(smollm2, context=256, slots=1, key="right") as server:
+async def test_a_key_is_asked_for_and_taken(random_model: Path) -> None:
+    with LlamaServer(random_model, context=256, slots=1, key="right") as server:
         for key in (None, "wrong"):
-            engine = RemoteEngine(smollm2, engine_url=server.url, engine_api_key=key)
+            engine = RemoteEngine(random_model, engine_url=server.url, engine_api_key=key)
             with pytest.raises(ServiceError, match="engine_refused: .*401"):
                 await engine.start()
             await engine.close()
-        engine = RemoteEngine(smollm2, engine_url=server.url, engine_api_key="right")
+        engine = RemoteEngine(random_model, engine_url=server.url, engine_api_key="right")
         await engine.start()
         assert (await deltas(engine, QUESTIONS[0]))[-1].tokens
         await engine.close()
 
 
-async def test_a_server_that_dies_amid_a_text_is_told_and_so_is_one_that_is_gone(smollm2: Path) -> None:
-    with LlamaServer(smollm2, context=512, slots=2) as server:
-        engine = RemoteEngine(smollm2, engine_url=server.url)
+async def test_a_server_that_dies_amid_a_text_is_told_and_so_is_one_that_is_gone(random_model: Path) -> None:
+    with LlamaServer(random_model, context=512, slots=2) as server:
+        engine = RemoteEngine(random_model, engine_url=server.url)
         await engine.start()
         story = engine.generate(await chat(engine, "Tell me a long story."), replace(TALK, max_new_tokens=400))
         async for delta in story:
@@ -174,15 +177,17 @@ async def test_a_server_that_dies_amid_a_text_is_told_and_so_is_one_that_is_gone
         assert not await engine.healthy()
         with pytest.raises(ServiceError, match="engine_unreachable: No server can be reached"):
             await deltas(engine, QUESTIONS[0])
-    with LlamaServer(smollm2, context=512, slots=2) as again:
+    with LlamaServer(random_model, context=512, slots=2) as again:
         engine._server.root = again.url  # as if it were started anew at the old address
         assert (await deltas(engine, QUESTIONS[0]))[-1].tokens
         await engine.close()
 
 
-async def test_metrics_tell_which_model_answers_where(smollm2: Path, llama: LlamaServer, engine: RemoteEngine) -> None:
+async def test_metrics_tell_which_model_answers_where(
+    random_model: Path, llama: LlamaServer, engine: RemoteEngine
+) -> None:
     where = llama.url.removeprefix("http://")
-    environment = {"CHECKPOINT": "smollm2-135m", "ENGINE_URL": llama.url, "ENGINE_API_KEY": "my-secret"}
+    environment = {"CHECKPOINT": str(random_model), "ENGINE_URL": llama.url, "ENGINE_API_KEY": "my-secret"}
     with LocalServer(environment=environment) as server:
         *_, last = stream(server.url, {"prompt": "Hi", "max_new_tokens": 2})
     assert last.data["metrics"]["engine_settings"] == f"context 512, {engine._remote.model} at {where}"
@@ -190,11 +195,13 @@ async def test_metrics_tell_which_model_answers_where(smollm2: Path, llama: Llam
     assert "my-secret" not in str(last.data)
 
 
-async def test_the_service_is_the_same_before_a_server(llama: LlamaServer, server: LocalServer) -> None:
+async def test_the_service_is_the_same_before_a_server(
+    random_model: Path, llama: LlamaServer, server: LocalServer
+) -> None:
     """Through Cog: prompts, stop strings, seeds, the vote and the metrics, held against the engine in the process."""
-    environment = {"CHECKPOINT": "smollm2-135m", "ENGINE_URL": llama.url}
+    environment = {"CHECKPOINT": str(random_model), "ENGINE_URL": llama.url}
     inputs = {"prompt": QUESTIONS[0], "mode": "chat", "temperature": 0.9, "max_new_tokens": 40, "seed": 3}
-    kinds = [inputs, inputs | {"stop": ["12"]}, inputs | {"samples": 4, "max_new_tokens": 24}]
+    kinds = [inputs, inputs | {"stop": ["bag"]}, inputs | {"samples": 4, "max_new_tokens": 24}]
 
     def ask(url: str) -> list[tuple[str, dict[str, object]]]:
         found = []
@@ -210,5 +217,5 @@ async def test_the_service_is_the_same_before_a_server(llama: LlamaServer, serve
     with LocalServer(environment=environment, concurrency=8) as remote:
         assert await asyncio.to_thread(ask, remote.url) == await asyncio.to_thread(ask, server.url)
         log = remote.log.read_text()
-    assert f"{llama.url.removeprefix('http://')}: a llama.cpp server with the model smollm2-135m" in log
+    assert f"{llama.url.removeprefix('http://')}: a llama.cpp server with the model random" in log
     assert "loaded on remote: context 512 tokens, up to 64 requests at once" in log

@@ -4,6 +4,8 @@ import pytest
 
 from deepseek_math.engines.llama_cpp.slots import Slots
 
+pytestmark = pytest.mark.unit
+
 SONG = tuple(range(100))
 
 

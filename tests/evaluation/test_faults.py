@@ -174,7 +174,7 @@ async def test_a_service_that_falls_silent_is_not_waited_for_for_hours(
     assert client.TIMEOUT.read is not None
     assert 15 < client.TIMEOUT.read <= 300
     monkeypatch.setattr(client, "TIMEOUT", httpx.Timeout(10.0, read=20.0))
-    with exam_service(tmp_path / "slow", perfect(1), PAUSE="25") as slow:
+    with exam_service(tmp_path / "slow", perfect(1), PAUSE="22") as slow:
         assert [line["answer"] for line in await answered(slow.url, gsm8k(tmp_path, 1))] == ["0"]
     monkeypatch.setattr(client, "TIMEOUT", httpx.Timeout(10.0, read=0.2))
 

@@ -14,7 +14,7 @@ from deepseek_math.checkpoints import digest, fetch, find
 from deepseek_math.evaluation import ray_job, runner
 from deepseek_math.paths import ROOT
 from tests.evaluation.test_resume import timeless
-from tests.support.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
+from tests.support.exam_service import command, evaluate_alone, exam_service, gsm8k, lines, perfect
 from tests.support.predictor_inputs import EXAM_WITHOUT_TOOL
 
 pytest.importorskip("ray", reason="ray is not installed here: make setup-evaluate")
@@ -28,7 +28,7 @@ def test_two_workers_over_two_services_write_what_one_run_writes_killed_or_not(t
     exam["What is number 7 of all?"] = "\\boxed{8}"
     with exam_service(tmp_path / "a", exam, PAUSE="0.05") as a, exam_service(tmp_path / "b", exam, PAUSE="0.05") as b:
         arguments = ("gsm8k", "--data", data, "--concurrency", 8)
-        assert evaluate(*arguments, "--url", a.url, "--out", single)[0] == 0
+        assert evaluate_alone(*arguments, "--url", a.url, "--out", single)[0] == 0
         before = len(a.asked())
         job = (*arguments, "--url", a.url, "--url", b.url, "--ray", 2, "--out", spread)
         process = subprocess.Popen(
@@ -39,7 +39,7 @@ def test_two_workers_over_two_services_write_what_one_run_writes_killed_or_not(t
         assert process.poll() is None, "the job was over before it could be killed"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        status, summary, said = evaluate(*job)
+        status, summary, said = evaluate_alone(*job)
         assert status == 0, said
         assert (summary["correct"], summary["questions"]) == (COUNT - 1, COUNT)
         share = [len(a.asked()) - before, len(b.asked())]
@@ -95,7 +95,7 @@ def servers() -> list[int]:
 def test_services_of_two_kinds_are_refused(tmp_path: Path) -> None:
     with exam_service(tmp_path / "a", {"1": "2"}) as a, exam_service(tmp_path / "b", {"1": "2"}, NAME="instruct") as b:
         job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--url", b.url, "--ray", 2)
-        status, _, said = evaluate(*job, "--out", tmp_path / "out.jsonl")
+        status, _, said = evaluate_alone(*job, "--out", tmp_path / "out.jsonl")
     assert status == 2
     engine = "(d1) on scripted (context 100000)"
     assert f"{b.url} serves instruct {engine}, but {a.url} serves rl {engine}" in said
@@ -104,6 +104,6 @@ def test_services_of_two_kinds_are_refused(tmp_path: Path) -> None:
 def test_a_service_that_fails_ends_the_job_with_its_reason(tmp_path: Path) -> None:
     with exam_service(tmp_path / "a", {"What": "2"}, EXAM_WITHOUT_TOOL) as a:
         job = ("gsm8k", "--data", gsm8k(tmp_path, 4), "--url", a.url, "--ray", 1, "--mode", "tool")
-        status, _, said = evaluate(*job, "--out", tmp_path / "out.jsonl")
+        status, _, said = evaluate_alone(*job, "--out", tmp_path / "out.jsonl")
     assert status == 2
     assert "is not one of" in said

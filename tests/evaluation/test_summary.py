@@ -9,6 +9,8 @@ from deepseek_math.evaluation.interval import wilson
 from deepseek_math.evaluation.summary import Summary, summarise
 from tests.evaluation.test_report import HEADER
 
+pytestmark = pytest.mark.unit
+
 RIGHT: dict[str, Any] = {
     "correct": True,
     "published_correct": True,

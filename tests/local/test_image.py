@@ -19,6 +19,8 @@ from deepseek_math.local import image
 from deepseek_math.paths import ROOT
 from tests.project.test_requirements import canonical, declared, pins
 
+pytestmark = pytest.mark.xdist_group("root")  # they write files into the repository's root
+
 # What Cog's published schema allows of what is used here: pkg/config/data/config_schema_v1.0.json of replicate/cog
 # 0.22.0. Nothing else may stand at the top level or in `build`, and not both `run` and `predict`.
 TOP = {"build", "image", "model", "run", "predict", "train", "concurrency", "environment", "weights"}

@@ -19,11 +19,12 @@ from deepseek_math.local import client
 from deepseek_math.local.command import words
 from deepseek_math.local.server import LocalServer, ServerFailed
 from deepseek_math.paths import ROOT
+from tests.support.deepseek_tokenizer import EOS
 from tests.support.predictor_inputs import SLOW_SETUP
 
 
 @contextmanager
-def command(*arguments: str, checkpoint: str = "smollm2-135m") -> Iterator[subprocess.Popen[str]]:
+def command(*arguments: str, checkpoint: str = "demo") -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "deepseek_math", *arguments],
         cwd=ROOT,
@@ -47,7 +48,7 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=10)[1]
 
 
-def test_one_command_streams_an_answer_and_leaves_nothing_running(smollm2: Path) -> None:
+def test_one_command_streams_an_answer_and_leaves_nothing_running() -> None:
     with command("predict", "What is 12 + 30?", "max_new_tokens=24", "mode=chat") as process:
         children: set[psutil.Process] = set()
         assert process.stdout is not None
@@ -58,7 +59,7 @@ def test_one_command_streams_an_answer_and_leaves_nothing_running(smollm2: Path)
     assert process.returncode == 0, err
     assert out.strip()
     for line in (
-        "checkpoint smollm2-135m",
+        "checkpoint tiny-rl",
         "loaded on llama_cpp",
         "warmed up",
         "completion_tokens",
@@ -69,18 +70,18 @@ def test_one_command_streams_an_answer_and_leaves_nothing_running(smollm2: Path)
     assert gone(list(children))
 
 
-def test_a_prediction_that_fails_says_why_and_exits_with_an_error(smollm2: Path) -> None:
-    with command("predict", "<|im_end|>") as process:
+def test_a_prediction_that_fails_says_why_and_exits_with_an_error() -> None:
+    with command("predict", EOS) as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "control_token: The prompt holds '<|im_end|>'" in err
+    assert f"control_token: The prompt holds {EOS!r}" in err
     log = Path(err.split("the server's log: ")[1].strip())
     assert "control_token" in log.read_text()
     log.unlink()
 
 
 def test_a_server_behind_the_service_that_is_gone_is_told_in_a_sentence(
-    smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ENGINE_URL", "http://127.0.0.1:9")  # nobody listens on the port of `discard`
     with command("predict", "Hi") as process:
@@ -115,7 +116,7 @@ def test_a_checkpoint_that_does_not_exist_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_stopping_the_server_stops_all_of_it(smollm2: Path, how: signal.Signals) -> None:
+def test_stopping_the_server_stops_all_of_it(how: signal.Signals) -> None:
     port = LocalServer().port  # a free one
     with command("serve", "--port", str(port)) as process:
         deadline = time.monotonic() + 60
@@ -241,7 +242,8 @@ def test_a_killed_command_leaves_no_server_and_no_model_behind(tmp_path: Path) -
     program = (
         "import sys, time; from pathlib import Path; from deepseek_math.local.server import LocalServer\n"
         "from tests.support.predictor_inputs import SLOW_SETUP\n"
-        "with LocalServer(reference='slow_setup.py:Predictor', inputs=SLOW_SETUP, folder=Path(sys.argv[1])):\n"
+        "where = {'reference': 'slow_setup.py:Predictor', 'folder': Path(sys.argv[1])}\n"
+        "with LocalServer(**where, inputs=SLOW_SETUP, concurrency=1):\n"
         "    print('ready', flush=True); time.sleep(600)"
     )
     process = subprocess.Popen(

@@ -1,10 +1,10 @@
-"""Tool mode over HTTP: a real coglet, the real Predictor, SmolLM2, real sandboxes.
+"""Tool mode over HTTP: a real coglet, the real Predictor, the demo, real sandboxes."""
 
-It writes a program when earlier turns show it how; `mode=tool` and its suffix are the published ones.
-"""
-
+import re
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -13,53 +13,43 @@ import pytest
 from deepseek_math.local.client import Event, cancel, stream
 from deepseek_math.local.server import LocalServer
 from deepseek_math.prompts import TOOL_SUFFIX
+from tests.support.exam_service import exam_service
 
-SHOWN = [("print(7 * 8)", "56"), ("print(100 - 37)", "63"), ("print(9 + 16)", "25")]
-
-
-def shots() -> list[dict[str, str]]:
-    messages = []
-    for program, output in SHOWN:
-        messages.append({"role": "user", "content": f"Run this: {program}{TOOL_SUFFIX['en']}"})
-        answer = f"```python\n{program}\n```\n```output\n{output}\n```\nThe answer is $\\boxed{{{output}}}$."
-        messages.append({"role": "assistant", "content": answer})
-    return messages
+QUESTION, ANSWER = "What is 1234 * 56?", "69104"
 
 
-def predict(server: LocalServer, program: str, **inputs: Any) -> list[Event]:
-    asked = {"prompt": f"Run this: {program}", "mode": "tool", "messages": shots(), "max_new_tokens": 64}
-    return list(stream(server.url, asked | inputs))
+def predict(server: LocalServer, prompt: str = QUESTION, **inputs: Any) -> list[Event]:
+    return list(stream(server.url, {"prompt": prompt, "mode": "tool", "max_new_tokens": 400} | inputs))
 
 
 def text(events: list[Event]) -> str:
     return "".join(event.data["chunk"] for event in events if event.kind == "output")
 
 
-def test_the_model_s_program_runs_inside_the_stream(server: LocalServer) -> None:
-    events = predict(server, "print(12 + 30)", expected_answer="42")
+def test_the_model_s_program_runs_inside_the_stream(demo: LocalServer) -> None:
+    events = predict(demo, expected_answer=ANSWER)
     final = events[-1].data
     assert final["status"] == "succeeded", final
-    assert text(events).startswith("```python\nprint(12 + 30)\n```\n```output\n42\n```\n")
+    assert re.search(rf"```python\n.*\n```\n```output\n{ANSWER}\n```\n", text(events), re.DOTALL)
     assert "".join(final["output"]) == text(events)
     metrics = final["metrics"]
     assert (metrics["tool_rounds"], metrics["tool_errors"]) == (1, 0)
     assert metrics["tool_seconds"] > 0
-    assert (metrics["answer"], metrics["correct"]) == ("42", True)
+    assert (metrics["answer"], metrics["correct"]) == (ANSWER, True)
     assert metrics["finish_reason"] == "stop"
-    assert metrics["completion_tokens"] <= 64
     assert TOOL_SUFFIX["en"].strip() in final["logs"]
     chunks = [event for event in events if event.kind == "output"]
-    assert len(chunks) > 4
+    assert len(chunks) > 2  # some before the program, its output, some behind it
 
 
-def test_the_log_of_the_start_says_what_the_kernel_offers(server: LocalServer) -> None:
-    setup: Any = server.health()["setup"]
+def test_the_log_of_the_start_says_what_the_kernel_offers(demo: LocalServer) -> None:
+    setup: Any = demo.health()["setup"]
     assert "sandbox: Landlock" in setup["logs"]
 
 
-def test_a_seed_gives_the_same_text_alone_and_beside_others(server: LocalServer) -> None:
+def test_a_seed_gives_the_same_text_alone_and_beside_others(demo: LocalServer) -> None:
     def draw(seed: int) -> str:
-        events = predict(server, "print(81 - 18)", seed=seed, temperature=0.8, max_new_tokens=48)
+        events = predict(demo, "What is 81 - 18?", seed=seed, temperature=0.8)
         assert events[-1].data["status"] == "succeeded", events[-1].data
         return text(events)
 
@@ -70,33 +60,35 @@ def test_a_seed_gives_the_same_text_alone_and_beside_others(server: LocalServer)
     assert sum("```python" in each for each in beside) >= 3  # else this says nothing about programs
 
 
-def test_a_program_that_hangs_is_ended_by_a_cancel_and_its_slot_is_free(server: LocalServer) -> None:
-    assert server.process is not None
-    seen = ""
-    for event in stream(
-        server.url,
-        {"prompt": "Run this: print(9 ** 9 ** 9)", "mode": "tool", "messages": shots(), "max_new_tokens": 64},
-        prediction_id="hangs",
-    ):
-        if event.kind == "output":
-            seen += event.data["chunk"]
-        if event.kind == "output" and seen.endswith(")\n```"):
-            time.sleep(0.5)
-            assert busy(server.process.pid)
-            assert cancel(server.url, "hangs")
-    assert event.data["status"] == "canceled"
-    assert seen.startswith("```python\nprint(9 ** 9 ** 9)\n```")
-    deadline = time.monotonic() + 20
-    while busy(server.process.pid):
+def test_a_program_that_hangs_is_ended_by_a_cancel_and_its_slot_is_free(tmp_path: Path) -> None:
+    """The demo writes no such program, so here the engine says what is to be said."""
+    exam = {"Hang!": "```python\nprint(9 ** 9 ** 9)\n```", "Go on.": "```python\nprint(2 + 2)\n```"}
+    with exam_service(tmp_path, exam) as service:
+        seen = ""
+        for event in stream(service.url, {"prompt": "Hang!", "mode": "tool"}, prediction_id="hangs"):
+            if event.kind == "output":
+                seen += event.data["chunk"]
+            if event.kind == "output" and seen.endswith(")\n```"):
+                until(lambda: bool(busy()))
+                assert cancel(service.url, "hangs")
+        assert event.data["status"] == "canceled"
+        assert seen.startswith("```python\nprint(9 ** 9 ** 9)\n```")
+        until(lambda: not busy())
+        after = list(stream(service.url, {"prompt": "Go on.", "mode": "tool", "max_tool_rounds": 1}))
+    assert text(after).startswith("```python\nprint(2 + 2)\n```\n```output\n4\n```\n")
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert text(predict(server, "print(2 + 2)")).startswith("```python\nprint(2 + 2)\n```\n```output\n4\n```\n")
 
 
-def busy(server: int) -> list[psutil.Process]:
+def busy() -> list[psutil.Process]:
     """The sandboxes at work: those that run, where others sleep or are stopped."""
     found = []
-    for child in psutil.Process(server).children(recursive=True):
+    for child in psutil.Process().children(recursive=True):
         try:
             parent = child.parent()
             sandboxed = parent is not None and "deepseek_math.programs.sandbox.zygote" in parent.cmdline()
@@ -107,17 +99,17 @@ def busy(server: int) -> list[psutil.Process]:
     return found
 
 
-def test_a_vote_of_samples_that_run_programs(server: LocalServer) -> None:
-    events = predict(server, "print(12 + 30)", samples=4, seed=1, max_new_tokens=48, expected_answer="42")
+def test_a_vote_of_samples_that_run_programs(demo: LocalServer) -> None:
+    events = predict(demo, samples=4, seed=1, expected_answer=ANSWER)
     final = events[-1].data
     assert final["status"] == "succeeded", final
     metrics = final["metrics"]
     assert metrics["tool_rounds"] >= 2
-    assert (metrics["answer"], metrics["correct"]) == ("42", True)
+    assert (metrics["answer"], metrics["correct"]) == (ANSWER, True)
     assert metrics["votes"][0]["count"] >= 2
 
 
 @pytest.mark.parametrize("rounds", [0, 9])
-def test_rounds_out_of_range_are_refused_at_the_door(server: LocalServer, rounds: int) -> None:
+def test_rounds_out_of_range_are_refused_at_the_door(demo: LocalServer, rounds: int) -> None:
     with pytest.raises(Exception, match="422"):
-        predict(server, "print(1)", max_tool_rounds=rounds)
+        predict(demo, max_tool_rounds=rounds)

@@ -9,6 +9,8 @@ from deepseek_math.cog import schema
 from deepseek_math.paths import ROOT
 from tests.project.test_requirements import declared
 
+pytestmark = pytest.mark.xdist_group("root")  # where the images' tests write files
+
 
 def test_cog_runs_what_is_tested_here() -> None:
     config = (ROOT / "cog.yaml").read_text()

@@ -3,7 +3,11 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+import pytest
+
 from deepseek_math.gate import Gate
+
+pytestmark = pytest.mark.unit
 
 
 async def worker(gate: Gate, name: str, tokens: int, entered: list[str], leave: asyncio.Event) -> None:

@@ -1,5 +1,6 @@
 """The prompt path, right to the token: published strings, one BOS, no control token that acts."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from deepseek_math.errors import ServiceError
 from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
 from deepseek_math.prompts import COT_SUFFIX, build, language
 from deepseek_math.request import Request
-from tests.conftest import shared
 from tests.support.scripted_engine import CharacterTokenizer
+
+pytestmark = pytest.mark.unit
 
 BOS = "<｜begin▁of▁sentence｜>"
 EOS = "<｜end▁of▁sentence｜>"
@@ -21,8 +23,8 @@ TURNS = [{"role": "user", "content": "What is 2 + 3?"}, {"role": "assistant", "c
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> HFTokenizer:
-    return HFTokenizer(shared("deepseek_tokenizer"))
+def tokenizer(deepseek_tokenizer: Path) -> HFTokenizer:
+    return HFTokenizer(deepseek_tokenizer)
 
 
 TABLE: list[tuple[str, PromptStyle, dict[str, Any], str]] = [
@@ -76,13 +78,13 @@ async def test_the_model_reads_the_published_text(
     prompt = await build(Request.checked(**({"prompt": "What is 2 + 3?"} | inputs)), style, tokenizer)
     assert prompt.text == text, why
     body = text.removeprefix(BOS)
-    assert prompt.ids[0] == 100000
-    assert prompt.ids.count(100000) == 1
-    assert prompt.ids.count(100001) == body.count(EOS)
+    assert prompt.ids[0] == tokenizer.bos
+    assert prompt.ids.count(tokenizer.bos) == 1
+    assert prompt.ids.count(tokenizer.eos) == body.count(EOS)
     assert list(prompt.ids[1:]) == await tokenizer.encode(body, control=True)
 
 
-async def test_the_shared_template_and_ours_write_the_same(tokenizer: HFTokenizer) -> None:
+async def test_the_checkpoint_s_template_and_ours_write_the_same(tokenizer: HFTokenizer) -> None:
     """The rows name a template so that no file can change it; it says what the checkpoint's own says."""
     request = Request.checked(prompt="And 5 + 1?", messages=TURNS, system_prompt="Be brief.", mode="chat")
     ours = await build(request, DEEPSEEK, tokenizer)
@@ -110,8 +112,8 @@ async def test_a_control_token_is_refused_wherever_it_is_written(tokenizer: HFTo
 @pytest.mark.parametrize("text", CONTROL_TOKENS)
 async def test_a_control_token_is_plain_text_in_raw(tokenizer: HFTokenizer, text: str) -> None:
     prompt = await build(Request.checked(prompt=text, mode="raw"), DEEPSEEK, tokenizer)
-    assert prompt.ids[0] == 100000
-    assert not {100000, 100001} & set(prompt.ids[1:])
+    assert prompt.ids[0] == tokenizer.bos
+    assert not {tokenizer.bos, tokenizer.eos} & set(prompt.ids[1:])
     assert prompt.text == BOS + text
 
 

@@ -7,6 +7,8 @@ import pytest
 from deepseek_math.errors import CODES, ServiceError
 from deepseek_math.request import Request, Turn
 
+pytestmark = pytest.mark.unit
+
 USER = {"role": "user", "content": "What is 2 + 3?"}
 ASSISTANT = {"role": "assistant", "content": " It is 5."}
 

@@ -1,4 +1,4 @@
-"""The whole service over HTTP: a real coglet, the real Predictor, real weights."""
+"""The whole service over HTTP: a real coglet, the real Predictor, a random model, and the demo where answers count."""
 
 import random
 import threading
@@ -15,6 +15,7 @@ import pytest
 from deepseek_math.checkpoints import digest
 from deepseek_math.local.client import Event, PredictionRefused, cancel, stream
 from deepseek_math.local.server import LocalServer
+from tests.support.deepseek_tokenizer import BOS, EOS
 
 QUESTION = "What is 12 + 30?"
 TALK = {"mode": "chat", "temperature": 0.9, "max_new_tokens": 40}
@@ -28,28 +29,28 @@ def text(events: list[Event]) -> str:
     return "".join(event.data["chunk"] for event in events if event.kind == "output")
 
 
-def test_a_prediction_streams_and_reports_itself(server: LocalServer, smollm2: Path) -> None:
+def test_a_prediction_streams_and_reports_itself(server: LocalServer, random_model: Path) -> None:
     events = predict(server, seed=3, **TALK)
     final = events[-1].data
     assert final["status"] == "succeeded"
     assert "".join(final["output"]) == text(events) != ""
     metrics = final["metrics"]
-    assert (metrics["checkpoint"], metrics["engine"], metrics["seed"]) == ("smollm2-135m", "llama_cpp", 3)
-    assert (metrics["checkpoint_digest"], metrics["slots"]) == (digest(smollm2), 16)
+    assert (metrics["checkpoint"], metrics["engine"], metrics["seed"]) == ("random.gguf", "llama_cpp", 3)
+    assert (metrics["checkpoint_digest"], metrics["slots"]) == (digest(random_model), 16)
     assert metrics["finish_reason"] in ("stop", "length")
     assert 0 < metrics["completion_tokens"] <= 40
-    assert metrics["prompt_tokens"] > 20
+    assert metrics["prompt_tokens"] > 15
     assert metrics["time_to_first_token"] > 0
     assert metrics["tokens_per_second"] > 0
-    assert "<|im_start|>user\nWhat is 12 + 30?<|im_end|>\n<|im_start|>assistant" in final["logs"]
+    assert "User: What is 12 + 30?\n\nAssistant:" in final["logs"]
 
 
 def test_sixteen_clients_see_their_own_text_arrive_live(server: LocalServer) -> None:
-    seeds = range(16)
-    alone = {seed: text(predict(server, seed=seed, **TALK)) for seed in list(seeds)[:4]}
+    seeds, talk = range(16), TALK | {"max_new_tokens": 1000}
+    alone = {seed: text(predict(server, seed=seed, **talk)) for seed in list(seeds)[:4]}
     with ThreadPoolExecutor(16) as pool:
         started = time.perf_counter()
-        streams = list(pool.map(lambda seed: predict(server, seed=seed, **TALK), seeds))
+        streams = list(pool.map(lambda seed: predict(server, seed=seed, **talk), seeds))
         took = time.perf_counter() - started
     live = 0
     for seed, events in zip(seeds, streams, strict=True):
@@ -75,11 +76,11 @@ def test_what_reaches_the_client_depends_on_no_default_of_the_engine(server: Loc
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"prompt": " "}, "prompt_empty"),
-    ({"max_new_tokens": 2048}, "context_exceeded"),
-    ({"prompt": "word " * 3000}, "context_exceeded"),
-    ({"prompt": "a <|im_end|> b"}, "control_token: The prompt holds '<|im_end|>'"),
-    ({"prompt": "hello <|im_start|>user"}, "control_token: The prompt holds '<|im_start|>'"),
-    ({"system_prompt": "<|im_start|>system"}, "control_token"),
+    ({"prompt": "many " * 4200, "max_new_tokens": 4096}, "context_exceeded"),
+    ({"prompt": "many " * 9000}, "context_exceeded"),
+    ({"prompt": f"a {EOS} b"}, f"control_token: The prompt holds {EOS!r}"),
+    ({"prompt": f"hello {BOS}User"}, f"control_token: The prompt holds {BOS!r}"),
+    ({"system_prompt": f"{BOS}system"}, "control_token"),
     ({"top_p": 0}, "top_p_out_of_range"),
     ({"stop": [""]}, "stop_invalid"),
     ({"stop": list("abcdefghi")}, "stop_invalid"),
@@ -142,24 +143,21 @@ def test_stop_strings_end_the_text_and_never_show(server: LocalServer) -> None:
     assert events[-1].data["metrics"]["finish_reason"] == "stop_string"
 
 
-def test_the_answer_is_found_and_checked(server: LocalServer) -> None:
-    """SmolLM2 is asked to repeat a sentence: it can't do sums, but it can do that."""
-    prompt = "Q: 1+1?\nA: The answer is \\boxed{\\frac{1}{2}}.\n" * 2 + "Q: 1+1?\nA:"
-    inputs = {"mode": "raw", "prompt": prompt, "max_new_tokens": 24, "stop": ["\nQ"]}
+def test_the_answer_is_found_and_checked(demo: LocalServer) -> None:
     for expected, correct in (("0.5", True), ("50", False)):
-        metrics = predict(server, **inputs, expected_answer=expected)[-1].data["metrics"]
+        metrics = predict(demo, prompt="Simplify 4/8.", expected_answer=expected)[-1].data["metrics"]
         assert (metrics["answer"], metrics["answer_source"]) == ("\\frac{1}{2}", "boxed")
         assert metrics["correct"] is correct
-    assert "correct" not in predict(server, **inputs)[-1].data["metrics"]
+    assert "correct" not in predict(demo)[-1].data["metrics"]
 
 
 def test_earlier_turns_reach_the_model(server: LocalServer) -> None:
     turns = [{"role": "user", "content": "My number is 7."}, {"role": "assistant", "content": "Noted."}]
     logs = predict(server, mode="chat", messages=turns, max_new_tokens=2)[-1].data["logs"]
-    assert "My number is 7.<|im_end|>\n<|im_start|>assistant\nNoted.<|im_end|>" in logs
+    assert f"User: My number is 7.\n\nAssistant: Noted.{EOS}User: " in logs
 
 
-LONG = {"mode": "raw", "prompt": "1, 2, 3, 4, 5, 6,", "max_new_tokens": 1500}  # it never ends by itself
+LONG = {"mode": "raw", "prompt": "1, 2, 3, 4, 5, 6,", "max_new_tokens": 4096}  # it never ends by itself
 
 
 class Crowd:
@@ -258,7 +256,7 @@ def test_three_hundred_mixed_predictions_none_lost_crossed_or_hanging(server: Lo
         name = f"soak-{number}"
         seed = number % 5
         if kind == "refuse":
-            final = predict(server, prompt="<|im_end|>")[-1].data
+            final = predict(server, prompt=EOS)[-1].data
             tally.add("refused" if "control_token" in final["error"] else "wrong")
             return
         inputs = {"prompt": QUESTION, **short, "seed": seed}
@@ -319,13 +317,12 @@ def test_a_full_server_refuses_at_once(server: LocalServer) -> None:
     assert predict(server, **TALK)[-1].data["status"] == "succeeded"
 
 
-SHOTS = "Q: Ann has 3 apples and buys 4 more. How many has she?\nA: She has 3 + 4 = 7 apples. The answer is 7.\n" * 2
-SUM = {"mode": "raw", "prompt": f"{SHOTS}Q: What is 12 + 30?\nA:", "stop": ["\nQ"], "max_new_tokens": 40}
+SUM = {"prompt": "What is 347 * 86 - 12?", "max_new_tokens": 512}
 
 
-def test_a_real_checkpoint_votes(server: LocalServer) -> None:
+def test_a_real_checkpoint_votes(demo: LocalServer) -> None:
     """The tally comes live, then one whole completion of the winner, which its seed gives alone as well."""
-    events = predict(server, **SUM, samples=12, seed=5)
+    events = predict(demo, **SUM, samples=12, seed=5)
     final = events[-1].data
     assert final["status"] == "succeeded", final
     metrics = final["metrics"]
@@ -339,7 +336,7 @@ def test_a_real_checkpoint_votes(server: LocalServer) -> None:
     assert sum(group["count"] for group in votes) <= used
     assert metrics["answer"]
     assert metrics["agreement"] == pytest.approx(votes[0]["count"] / used, abs=1e-4)
-    alone = predict(server, **SUM, seed=metrics["winner_seed"], temperature=0.7)
+    alone = predict(demo, **SUM, seed=metrics["winner_seed"], temperature=0.7)
     assert text(alone) == text(events) != ""
     tally = " ".join(f"{group['answer']} x{group['count']}" for group in votes)
     print(f"{used} of 12 samples used, {metrics['tokens_not_generated']} tokens not generated: {tally}")
@@ -351,7 +348,7 @@ def test_a_vote_that_is_cancelled_frees_all_its_slots(server: LocalServer) -> No
     vote = LONG | {"samples": 16, "temperature": 1.0}
     with ThreadPoolExecutor(17) as pool:
         voting = pool.submit(lambda: list(stream(server.url, vote, "voting")))
-        time.sleep(3.0)
+        time.sleep(1.0)
         started = time.perf_counter()
         assert cancel(server.url, "voting")
         final = voting.result(timeout=60)[-1]
@@ -363,10 +360,10 @@ def test_a_vote_that_is_cancelled_frees_all_its_slots(server: LocalServer) -> No
 
 
 def test_single_requests_get_their_turn_beside_a_vote_of_64(server: LocalServer) -> None:
-    vote = LONG | {"samples": 64, "temperature": 1.0, "max_new_tokens": 200}
+    vote = LONG | {"samples": 64, "temperature": 1.0, "max_new_tokens": 1000}
     with ThreadPoolExecutor(2) as pool:
         voting = pool.submit(lambda: list(stream(server.url, vote, "crowd")))
-        time.sleep(2.0)
+        time.sleep(1.0)
         assert predict(server, max_new_tokens=4)[-1].data["status"] == "succeeded"
         assert not voting.done()
         cancel(server.url, "crowd")

@@ -6,6 +6,8 @@ from deepseek_math.engines.memory import checked_context
 from deepseek_math.errors import ServiceError
 from deepseek_math.settings import Settings
 
+pytestmark = pytest.mark.unit
+
 REFUSED = [
     {"SLOTS": "abc"},
     {"SLOTS": "0"},

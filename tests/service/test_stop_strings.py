@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from deepseek_math.stop_strings import StopStrings
 
+pytestmark = pytest.mark.unit
+
 TABLE: list[tuple[tuple[str, ...], str, str, str | None]] = [
     # stop strings, text, what is shown, which one ended it
     ((), "any text", "any text", None),

@@ -1,20 +1,26 @@
 """A real server whose engine knows answers by heart (predictors/exam.py), and the command that questions it."""
 
+import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from deepseek_math.answers import judging
+from deepseek_math.evaluation.command import main
 from deepseek_math.inputs import InputField
 from deepseek_math.local.server import LocalServer
 from deepseek_math.paths import ROOT
 from tests.support.predictor_inputs import EXAM
+from tests.support.session_judge import session_judge
 
 Exam = Mapping[str, str | Sequence[str]]
 
@@ -48,18 +54,39 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "deepseek_math", "evaluate", *map(str, arguments)]
 
 
+ENVIRONMENT = {"CHECKPOINT": "none"}
+
+
 def evaluate(*arguments: object) -> tuple[int, dict[str, Any], str]:
-    """The command's exit status, its last line as JSON, and everything that it said."""
-    done = subprocess.run(
-        command(*arguments),
-        cwd=ROOT,
-        env=os.environ | {"CHECKPOINT": "none"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    last = (done.stdout.strip().splitlines() or ["{}"])[-1]
-    return done.returncode, json.loads(last) if last.startswith("{") else {}, done.stdout + done.stderr
+    """The command in this process: its exit status, its last line as JSON, and everything that it said."""
+    out, errors = io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    with (
+        chdir(ROOT),
+        mock.patch.dict(os.environ, ENVIRONMENT),
+        mock.patch.object(judging, "Judge", session_judge),
+        redirect_stdout(out),
+        redirect_stderr(errors),
+    ):
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    return read(status, out.getvalue(), errors.getvalue())
+
+
+def evaluate_alone(*arguments: object) -> tuple[int, dict[str, Any], str]:
+    """As `evaluate`, in a process of its own."""
+    environment = os.environ | ENVIRONMENT
+    done = subprocess.run(command(*arguments), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return read(done.returncode, done.stdout, done.stderr)
+
+
+def read(status: int, out: str, errors: str) -> tuple[int, dict[str, Any], str]:
+    last = (out.strip().splitlines() or ["{}"])[-1]
+    return status, json.loads(last) if last.startswith("{") else {}, out + errors
 
 
 def lines(file: Path) -> list[dict[str, Any]]:

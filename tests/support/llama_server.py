@@ -63,13 +63,13 @@ def main() -> None:
     from deepseek_math.engines.llama_cpp.engine import LlamaCppEngine
 
     path, context, slots, key = sys.argv[1:]
-    engine = LlamaCppEngine(Path(path), int(context), int(slots))
+    engine = LlamaCppEngine(Path(path), int(context), int(slots), threads=1)
     engine._folder = tempfile.TemporaryDirectory(prefix="llama-server-")
     params = engine._params("127.0.0.1")
     params.port = 0
     params.n_threads_http = 2 * int(slots) + 4
     params.endpoint_slots = True
-    params.model_alias = {"smollm2-135m"}
+    params.model_alias = {"random"}
     params.api_keys = [key] if key else []
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)

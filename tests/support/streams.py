@@ -27,6 +27,6 @@ async def text_of(engine: Speaker, prompt: Sequence[int], sampling: Sampling) ->
 
 
 async def chat(engine: Speaker, question: str) -> list[int]:
-    """`question` as SmolLM2 is asked."""
-    text = f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
-    return await engine.tokenizer.encode(text, control=True)
+    """`question` as DeepSeek's chat template puts it."""
+    bos = [] if engine.tokenizer.bos is None else [engine.tokenizer.bos]
+    return bos + await engine.tokenizer.encode(f"User: {question}\n\nAssistant:", control=True)

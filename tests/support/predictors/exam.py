@@ -76,4 +76,4 @@ class Predictor(BasePredictor):
         said = self.exam[known]
         words = (said[sampling.seed % len(said)] if isinstance(said, list) else said).split(" ")
         pause = float(os.environ.get("PAUSE", "0"))
-        return [pause, *(word + " " * (place < len(words) - 1) for place, word in enumerate(words))]
+        return [pause, *(f"{word} " for word in words[:-1]), words[-1]]
