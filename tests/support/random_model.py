@@ -69,7 +69,8 @@ def weights(tokens: list[str], says: str) -> dict[str, Array]:
     rng = np.random.default_rng(0)
 
     def random(rows: int, columns: int, scale: float) -> Array:
-        return (scale * rng.normal(size=(rows, columns))).astype(np.float32)
+        values: Array = scale * rng.normal(size=(rows, columns))
+        return values.astype(np.float32)
 
     found: dict[str, Array] = {"output_norm.weight": np.ones(WIDTH, dtype=np.float32)}
     shapes = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output"), (WIDTH, WIDTH))
