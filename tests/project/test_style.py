@@ -58,7 +58,7 @@ def in_condition(node: ast.AST, parents: Parents) -> bool:
         node, child = parents[node], node
         if isinstance(node, ast.If | ast.While):
             return child is node.test
-        if isinstance(node, ast.stmt | ast.comprehension | ast.Lambda | ast.IfExp):
+        if isinstance(node, ast.stmt | ast.comprehension | ast.GeneratorExp | ast.ListComp | ast.Lambda | ast.IfExp):
             return False
     return False
 
