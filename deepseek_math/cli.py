@@ -25,7 +25,7 @@ COMMANDS = {
     "image": Command("local.image:build", "build a checkpoint's container image with cog"),
     "push": Command("local.image:push", "build a checkpoint's container image with cog and push it"),
     "schema": Command("cog.command:main", "print the OpenAPI document of replicate/predict.py"),
-    "bench": Command("bench.comparison:main", "measure speed beside the original and llama.cpp", "setup-bench"),
+    "bench": Command("bench.side_by_side:main", "measure speed beside the original and llama.cpp", "setup-bench"),
     "bench gpu": Command("bench.gpu:main", "measure the 7B's shape on this machine's GPU", "setup-bench"),
     "bench variants": Command("bench.variants:main", "measure llama.cpp with other settings than those in use"),
     "bench sandbox": Command("bench.sandbox:main", "measure what running programs costs", "setup-tool"),
