@@ -18,8 +18,8 @@ from deepseek_math.completion import STALL_SECONDS, Completion, generate
 from deepseek_math.engines.protocol import Engine
 from deepseek_math.inputs import MAX_SEED
 from deepseek_math.programs.fences import CLOSING, FENCE, OPENING, OUTPUT
+from deepseek_math.programs.sandbox.outcome import Outcome
 from deepseek_math.programs.sandbox.pool import Sandboxes
-from deepseek_math.programs.sandbox.process import Outcome
 from deepseek_math.prompts import Prompt
 from deepseek_math.sampling import Sampling
 from deepseek_math.stop_strings import StopStrings

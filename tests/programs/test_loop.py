@@ -19,8 +19,8 @@ from deepseek_math.checkpoints import Checkpoint, Local
 from deepseek_math.errors import ServiceError
 from deepseek_math.programs.loop import ProgramWatch, shown
 from deepseek_math.programs.sandbox.limits import Limits
+from deepseek_math.programs.sandbox.outcome import Outcome
 from deepseek_math.programs.sandbox.pool import Sandboxes
-from deepseek_math.programs.sandbox.process import Outcome
 from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
 from deepseek_math.prompts import TOOL_SUFFIX
 from deepseek_math.sampling import Sampling

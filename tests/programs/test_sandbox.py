@@ -280,7 +280,7 @@ async def test_the_files_of_a_program_that_is_ended_go_though_it_was_writing(san
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
     async with asyncio.timeout(30):
-        while any(any(each.iterdir()) for each in folder.iterdir()):  # noqa: ASYNC110  # a folder has no event
+        while [file for file in folder.rglob("*") if file.is_file()]:  # noqa: ASYNC110  # a folder has no event
             await asyncio.sleep(0.05)
 
 
@@ -402,6 +402,7 @@ async def test_limits_are_kept_in_the_kernel(sandboxes: Sandboxes) -> None:
         "Max open files": expected.open_files,
         "Max processes": 0,
         "Max core file size": 0,
+        "Max pending signals": 0,
     }.items():
         assert re.search(rf"^{name}\s+{value}\s", limits, re.MULTILINE), name
 
@@ -419,7 +420,8 @@ async def test_the_numbers_of_system_calls_are_the_kernel_s(machine: str) -> Non
         pytest.skip(f"the kernel's header {header} is not on this machine")
     known = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", header.read_text()))
     alias = {"newfstatat": "fstatat"}  # as the generic header calls it
-    calls = seccomp.CALLS | {name: numbers for name, (numbers, _) in seccomp.CHECKED.items()} | dict(seccomp.SIGNALS)
+    rules = {name: rule.numbers for name, rule in seccomp._rules(machine, pid=77).items()}
+    calls = seccomp.CALLS | rules
     for name, numbers in calls.items():
         number = numbers[seccomp.COLUMN[machine]]
         found = known.get(name) or known.get(alias.get(name, name))
@@ -450,28 +452,45 @@ async def test_the_filter_denies_by_default_and_kills_other_architectures(machin
                 place += true if passes else false
 
     allowed = {number for numbers in seccomp.CALLS.values() if (number := numbers[column]) is not None}
-    checked = {name: numbers[column] for name, (numbers, _) in seccomp.CHECKED.items() if numbers[column] is not None}
-    checked |= {name: numbers[column] for name, numbers in seccomp.SIGNALS.items()}
+    rules = seccomp._rules(machine, pid=77)
+    checked = {name: rule.numbers[column] for name, rule in rules.items() if rule.numbers[column] is not None}
     for number in range(600):
         if number not in checked.values():
             assert (verdict(number) == seccomp.ALLOW) == (number in allowed), number
     assert verdict(0, arch=0x40000003) == seccomp.KILL_PROCESS
     if machine == "x86_64":
         assert verdict(seccomp.X32 | 0) == seccomp.KILL_PROCESS
-    kill, openat, fcntl = checked["kill"], checked["openat"], checked["fcntl"]
-    assert kill is not None
-    assert openat is not None
-    assert fcntl is not None
-    assert [verdict(kill, (pid, 9)) == seccomp.ALLOW for pid in (77, 78, 0, 2**32 - 1)] == [True, False, False, False]
+
+    def allowed_by_rule(name: str, *arguments: int) -> bool:
+        number = checked[name]
+        assert number is not None
+        return verdict(number, arguments) == seccomp.ALLOW
+
+    assert [allowed_by_rule("kill", pid, 9) for pid in (77, 78, 0, 2**32 - 1)] == [True, False, False, False]
     reads, empties, writes = os.O_RDONLY, os.O_RDONLY | os.O_TRUNC, os.O_WRONLY | os.O_TRUNC
     modeless = os.O_ACCMODE | os.O_TRUNC
-    opens = [verdict(openat, (0, 0, flags)) == seccomp.ALLOW for flags in (reads, empties, modeless, writes)]
+    opens = [allowed_by_rule("openat", 0, 0, flags) for flags in (reads, empties, modeless, writes)]
     assert opens == [True, False, False, True]
-    unnamed = [verdict(openat, (0, 0, os.O_TMPFILE | flags)) for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR)]
-    assert seccomp.ALLOW not in unnamed
-    assert [verdict(fcntl, (1, command)) == seccomp.ALLOW for command in (1, 4, 8, 10, 1024, 1030)] == [
-        *(True, True, False, False, False, True)
+    for hidden in (os.O_TMPFILE, seccomp.DIRECT[machine]):
+        for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
+            assert not allowed_by_rule("openat", 0, 0, hidden | flags)
+    assert [command for command in range(2000) if allowed_by_rule("fcntl", 1, command, 0)] == [0, 1, 2, 3, 4, 1030]
+    assert allowed_by_rule("fcntl", 1, 4, os.O_NONBLOCK)
+    assert not allowed_by_rule("fcntl", 1, 4, os.O_NONBLOCK | seccomp.DIRECT[machine])
+    assert not allowed_by_rule("fcntl", 1, 4, seccomp.ASYNC)
+    private, shared, anonymous = 2, 1, 0x20
+    assert allowed_by_rule("mmap", 0, 4096, 3, private | anonymous)
+    assert not any(allowed_by_rule("mmap", 0, 4096, 3, kind | anonymous) for kind in (shared, 3, 8, 0x40000 | private))
+    assert [flags for flags in range(8) if allowed_by_rule("mremap", 0, 1, 1, flags)] == [0, 1]
+    assert [advice for advice in range(256) if allowed_by_rule("madvise", 0, 1, advice)] == [4, 8, 14, 15]
+    assert [operation for operation in range(400) if allowed_by_rule("futex", 0, operation)] == [
+        *range(128, 256),
+        *range(384, 400),
     ]
+    for name in ("clock_gettime", "clock_getres", "clock_nanosleep"):
+        assert [clock for clock in range(2**32 - 100, 2**32) if allowed_by_rule(name, clock)] == []
+        assert allowed_by_rule(name, 2)
+    assert [pid for pid in range(100) if allowed_by_rule("sched_getaffinity", pid)] == [0, 77]
 
 
 async def test_this_machine_is_one_that_the_filter_knows() -> None:

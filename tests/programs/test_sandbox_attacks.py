@@ -189,6 +189,74 @@ ATTACKS: dict[str, str] = {
         "resource.setrlimit(resource.RLIMIT_AS, (-1, -1)); print('ESCAPED')"
     ),
     "an ioctl on what it prints to": "import fcntl; fcntl.ioctl(1, 0x5412, b'x'); print('ESCAPED')",
+    # memory past the bound
+    "shared memory without a file": "import mmap; mmap.mmap(-1, 4096); print('ESCAPED')",
+    "shared memory with a file": (
+        "import mmap; f = open('own', 'w+b'); f.truncate(4096); mmap.mmap(f.fileno(), 4096); print('ESCAPED')"
+    ),
+    "shared memory of a library": (
+        "import mmap; mmap.mmap(open(os.__file__).fileno(), 4096, prot=mmap.PROT_READ); print('ESCAPED')"
+    ),
+    "huge pages": "import mmap; mmap.mmap(-1, 2**21, mmap.MAP_PRIVATE | 0x40020); print('ESCAPED')",
+    "a move that leaves the old pages": (
+        "libc.mremap.restype = ctypes.c_void_p; page = ctypes.addressof(ctypes.create_string_buffer(3 * 4096)) + 4095\n"
+        "moved = libc.mremap(ctypes.c_void_p(page // 4096 * 4096), 4096, 4096, 5, None)\n"
+        "print('ESCAPED' if moved != 2**64 - 1 else 'no')"
+    ),
+    "advice that allocators do not give": (
+        "import mmap; page = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE)\n"
+        "for advice in (1, 2, 3, 9, 10, 11, 12, 13, 16, 17, 20, 21, 22, 23, 25, 100):\n"
+        "    try:\n        page.madvise(advice); print('ESCAPED', advice)\n    except PermissionError:\n        pass"
+    ),
+    "a pipe": "os.pipe(); print('ESCAPED')",
+    "a longer pipe": "import fcntl; fcntl.fcntl(1, 1031, 2**20); print('ESCAPED')",
+    "memory of an event descriptor": "libc.eventfd(0, 0) >= 0 and print('ESCAPED')",
+    # talking to another prediction
+    "a record lock on a library": "import fcntl; fcntl.lockf(open(os.__file__), fcntl.LOCK_SH); print('ESCAPED')",
+    "a record lock on /dev/null": "import fcntl; fcntl.lockf(0, fcntl.LOCK_EX); print('ESCAPED')",
+    "a question for record locks": (
+        "import fcntl, struct; fcntl.fcntl(open(os.__file__), fcntl.F_GETLK, struct.pack('hhqqi4x', 1, 0, 0, 0, 0)); "
+        "print('ESCAPED')"
+    ),
+    "a lock of an open file": (
+        "import fcntl, struct; fcntl.fcntl(0, 37, struct.pack('hhqqi4x', 0, 0, 0, 0, 0)); print('ESCAPED')"
+    ),
+    "a lock on a file": "import fcntl; fcntl.flock(open(os.__file__), fcntl.LOCK_SH); print('ESCAPED')",
+    "a lease on a file": "import fcntl; fcntl.fcntl(open(os.__file__), 1024, fcntl.F_RDLCK); print('ESCAPED')",
+    "a watch on a library": "libc.inotify_init() >= 0 and print('ESCAPED')",
+    "a notice of changes": "import fcntl; fcntl.fcntl(os.open('.', 0), fcntl.F_NOTIFY, 1); print('ESCAPED')",
+    "a shared futex": "word = ctypes.c_int(); syscall(SYS_futex, ctypes.byref(word), 1, 1, 0, 0, 0); print('ESCAPED')",
+    "the processor time of the service": "import time; time.clock_gettime(~PARENT << 3 | 2); print('ESCAPED')",
+    "the clock of the service": "import time; time.clock_getres(~PARENT << 3 | 2); print('ESCAPED')",
+    "sleep until the service has worked": (
+        "syscall(SYS_clock_nanosleep, ctypes.c_int(~PARENT << 3 | 2), 0, (ctypes.c_long * 2)(0, 1), 0); "
+        "print('ESCAPED')"
+    ),
+    "the free memory of the machine": "libc.sysinfo(ctypes.create_string_buffer(128)) == 0 and print('ESCAPED')",
+    "the free disk of the machine": "os.statvfs('.'); print('ESCAPED')",
+    "the load of the machine": "os.getloadavg(); print('ESCAPED')",
+    "the processors of the service": "os.sched_getaffinity(PARENT); print('ESCAPED')",
+    "the priority of the service": "os.getpriority(os.PRIO_PROCESS, PARENT); print('ESCAPED')",
+    "the session of the service": "os.getsid(PARENT); print('ESCAPED')",
+    "what of a library is in memory": (
+        "libc.mincore(ctypes.c_void_p(0), 0, ctypes.create_string_buffer(1)) == 0 and print('ESCAPED')"
+    ),
+    "a queue of signals": (
+        "info = ctypes.create_string_buffer(128); libc.sigqueue(os.getpid(), 40, ctypes.c_void_p(1)) == 0 "
+        "and print('ESCAPED')"
+    ),
+    "a timer of the kernel": "libc.timer_create(0, None, ctypes.byref(ctypes.c_void_p())) == 0 and print('ESCAPED')",
+    # work for the service or the machine
+    "output byte by byte": "import fcntl; fcntl.fcntl(1, fcntl.F_SETFL, os.O_WRONLY | os.O_DIRECT); print('ESCAPED')",
+    "a signal for each byte": (
+        "import fcntl; fcntl.fcntl(1, fcntl.F_SETFL, os.O_WRONLY | os.O_ASYNC); print('ESCAPED')"
+    ),
+    "a file past the cache": "os.open('own', os.O_CREAT | os.O_WRONLY | os.O_DIRECT); print('ESCAPED')",
+    "flush the disk": "f = open('own', 'w'); f.write('x'); f.flush(); os.fsync(f.fileno()); print('ESCAPED')",
+    "flush all disks": "os.sync(); libc.syncfs(os.open('.', 0)) == 0 and print('ESCAPED')",
+    "read a file ahead": "os.posix_fadvise(os.open(os.__file__, 0), 0, 0, 3); print('ESCAPED')",
+    "reserve a file's blocks": "os.posix_fallocate(os.open('own', os.O_CREAT | os.O_RDWR), 0, 4096); print('ESCAPED')",
+    "copy between descriptors": "os.sendfile(1, os.open(os.__file__, 0), 0, 10); print('ESCAPED')",
     # Python
     "a reducer in a pickle": (
         "import pickle\nclass Bomb:\n    def __reduce__(self):\n        return os.system, ('echo ESCAPED',)\n"
@@ -219,7 +287,7 @@ ATTACKS: dict[str, str] = {
 MACHINE_CODE = """
 import mmap
 def machine_code(code):
-    page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page.write(bytes.fromhex(code))
     return ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
 """
@@ -237,9 +305,9 @@ if os.uname().machine == "x86_64":
     ATTACKS |= {name: MACHINE_CODE + call.replace("CODE", repr(code)) for name, (code, call) in X86_ATTACKS.items()}
 NUMBERS = {
     "x86_64": {"openat": 257, "socket": 41, "clone": 56, "tgkill": 234, "process_vm_readv": 310, "bpf": 321}
-    | {"userfaultfd": 323, "perf_event_open": 298, "keyctl": 250},
+    | {"userfaultfd": 323, "perf_event_open": 298, "keyctl": 250, "futex": 202, "clock_nanosleep": 230},
     "aarch64": {"openat": 56, "socket": 198, "clone": 220, "tgkill": 131, "process_vm_readv": 270, "bpf": 280}
-    | {"userfaultfd": 282, "perf_event_open": 241, "keyctl": 219},
+    | {"userfaultfd": 282, "perf_event_open": 241, "keyctl": 219, "futex": 98, "clock_nanosleep": 115},
 }
 
 
@@ -364,8 +432,8 @@ async def test_output_that_comes_with_the_answer_counts() -> None:
     try:
         async with pool.open(seed=0) as sandbox:
             pid = int((await sandbox.run("print('x' * 40000); import os; print(os.getpid())")).printed.split()[1])
-            assert sandbox._process is not None
-            here = sandbox._process.folder / "here"
+            assert sandbox.process is not None
+            here = sandbox.process.folder / "here"
             running = asyncio.create_task(sandbox.run(program))
             while not here.exists():  # noqa: ASYNC110  # a file has no event
                 await asyncio.sleep(0.01)

@@ -45,8 +45,8 @@ async def test_a_process_that_died_while_it_waited_is_not_handed_out() -> None:
     try:
         async with sandboxes.open(seed=0) as sandbox:
             assert (await sandbox.run("print(1)")).printed == "1\n"
-            assert sandbox._process is not None
-            await kill(sandbox._process)
+            assert sandbox.process is not None
+            await kill(sandbox.process)
             outcome = await sandbox.run("print(2)")
             assert (outcome.printed, outcome.error) == ("2\n", None)
         await filled(sandboxes)

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from deepseek_math.programs.sandbox import landlock, seccomp
+from deepseek_math.programs.sandbox import folders, landlock, seccomp
 from deepseek_math.programs.sandbox.limits import Limits
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 SIGKILL = 9
+RLIMIT_SIGPENDING = 11  # signals that are queued; those with a number below 32 never are
 CAPABILITY_VERSION_3 = 0x20080522
 NOBODY = 65534  # who root becomes
 CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID = (1 << bit for bit in (0, 1, 5, 6, 7))  # capabilities, as in capability.h
@@ -31,6 +32,7 @@ def confine(folder: Path, readable: Iterable[Path], listable: Iterable[Path], li
     with suppress(OSError):  # without /proc nothing is lost but a choice of whom to kill first
         Path("/proc/self/oom_score_adj").write_text("1000")
     os.chdir(folder)
+    folders.shut(folder)
     os.umask(0o077)
     os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))  # SIGXCPU, then SIGKILL
@@ -42,6 +44,7 @@ def confine(folder: Path, readable: Iterable[Path], listable: Iterable[Path], li
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
+        RLIMIT_SIGPENDING: 0,
     }.items():
         resource.setrlimit(what, (most, most))
     if uid is not None:
@@ -52,7 +55,7 @@ def confine(folder: Path, readable: Iterable[Path], listable: Iterable[Path], li
     seccomp.prctl(PR_SET_NO_NEW_PRIVS, 1)
     seccomp.prctl(PR_SET_DUMPABLE, 0)  # no other process of this user may look into it
     seccomp.prctl(PR_SET_PDEATHSIG, SIGKILL)  # cleared by a change of user, so it comes after that
-    landlock.restrict(rights | {folder: landlock.OWN_FOLDER})
+    landlock.restrict(rights | {Path("."): landlock.OWN_FOLDER})
     seccomp.install()
 
 

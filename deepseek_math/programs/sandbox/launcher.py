@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -15,8 +14,10 @@ from typing import Any
 
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
+from deepseek_math.programs.sandbox import folders
 from deepseek_math.programs.sandbox.confine import interpreter_paths, whom
 from deepseek_math.programs.sandbox.limits import PACKET_BYTES, Limits
+from deepseek_math.programs.sandbox.outcome import Exit
 from deepseek_math.programs.sandbox.process import Process
 
 log = logging.getLogger(__name__)
@@ -78,11 +79,14 @@ class Launcher:
 
     async def make(self) -> Process:
         """A process that is confined already. Raises as `Process.ready` does, and TimeoutError, ServiceError."""
-        process = Process(Path(tempfile.mkdtemp(dir=self._folder)), self._tell, self.limits)
+        folder = folders.make(self._folder, self.uid)
+        try:
+            process = Process(folder, self._tell, self.limits)
+        except OSError:
+            folders.remove(folder)
+            raise
         self._numbers = number = self._numbers + 1
         try:
-            if self.uid is not None:
-                os.chown(process.folder, self.uid, self.uid)
             theirs = process.connect()
             try:
                 self._send({"id": number, "folder": str(process.folder)}, theirs)
@@ -111,7 +115,7 @@ class Launcher:
             except TimeoutError:
                 self._zygote.kill()
                 await self._zygote.wait()
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        await asyncio.to_thread(folders.remove_all, self._folder)
 
     def _send(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
         """NOTE: a packet socket takes a packet whole or not at all, and its buffer holds hundreds of these."""
@@ -148,12 +152,13 @@ class Launcher:
             self._processes[pid] = process
             process.pid.set_result(pid)
         else:
-            self._processes.pop(message["exit"]).exited.set_result(message["status"])
+            process = self._processes.pop(message["exit"])
+            process.exited.set_result(Exit(message["status"], message["cpu_seconds"]))
 
     def _lose(self) -> None:
         log.error("the process that starts sandboxes has ended; the next program starts another")
         self._hang_up()
-        asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(self._folder, ignore_errors=True))
+        asyncio.get_running_loop().run_in_executor(None, folders.remove_all, self._folder)
 
     def _hang_up(self) -> None:
         """The zygote ends by itself when its socket closes, and its children and their folders with it."""

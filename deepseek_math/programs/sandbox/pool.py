@@ -10,17 +10,20 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
 from deepseek_math.programs.sandbox import landlock, probe
 from deepseek_math.programs.sandbox.launcher import STARTING, Launcher
 from deepseek_math.programs.sandbox.limits import Limits
-from deepseek_math.programs.sandbox.process import NotIsolatedError, Outcome, Process
+from deepseek_math.programs.sandbox.outcome import Outcome, used_up
+from deepseek_math.programs.sandbox.process import TICK, NotIsolatedError, Process
 
 log = logging.getLogger(__name__)
 
 PROBING = 20.0  # seconds for the probe, and for the kill that ends it
+LOST = "The variables of earlier programs are gone: memory was short."
 
 
 class Sandboxes:
@@ -43,6 +46,8 @@ class Sandboxes:
         self._warm: deque[Process] = deque()
         self._starting: asyncio.Task[Launcher] | None = None
         self._filling: asyncio.Task[None] | None = None
+        self._open: set[Sandbox] = set()
+        self._looked = 0.0  # at what the processes hold
 
     async def start(self) -> None:
         """Tries the isolation, and starts the imports behind it. Never raises: `require` says what is missing."""
@@ -69,10 +74,30 @@ class Sandboxes:
         `owner` is the prediction it is for (see `Gate.enter`).
         """
         sandbox = Sandbox(self, seed, owner)
+        self._open.add(sandbox)
         try:
             yield sandbox
         finally:
+            self._open.discard(sandbox)
             sandbox.close()
+
+    def make_room(self) -> None:
+        """Ends the largest of the processes that are stopped, until all together hold no more than those at work may.
+
+        Looks at most once in TICK.
+        """
+        now = time.monotonic()
+        if now - self._looked < TICK:
+            return
+        self._looked = now
+        held = {process: process.memory_held for each in self._open if (process := each.process) and process.alive}
+        total = sum(held.values())
+        for process in sorted((each for each in held if each.stopped), key=held.__getitem__, reverse=True):
+            if total <= self.limits.memory_bytes * self.gate.slots:
+                return
+            log.warning("%d predictions hold %d MiB: the variables of one are gone", len(held), total >> 20)
+            process.kill()
+            total -= held[process]
 
     async def take(self) -> Process:
         """A confined process that no program has touched. Raises ServiceError."""
@@ -166,14 +191,14 @@ async def _tried(limits: Limits) -> Launcher:
         async with asyncio.timeout(STARTING + PROBING):
             process = await launcher.make()
             try:
-                printed, error, killed = await process.run(probe.program(os.getpid()), None)
+                outcome = await process.run(probe.program(os.getpid()))
             finally:
                 process.kill()
                 for file in probe.ESCAPED:
                     file.unlink(missing_ok=True)
-            if error is not None:
-                raise (OSError if killed else NotIsolatedError)(f"the probe failed: {error}")
-            if escaped := json.loads(printed):
+            if outcome.error is not None:
+                raise (OSError if outcome.killed else NotIsolatedError)(f"the probe failed: {outcome.error}")
+            if escaped := json.loads(outcome.printed):
                 raise NotIsolatedError(f"a program could {', '.join(escaped)}")
             await asyncio.shield(process.exited)
     except BaseException:
@@ -198,10 +223,11 @@ class Sandbox:
     """The programs of one prediction: they share their variables, their folder and their limits."""
 
     def __init__(self, sandboxes: Sandboxes, seed: int, owner: object) -> None:
+        self.process: Process | None = None
         self._sandboxes = sandboxes
         self._seed = seed
         self._owner = owner
-        self._process: Process | None = None
+        self._cpu_seconds = 0.0  # of processes that are gone
 
     async def run(self, code: str) -> Outcome:
         """Runs a program to its end or to a limit. Whoever stops waiting ends it at once. Raises ServiceError.
@@ -209,21 +235,40 @@ class Sandbox:
         After a program that had to be ended the next one finds a new process, without the variables.
         """
         async with self._sandboxes.gate.enter(1, self._owner):
-            seed = None
-            if self._process is None or not self._process.alive:  # short of memory, the kernel may have ended it
-                self.close()
-                self._process, seed = await self._sandboxes.take(), self._seed
-            started = time.perf_counter()
-            killed = True
-            try:
-                printed, error, killed = await self._process.run(code, seed)
-            finally:
-                if killed:
-                    self.close()
-            return Outcome(printed, error, time.perf_counter() - started, killed)
+            lost = self.process is not None and not self.process.alive  # short of memory, we or the kernel ended it
+            if lost:
+                await self._end()
+            limit = self._sandboxes.limits.cpu_seconds
+            if self._cpu_seconds >= limit:
+                return Outcome("", used_up(limit), 0.0, killed=True)
+            outcome = await self._run(code)
+            if lost and outcome.error is not None:
+                return replace(outcome, error=f"{LOST}\n{outcome.error}")
+            return outcome
+
+    async def _run(self, code: str) -> Outcome:
+        seed = None
+        if self.process is None:
+            self.process, seed = await self._sandboxes.take(), self._seed
+        try:
+            outcome = await self.process.run(code, seed, self._cpu_seconds, self._sandboxes.make_room)
+        except BaseException:
+            self.close()
+            raise
+        if outcome.killed:
+            await self._end()
+        self._sandboxes.make_room()
+        return outcome
+
+    async def _end(self) -> None:
+        """Ends the process and keeps in mind what it has used."""
+        process = self.process
+        self.close()
+        if process is not None:
+            self._cpu_seconds += await process.cpu_seconds()
 
     def close(self) -> None:
         """Ends the process and all that it left."""
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         if process is not None:
             process.kill()

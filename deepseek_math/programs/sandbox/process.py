@@ -1,4 +1,4 @@
-"""One confined process as the service sees it: what it prints, what it answers, and how it ended."""
+"""One confined process as the service sees it: it takes programs, is watched while one runs, and is ended."""
 
 import asyncio
 import contextlib
@@ -6,49 +6,26 @@ import errno
 import io
 import json
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deepseek_math.programs.sandbox import folders, usage
 from deepseek_math.programs.sandbox.limits import DEMOTE, Limits
+from deepseek_math.programs.sandbox.outcome import Exit, Outcome, ended, explained, timed_out, used_up
+from deepseek_math.programs.sandbox.pipes import Answers, Printed
 
-TICK = 0.1  # seconds between two looks at a program's folder
-ANSWER_BYTES = 1 << 17  # of the line that says how a program ended; longer ones are not from us
-PIPE_BYTES = 1 << 20  # no pipe here holds more (16 pages of at most 64 KiB), so one reading empties it
+TICK = 0.1  # seconds between two looks at what a program uses
 REASON_SECONDS = 2.0  # to hear from the kernel why a process has ended
-
-
-def ended(why: str) -> str:
-    """What the model is told: under 100 characters, so that no cut falls into it."""
-    return f"The program was ended: {why}. Its variables are gone."
-
 
 # What a machine may lack now and have a moment later; any other refusal by the kernel is for good.
 PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EINTR}
-BROKEN = ended("it broke the line that programs come by")
-
-
-def timed_out(why: str) -> str:
-    """It begins with the words of the published scripts."""
-    return f"Timeout Error: the program {why}. Its variables are gone."
 
 
 class NotIsolatedError(OSError):
     """This machine can't isolate a program, and will not if it is asked again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a program ended. `error` is for the model: a traceback or a sentence; what was printed then counts less."""
-
-    printed: str
-    error: str | None
-    seconds: float  # wall time of the program
-    killed: bool = False  # its variables are gone
 
 
 class Process:
@@ -57,19 +34,18 @@ class Process:
     def __init__(self, folder: Path, signal_it: Callable[[int, int], None], limits: Limits) -> None:
         self.folder = folder
         self.pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()  # as Popen.returncode
+        self.exited: asyncio.Future[Exit | None] = asyncio.get_running_loop().create_future()
+        self.stopped = False  # between two programs
+        self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # it is reached by its path no longer
         self._signal_it = signal_it
         self._limits = limits
-        self._printed = bytearray()
-        self._flooded = asyncio.Event()
-        self._stopped = False
         self._demoted = False
-        self._broken = False  # it wrote what is no answer where answers are written
-        self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()  # None: there will be no more
-        self._line = bytearray()
-        self._readers: dict[int, Callable[[bytes], None]] = {}
+        self._at_start = usage.Memory()  # when no program had run
+        self._cpu_seconds = 0.0  # at the last look
         self._pipe: io.FileIO | None = None  # that programs are written to, by way of `_commands`
         self._commands: asyncio.WriteTransport | None = None
+        self._answers: Answers | None = None
+        self._printed: Printed | None = None
 
     def connect(self) -> tuple[int, int, int]:
         """Opens its three pipes and returns its ends of them, which are the caller's to close. Raises OSError."""
@@ -80,74 +56,100 @@ class Process:
                 for descriptor in pipes[-1]:
                     opened.callback(os.close, descriptor)
             opened.pop_all()
-        (commands_in, commands), (results, results_out), (printed, printed_out) = pipes
+        (commands_in, commands), (answers, answers_out), (printed, printed_out) = pipes
         self._pipe = os.fdopen(commands, "wb", 0)
-        self._readers = {results: self._heard, printed: self._prints}
-        for descriptor in self._readers:
-            os.set_blocking(descriptor, False)
-            asyncio.get_running_loop().add_reader(descriptor, self._read, descriptor)
-        return commands_in, results_out, printed_out
+        self._answers = Answers(answers)
+        self._printed = Printed(printed, self._limits.output_bytes)
+        return commands_in, answers_out, printed_out
 
     async def ready(self) -> None:
         """Waits until it is confined. Raises OSError where it could not be, NotIsolatedError where it can't be."""
+        assert self._answers is not None
         loop = asyncio.get_running_loop()
         self._commands, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, self._pipe)
-        answer = await self._answers.get()
+        answer = await self._answers.next()
         if answer is None:
             raise OSError(f"the process could not be confined. {await self._why()}")
         if answer.get("ready") is not True:
             raise (OSError if answer.get("errno") in PASSING else NotIsolatedError)(str(answer.get("fault", answer)))
         try:
-            await asyncio.shield(self.pid)  # who leaves does not take it from the zygote's hands
+            pid = await asyncio.shield(self.pid)  # who leaves does not take it from the zygote's hands
         except asyncio.CancelledError:
             if self.pid.cancelled():
                 raise OSError("the process that starts sandboxes has ended") from None
             raise
+        self._at_start = usage.memory(pid)
 
     @property
     def alive(self) -> bool:
         """Whether it can still take a program, as far as we have heard."""
-        return not self.exited.done() and self._heard in self._readers.values()
+        return not self.exited.done() and self._answers is not None and not self._answers.closed
 
-    async def run(self, code: str, seed: int | None) -> tuple[str, str | None, bool]:
-        """Runs a program: what it printed, what went wrong, and whether that was its end. See `Sandbox.run`."""
+    @property
+    def memory_held(self) -> int:
+        """Bytes that it holds and does not share with the zygote."""
+        return usage.memory(self.pid.result()).since(self._at_start)
+
+    async def run(
+        self,
+        code: str,
+        seed: int | None = None,
+        cpu_seconds_before: float = 0.0,
+        watch: Callable[[], None] = lambda: None,
+    ) -> Outcome:
+        """Runs a program to its end or to a limit. After one that is `killed`, call `kill`.
+
+        `cpu_seconds_before` is what other processes of the same prediction have used. `watch` is called at every look.
+        """
         assert self._commands is not None
-        self._printed.clear()
-        if self._stopped:
-            self.signal(signal.SIGCONT)
-            self._stopped = False
-        self._commands.write(json.dumps({"code": code} | ({} if seed is None else {"seed": seed})).encode() + b"\n")
-        answer, fault = await self._ended()
-        if fault is None and (answer is None or self._broken):
-            fault = await self._why()
-        if fault is not None:
-            return "", fault, True
-        self.signal(signal.SIGSTOP)  # nothing of it runs on between two programs
-        self._stopped = True
-        assert answer is not None
-        error = answer.get("error")
-        if error is not None:
-            error = error.encode(errors="backslashreplace").decode()  # half a UTF-16 pair is no text
-        return self._printed.decode(errors="replace"), error, False
+        assert self._printed is not None
+        started = time.perf_counter()
+        self._printed.begin()
+        self._go_on()
+        command = {"code": code} if seed is None else {"code": code, "seed": seed}
+        self._commands.write(json.dumps(command).encode() + b"\n")
+        answer, error = await self._watched(cpu_seconds_before, watch)
+        killed = answer is None
+        if answer is not None:
+            self._stop()
+            error = _text(answer.get("error"))
+        printed = "" if killed else self._printed.text()
+        return Outcome(printed, error, time.perf_counter() - started, killed)
 
-    async def _ended(self) -> tuple[dict[str, Any] | None, str | None]:
-        """The process's own answer, None if it died, or the limit that it went over."""
-        loop = asyncio.get_running_loop()
-        started, waited = loop.time(), self._waited()
-        answer = asyncio.ensure_future(self._answers.get())
-        flooded = asyncio.ensure_future(self._flooded.wait())
+    def _go_on(self) -> None:
+        if self.stopped:
+            self.signal(signal.SIGCONT)
+        self.stopped = False
+
+    def _stop(self) -> None:
+        """Nothing of it runs on between two programs."""
+        self.signal(signal.SIGSTOP)
+        self.stopped = True
+
+    async def _watched(
+        self, cpu_seconds_before: float, watch: Callable[[], None]
+    ) -> tuple[dict[str, Any] | None, str | None]:
+        """The process's own answer, or why it is ended."""
+        assert self._answers is not None
+        assert self._printed is not None
+        deadline = _Deadline(self.pid.result(), self._limits)
+        answer = asyncio.ensure_future(self._answers.next())
+        flooded = asyncio.ensure_future(self._printed.flooded.wait())
         try:
             while True:
-                if fault := await asyncio.to_thread(self._overfull):
-                    return None, fault
-                # What was printed before the answer lay in its pipe before, and one look at the pipes has read both.
-                if self._flooded.is_set():
-                    return None, ended(f"it printed more than {self._limits.output_bytes >> 10} KiB")
+                over = await asyncio.to_thread(self._over_a_limit, cpu_seconds_before)
+                watch()
                 if answer.done():
+                    self._printed.read()  # what was printed before the answer lies in its pipe by now
+                if self._printed.flooded.is_set():
+                    return None, ended(f"it printed more than {self._limits.output_bytes >> 10} KiB")
+                if over is not None:
+                    return None, over
+                if answer.done():
+                    if answer.result() is None or self._answers.broken:
+                        return None, await self._why()
                     return answer.result(), None
-                self._demote()
-                patience = min(self._waited() - waited, self._limits.patience_seconds)
-                left = started + self._limits.wall_seconds + patience - loop.time()
+                left = deadline.seconds_left()
                 if left <= 0:
                     return None, timed_out(f"ran for more than {self._limits.wall_seconds:g} s")
                 await asyncio.wait({answer, flooded}, timeout=min(TICK, left), return_when=asyncio.FIRST_COMPLETED)
@@ -155,49 +157,41 @@ class Process:
             answer.cancel()
             flooded.cancel()
 
-    def _demote(self) -> None:
-        """Whoever computes for long stands back for good: at its first priority it would stall the engine's threads."""
-        with contextlib.suppress(OSError, asyncio.InvalidStateError):  # it has ended, or has no number yet
-            clock = ~self.pid.result() << 3 | 2  # of a process's time; as libc's clock_getcpuclockid counts it
-            if not self._demoted and time.clock_gettime(clock) > self._limits.prompt_seconds:
-                self.signal(DEMOTE)
-                self._demoted = True
-
-    def _waited(self) -> float:
-        """Seconds that it was ready to run in while others had the cores; 0 where the kernel does not say."""
-        try:
-            return int(Path(f"/proc/{self.pid.result()}/schedstat").read_text().split()[1]) / 1e9
-        except (OSError, IndexError, asyncio.InvalidStateError):
-            return 0.0
-
-    def _overfull(self) -> str | None:
-        count = size = 0
-        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
-            for entry in entries:
-                count += 1
-                with contextlib.suppress(OSError):
-                    size += entry.stat(follow_symlinks=False).st_blocks * 512
-                if count > self._limits.folder_files:
-                    return ended(f"it made more than {self._limits.folder_files} files")
-        if size > self._limits.folder_bytes:
-            return ended(f"its files took more than {self._limits.folder_bytes >> 20} MiB")
+    def _over_a_limit(self, cpu_seconds_before: float) -> str | None:
+        """What the model is told if a limit that the kernel does not keep is passed."""
+        pid, limits = self.pid.result(), self._limits
+        used = usage.files(self._folder, limits.folder_files)
+        if used.count > limits.folder_files:
+            return ended(f"it made more than {limits.folder_files} files")
+        if used.bytes > limits.folder_bytes:
+            return ended(f"its files took more than {limits.folder_bytes >> 20} MiB")
+        if usage.memory(pid).held > limits.memory_bytes:
+            return ended(f"it held more than {limits.memory_bytes >> 20} MiB of memory")
+        self._cpu_seconds = max(self._cpu_seconds, usage.cpu_seconds(pid))
+        if cpu_seconds_before + self._cpu_seconds > limits.cpu_seconds:
+            return used_up(limits.cpu_seconds)
+        if not self._demoted and cpu_seconds_before + self._cpu_seconds > limits.prompt_seconds:
+            self._demoted = True
+            self.pid.get_loop().call_soon_threadsafe(self.signal, DEMOTE)
         return None
 
     async def _why(self) -> str:
         """Why there is no answer; a process that has ended by itself says so by its status."""
-        if self._broken:
-            return BROKEN
-        status = None
+        assert self._answers is not None
+        exit = None if self._answers.broken else await self.end()
+        return explained(exit, self._limits.cpu_seconds)
+
+    async def end(self) -> Exit | None:
+        """How it ended, once that is known; None if it is not within a moment."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REASON_SECONDS):
-                status = await asyncio.shield(self.exited)
-        if status == -signal.SIGXCPU:
-            return timed_out(f"used more than {self._limits.cpu_seconds} s of processor time")
-        if status == -signal.SIGKILL:
-            return ended("the kernel killed it (processor time or memory)")
-        if status is not None and status < 0:
-            return ended(f"{signal.Signals(-status).name} met it")
-        return ended("it left its process") if status is not None else BROKEN
+                return await asyncio.shield(self.exited)
+        return None
+
+    async def cpu_seconds(self) -> float:
+        """Processor time of a process that was killed."""
+        exit = await self.end()
+        return self._cpu_seconds if exit is None else exit.cpu_seconds
 
     def signal(self, number: int) -> None:
         """Sent once the process has a number, if it is not gone by then."""
@@ -209,8 +203,9 @@ class Process:
     def kill(self) -> None:
         """Ends it at once, whatever it does; its folder goes once it can write no more."""
         self.signal(signal.SIGKILL)
-        for descriptor in list(self._readers):
-            self._close(descriptor)
+        for pipe in (self._answers, self._printed):
+            if pipe is not None:
+                pipe.close()
         if self._commands is not None and not self._commands.is_closing():
             self._commands.abort()
         elif self._commands is None and self._pipe is not None:
@@ -219,52 +214,27 @@ class Process:
 
     def _clear(self, exited: object) -> None:
         """NOTE: done while it lives, a file that it opens meanwhile would stay."""
-        loop = self.exited.get_loop()
-        loop.run_in_executor(None, lambda: shutil.rmtree(self.folder, ignore_errors=True))
-
-    def _read(self, descriptor: int) -> None:
-        try:
-            data = os.read(descriptor, PIPE_BYTES)
-        except BlockingIOError:
-            return
-        take = self._readers[descriptor]
-        if data:
-            take(data)
-            return
-        self._close(descriptor)
-        if take == self._heard:
-            self._answers.put_nowait(None)
-
-    def _prints(self, data: bytes) -> None:
-        if len(self._printed) + len(data) > self._limits.output_bytes:
-            self._flooded.set()
-        else:
-            self._printed += data
-
-    def _heard(self, data: bytes) -> None:
-        """A program can write here too: the first line that is no answer, or an answer while one is unread, is the last
-        that is read, and ends it."""
-        self._line += data
-        *lines, self._line = self._line.split(b"\n")
-        for line in [b""] if len(self._line) > ANSWER_BYTES else lines:
-            answer = _answer(line) if self._answers.empty() else None
-            self._answers.put_nowait(answer)
-            if answer is None:
-                self._broken = True
-                for descriptor in [each for each, take in self._readers.items() if take == self._heard]:
-                    self._close(descriptor)
-                return
-
-    def _close(self, descriptor: int) -> None:
-        if self._readers.pop(descriptor, None) is not None:
-            asyncio.get_running_loop().remove_reader(descriptor)
+        descriptor, self._folder = self._folder, -1
+        if descriptor >= 0:
             os.close(descriptor)
+            self.exited.get_loop().run_in_executor(None, folders.remove, self.folder)
 
 
-def _answer(line: bytes | bytearray) -> dict[str, Any] | None:
-    """The object in a line, None where it is none of ours."""
-    try:
-        answer = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) and isinstance(answer.get("error"), str | None) else None
+class _Deadline:
+    """The end of a program's wall time, which stretches by the time in which others had the cores."""
+
+    def __init__(self, pid: int, limits: Limits) -> None:
+        self._pid = pid
+        self._limits = limits
+        self._started = time.monotonic()
+        self._waited = usage.seconds_waited(pid)
+
+    def seconds_left(self) -> float:
+        waited = usage.seconds_waited(self._pid) - self._waited
+        patience = min(waited, self._limits.patience_seconds)
+        return self._started + self._limits.wall_seconds + patience - time.monotonic()
+
+
+def _text(error: str | None) -> str | None:
+    """NOTE: half a UTF-16 pair, which JSON can carry, is no text."""
+    return None if error is None else error.encode(errors="backslashreplace").decode()

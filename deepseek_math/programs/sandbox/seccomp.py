@@ -23,11 +23,18 @@ COLUMN = {"x86_64": 0, "aarch64": 1}
 
 
 class Check(NamedTuple):
-    """Allows a call by one argument: `argument & mask == value`."""
+    """What one argument of a call must be: `argument & mask == value`. The lower 32 bits count."""
 
     argument: int
     mask: int
     value: int
+
+
+class Rule(NamedTuple):
+    """A call that is allowed if all checks of one of `allowed` pass."""
+
+    numbers: tuple[int | None, int | None]
+    allowed: tuple[tuple[Check, ...], ...]
 
 
 # Each call's number on x86-64 and on aarch64, which lacks the older ones.
@@ -55,14 +62,9 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
     "dup2": (33, None),
     "dup3": (292, 24),
     "ftruncate": (77, 46),
-    "fsync": (74, 82),
-    "fdatasync": (75, 83),
     # memory
-    "mmap": (9, 222),
     "munmap": (11, 215),
     "mprotect": (10, 226),
-    "mremap": (25, 216),
-    "madvise": (28, 233),
     "brk": (12, 214),
     # its own signals and timers
     "rt_sigaction": (13, 134),
@@ -76,9 +78,6 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
     "restart_syscall": (219, 128),
     # time and waiting
     "nanosleep": (35, 101),
-    "clock_nanosleep": (230, 115),
-    "clock_gettime": (228, 113),
-    "clock_getres": (229, 114),
     "gettimeofday": (96, 169),
     "time": (201, None),
     "times": (100, 153),
@@ -87,13 +86,10 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
     "pselect6": (270, 72),
     "poll": (7, None),
     "ppoll": (271, 73),
-    "futex": (202, 98),
     "sched_yield": (24, 124),
     # what it is and where it runs
     "getrandom": (318, 278),
     "uname": (63, 160),
-    "sysinfo": (99, 179),
-    "sched_getaffinity": (204, 123),
     "getcpu": (309, 168),
     "getpid": (39, 172),
     "gettid": (186, 178),
@@ -108,24 +104,61 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
 }
 
 
-def _opening(flags: int) -> tuple[Check, ...]:
+WHOLE = 0xFFFFFFFF
+MAP_TYPE, MAP_PRIVATE, MAP_HUGETLB = 0x0F, 0x02, 0x40000
+MREMAP_MAYMOVE = 1
+ALLOCATORS_ADVICE = {"MADV_DONTNEED": 4, "MADV_FREE": 8, "MADV_HUGEPAGE": 14, "MADV_NOHUGEPAGE": 15}
+FUTEX_PRIVATE_FLAG = 128
+CLOCKS = 0x0F  # of the machine and of this process; a clock of another process is a negative number
+F_SETFL, F_DUPFD_CLOEXEC = 4, 1030
+UP_TO_F_GETFL = 0xFFFFFFFC  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL: 0 to 3
+ASYNC = 0o20000  # FASYNC: a signal for each byte
+DIRECT = {"x86_64": 0o40000, "aarch64": 0o200000}  # O_DIRECT, which Python has for this machine alone
+
+
+def _rules(machine: str, pid: int) -> dict[str, Rule]:
+    """The calls that are allowed by their arguments, for the process `pid`."""
+    plain_flags = DIRECT[machine] | ASYNC
+    own_clock = ((Check(0, WHOLE & ~CLOCKS, 0),),)
+    own_process = (Check(0, WHOLE, pid),)
+    return {
+        "open": Rule((2, None), _opening(1, DIRECT[machine])),
+        "openat": Rule((257, 56), _opening(2, DIRECT[machine])),
+        # No locks, which others would see on a library's file. With F_SETOWN it could have a signal sent to others. A
+        # pipe with O_DIRECT hands over each byte by itself.
+        "fcntl": Rule(
+            (72, 25),
+            (
+                (Check(1, UP_TO_F_GETFL, 0),),
+                (Check(1, WHOLE, F_DUPFD_CLOEXEC),),
+                (Check(1, WHOLE, F_SETFL), Check(2, plain_flags, 0)),
+            ),
+        ),
+        # The pages of a shared mapping can outlive it, so RLIMIT_AS does not bound them; nor does it huge pages'.
+        "mmap": Rule((9, 222), ((Check(3, MAP_TYPE | MAP_HUGETLB, MAP_PRIVATE),),)),
+        "mremap": Rule((25, 216), ((Check(3, WHOLE & ~MREMAP_MAYMOVE, 0),),)),
+        "madvise": Rule((28, 233), tuple((Check(2, WHOLE, advice),) for advice in ALLOCATORS_ADVICE.values())),
+        # A shared futex lies in a file, and others have the same libraries open.
+        "futex": Rule((202, 98), ((Check(1, FUTEX_PRIVATE_FLAG, FUTEX_PRIVATE_FLAG),),)),
+        "clock_gettime": Rule((228, 113), own_clock),
+        "clock_getres": Rule((229, 114), own_clock),
+        "clock_nanosleep": Rule((230, 115), own_clock),
+        "sched_getaffinity": Rule((204, 123), ((Check(0, WHOLE, 0),), own_process)),
+        "kill": Rule((62, 129), (own_process,)),
+        "tgkill": Rule((234, 131), (own_process,)),
+    }
+
+
+def _opening(flags: int, direct: int) -> tuple[tuple[Check, ...], ...]:
     """O_TRUNC goes with plain writing alone. Opened for reading, or in the mode 3 that neither reads nor writes, a file
     would be emptied past Landlock, which knows of truncation only from its third version on. A file without a name
     would grow where nobody sees it."""
+    never = TMPFILE | direct
     return (
-        Check(flags, TMPFILE | os.O_TRUNC, 0),
-        Check(flags, TMPFILE | os.O_ACCMODE, os.O_WRONLY),
-        Check(flags, TMPFILE | os.O_ACCMODE, os.O_RDWR),
+        (Check(flags, never | os.O_TRUNC, 0),),
+        (Check(flags, never | os.O_ACCMODE, os.O_WRONLY),),
+        (Check(flags, never | os.O_ACCMODE, os.O_RDWR),),
     )
-
-
-CHECKED: dict[str, tuple[tuple[int | None, int | None], tuple[Check, ...]]] = {
-    "open": ((2, None), _opening(1)),
-    "openat": ((257, 56), _opening(2)),
-    # up to F_SETLKW, and F_DUPFD_CLOEXEC: with F_SETOWN it could have a signal sent to others
-    "fcntl": ((72, 25), (Check(1, 0xFFFFFFF8, 0), Check(1, 0xFFFFFFFF, 1030))),
-}
-SIGNALS: dict[str, tuple[int, int]] = {"kill": (62, 129), "tgkill": (234, 131)}  # to itself alone
 
 
 def program(machine: str, pid: int) -> bytes:
@@ -138,23 +171,26 @@ def program(machine: str, pid: int) -> bytes:
     for numbers in CALLS.values():
         if (number := numbers[column]) is not None:
             code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ALLOW)]
-    to_itself = {name: (numbers, (Check(0, 0xFFFFFFFF, pid),)) for name, numbers in SIGNALS.items()}
-    for numbers, checks in (CHECKED | to_itself).values():
-        if (number := numbers[column]) is not None:
-            tests = [instruction for check in checks for instruction in _test(check)]
+    for rule in _rules(machine, pid).values():
+        if (number := rule.numbers[column]) is not None:
+            tests = [instruction for checks in rule.allowed for instruction in _test(checks)]
             code += [(EQUAL, 0, len(tests) + 1, number), *tests, (RETURN, 0, 0, DENY)]
     code += [(RETURN, 0, 0, DENY)]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-def _test(check: Check) -> list[tuple[int, int, int, int]]:
-    """Returns ALLOW where the check passes. Arguments are little-endian; these are ints, of which 32 bits count."""
-    return [
-        (LOAD, 0, 0, ARGUMENTS_AT + 8 * check.argument),
-        (AND, 0, 0, check.mask),
-        (EQUAL, 0, 1, check.value),
-        (RETURN, 0, 0, ALLOW),
-    ]
+def _test(checks: tuple[Check, ...]) -> list[tuple[int, int, int, int]]:
+    """Returns ALLOW where all checks pass, and goes on after that where one does not."""
+    length = 3 * len(checks) + 1
+    code = []
+    for number, check in enumerate(checks, 1):
+        to_the_end = length - 3 * number
+        code += [
+            (LOAD, 0, 0, ARGUMENTS_AT + 8 * check.argument),  # arguments are little-endian
+            (AND, 0, 0, check.mask),
+            (EQUAL, 0, to_the_end, check.value),
+        ]
+    return [*code, (RETURN, 0, 0, ALLOW)]
 
 
 def install() -> None:

@@ -11,7 +11,6 @@ import importlib
 import json
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
@@ -19,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepseek_math.programs.sandbox import program
+from deepseek_math.programs.sandbox import folders, program
 from deepseek_math.programs.sandbox.confine import confine, python_paths
 from deepseek_math.programs.sandbox.limits import DEMOTE, PACKET_BYTES, Limits
 
@@ -133,7 +132,9 @@ class Zygote:
         self._selector.unregister(pidfd)
         os.close(pidfd)
         pid = self._children.pop(pidfd)
-        self._say({"exit": pid, "status": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])})
+        _, status, used = os.wait4(pid, 0)
+        cpu_seconds = used.ru_utime + used.ru_stime
+        self._say({"exit": pid, "status": os.waitstatus_to_exitcode(status), "cpu_seconds": cpu_seconds})
 
 
 def _become(
@@ -175,7 +176,7 @@ def main() -> None:
         zygote.serve()
     finally:
         zygote.end()
-        shutil.rmtree(configuration["folder"], ignore_errors=True)
+        folders.remove_all(Path(configuration["folder"]))
 
 
 if __name__ == "__main__":
