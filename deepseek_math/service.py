@@ -63,7 +63,8 @@ class Service:
         if engine.context <= default:
             say(f"this context is shorter than the default of {default} max_new_tokens: requests must ask for less")
         files = None if remote else await asyncio.to_thread(digest, path)
-        service = cls(checkpoint, engine, Sandboxes(settings.tool_processes), files)
+        sandboxes = Sandboxes(settings.tool_processes, packages_folder=settings.program_packages)
+        service = cls(checkpoint, engine, sandboxes, files)
         await service._warm_up()
         step.done("warmed up")
         await service.sandboxes.start()

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -42,6 +43,7 @@ class Settings:
     context: int | None = None  # tokens of prompt and completion together
     threads: int | None = None  # llama.cpp's
     tool_processes: int | None = None  # most programs at work at once; all cores, and at least 2, when unset
+    program_packages: Path | None = None  # the folder of the packages that programs import; see sandbox/packages.py
     dtype: str | None = None  # of the transformers engine, one of DTYPES
     device_map: str | None = None  # of the transformers engine on several GPUs, one of DEVICE_MAPS
     engine_url: str | None = None  # of a server that generates instead of this process
@@ -63,6 +65,7 @@ class Settings:
             context=_whole(environment, "CONTEXT"),
             threads=_whole(environment, "THREADS"),
             tool_processes=_whole(environment, "TOOL_PROCESSES"),
+            program_packages=_folder(environment, "PROGRAM_PACKAGES"),
             dtype=_one_of(environment, "DTYPE", DTYPES),
             device_map=_one_of(environment, "DEVICE_MAP", DEVICE_MAPS),
             engine_url=_address(environment, "ENGINE_URL"),
@@ -76,6 +79,15 @@ def _one_of(environment: Mapping[str, str], name: str, known: tuple[str, ...]) -
     if value not in (None, *known):
         raise ServiceError("setting_invalid", f"{name}={value!r}. Use one of {', '.join(known)}, or leave it unset.")
     return value
+
+
+def _folder(environment: Mapping[str, str], name: str) -> Path | None:
+    value = environment.get(name)
+    if not value:
+        return None
+    if not Path(value).is_dir():
+        raise ServiceError("setting_invalid", f"{name}={value!r} is not a folder. Set it to one, or leave it unset.")
+    return Path(value)
 
 
 def _address(environment: Mapping[str, str], name: str) -> str | None:

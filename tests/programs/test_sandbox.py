@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
-from deepseek_math.programs.sandbox import landlock, launcher, probe, seccomp
+from deepseek_math.programs.sandbox import landlock, launcher, packages, probe, seccomp
 from deepseek_math.programs.sandbox.confine import NOBODY, whom
 from deepseek_math.programs.sandbox.limits import Limits
 from deepseek_math.programs.sandbox.pool import Sandboxes
@@ -297,12 +297,66 @@ async def test_closing_leaves_no_process_and_no_file() -> None:
     assert not folder.exists()
 
 
-async def test_a_missing_package_is_named(sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch) -> None:
-    found: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-    found.set_result("scipy")
-    monkeypatch.setattr(sandboxes._launcher, "imported", found)
-    with pytest.raises(ServiceError, match=r"package_missing: .* scipy.* make setup-tool"):
+async def refused_for_packages(sandboxes: Sandboxes) -> str:
+    await sandboxes.start()
+    with pytest.raises(ServiceError, match="package_missing") as refused:
         await sandboxes.require()
+    assert refused.value.message in sandboxes.offers  # as the log of the start has it
+    return refused.value.message
+
+
+async def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    told = await refused_for_packages(Sandboxes(1, packages_folder=tmp_path))
+    assert "sympy, numpy, scipy, matplotlib, pandas, networkx" in told
+    assert str(tmp_path) in told
+    assert "make setup-tool" in told
+
+
+async def test_a_python_that_the_packages_know_not_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.version_info", (3, 13, 0))
+    told = await refused_for_packages(Sandboxes(1))
+    assert "needs Python 3.11 or 3.12" in told
+
+
+async def test_programs_see_the_versions_that_are_pinned_and_the_log_says_so(sandboxes: Sandboxes) -> None:
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements/programs.txt").read_text(), re.MULTILINE))
+    async with sandboxes.open(seed=0) as sandbox:
+        for name in (*packages.NAMES, "mpmath"):
+            assert (await sandbox.run(f"import {name}; print({name}.__version__)")).printed.strip() == pinned[name]
+    assert all(f"{name} {pinned[name]}" in sandboxes.offers for name in packages.NAMES)
+
+
+# What newer versions of the packages print otherwise, or no longer have; and what needs more than computing.
+PUBLISHED = [
+    ("from sympy import *\nx = symbols('x')\nprint(solve(2.0*x - 4, x)[0] == 2)", "True"),
+    ("import numpy as np\nprint(list(np.roots([1, -3, 2])))", "[2.0, 1.0]"),
+    ("import numpy as np\nprint(np.math.factorial(5), np.trapz([1, 2, 3]))", "120 4.0"),
+    ("from scipy.integrate import simps\nprint(simps([1, 2, 3]))", "4.0"),
+    ("import pandas as pd\nprint(pd.DataFrame({'a': [1, 2]}).a.sum())", "3"),
+    ("import networkx as nx\nprint(nx.shortest_path_length(nx.path_graph(5), 0, 4))", "4"),
+    ("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint('shown')", "shown"),
+    ("import matplotlib.pyplot as plt, os\nplt.title('$x^2$')\nplt.savefig('p')\nprint(os.listdir())", "['p.png']"),
+    ("import matplotlib.pyplot as plt\nplt.title('x', family='Liberation Sans')\nplt.savefig('p.pdf')\nprint(1)", "1"),
+    ("import matplotlib\nprint(matplotlib.get_backend().lower())", "agg"),
+    ("import ctypes\nf = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(lambda n: n + 1)\nprint(f(1))", "2"),
+    ("import numpy as np\nnp.save('a', np.arange(3))\nprint(np.load('a.npy').sum())", "3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("program", "printed"), PUBLISHED)
+async def test_a_program_runs_as_in_the_published_environment(sandboxes: Sandboxes, program: str, printed: str) -> None:
+    async with sandboxes.open(seed=0) as sandbox:
+        outcome = await sandbox.run(program)
+    assert outcome.error is None, outcome.error
+    assert outcome.printed.strip() == printed
+
+
+@pytest.mark.parametrize("name", ["torch", "cv2", "xllamacpp", "pip", "setuptools", "httpx", "deepseek_math"])
+async def test_a_package_that_is_not_there_is_not_found(sandboxes: Sandboxes, name: str) -> None:
+    """Those of the service neither; and no path of the machine is told."""
+    async with sandboxes.open(seed=0) as sandbox:
+        error = (await sandbox.run(f"import {name}.sub")).error
+    assert error == f"ModuleNotFoundError: No module named '{name}'"
 
 
 async def unavailable() -> str:

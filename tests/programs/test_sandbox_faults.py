@@ -15,6 +15,7 @@ import pytest
 
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
+from deepseek_math.programs.sandbox import packages
 from deepseek_math.programs.sandbox.launcher import Launcher
 from deepseek_math.programs.sandbox.limits import Limits
 from deepseek_math.programs.sandbox.pool import Sandboxes, _tried
@@ -119,11 +120,11 @@ async def test_a_cancel_in_the_making_of_a_process_leaves_no_descriptor_open() -
 
 
 async def test_a_cancel_in_the_middle_of_a_start_leaves_no_descriptor_open() -> None:
-    await (await _tried(Limits())).end()  # what is opened once is open
+    await (await _tried(Limits(), packages.default_folder())).end()  # what is opened once is open
     before = descriptors()
     children = set(psutil.Process().children(recursive=True))
     for number in range(50):
-        trying = asyncio.create_task(_tried(Limits()))
+        trying = asyncio.create_task(_tried(Limits(), packages.default_folder()))
         await asyncio.sleep(0.004 * number)
         trying.cancel()
         for tried in await asyncio.gather(trying, return_exceptions=True):

@@ -66,22 +66,15 @@ def _drop_capabilities() -> None:
         raise OSError(ctypes.get_errno(), f"capset: {os.strerror(ctypes.get_errno())}")
 
 
-def python_paths() -> tuple[list[Path], list[Path]]:
-    """What programs may read: the standard library, and the packages that are imported here with their libraries.
+def library_folders() -> list[Path]:
+    """The standard library's. Programs may read their entries' names, as the importer does."""
+    return sorted({Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")})
 
-    The second list holds folders whose names alone may be read, as the importer does: other packages stay shut.
-    """
-    library = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
-    readable = {entry for place in library for entry in place.iterdir() if entry.name not in PACKAGE_FOLDERS}
-    listable = library
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if "." in name or file is None or not PACKAGE_FOLDERS & set(Path(file).parts):
-            continue
-        found = Path(file).parent if Path(file).name == "__init__.py" else Path(file)
-        readable |= {path for path in (found, found.with_name(f"{name}.libs")) if path.exists()}
-        listable = listable | {found.parent}
-    return sorted(readable), sorted(listable)
+
+def library_entries() -> list[Path]:
+    """The modules of the standard library, which programs may read; packages that lie beside them stay shut."""
+    entries = [entry for folder in library_folders() for entry in folder.iterdir()]
+    return sorted(entry for entry in entries if entry.name not in PACKAGE_FOLDERS)
 
 
 def whom(paths: Iterable[str]) -> int | None:

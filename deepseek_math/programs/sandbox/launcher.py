@@ -23,9 +23,11 @@ from deepseek_math.programs.sandbox.process import Process
 log = logging.getLogger(__name__)
 
 STARTING = 60.0  # seconds for a process, on a machine that is busy with something else
+IMPORTING = 120.0  # seconds for the packages, which take 3 s of processor time
 ENDING = 10.0  # seconds for the zygote, which may be in the middle of an import
 # One thread, so that forks are safe; and strings that hash alike in every process, so that a seed fixes a set's order.
-ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"} | dict.fromkeys(
+# One arena of malloc's, for a thread that an import starts and ends would leave a second one's address space behind.
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "1"} | dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )
 
@@ -33,12 +35,11 @@ ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"} | dict.fro
 class Launcher:
     """One zygote and the processes it has made. When it ends, so do they."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, packages: Path) -> None:
         self.limits = limits
-        self.uid = whom(interpreter_paths())  # whom programs run as, None: as this user
-        self.imported: asyncio.Future[str | None] = (
-            asyncio.get_running_loop().create_future()
-        )  # which package is missing
+        self.packages = packages.resolve()  # the folder of those that programs import
+        self.uid = whom([*interpreter_paths(), str(self.packages)])  # whom programs run as, None: as this user
+        self.imported: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.alive = False
         self._zygote: asyncio.subprocess.Process | None = None
         self._control, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -52,15 +53,14 @@ class Launcher:
     async def start(self) -> None:
         """Starts the zygote: a fresh interpreter, for a fork of this one would take its memory and threads along."""
         configuration: dict[str, Any] = {"limits": asdict(self.limits), "uid": self.uid}
-        configuration |= {"folder": str(self._folder), "hidden": [str(ROOT)]}
-        path = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry and entry != str(ROOT))])
+        configuration |= {"folder": str(self._folder), "packages": str(self.packages), "hidden": str(ROOT)}
         libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         with self._theirs as theirs:
             self._zygote = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-s", "-m", "deepseek_math.programs.sandbox.zygote"),
+                *(sys.executable, "-P", "-S", "-m", "deepseek_math.programs.sandbox.zygote"),
                 *(str(theirs.fileno()), json.dumps(configuration)),
                 stdin=DEVNULL,
-                env=ENVIRONMENT | libraries | {"PYTHONPATH": path},
+                env=ENVIRONMENT | libraries | {"PYTHONPATH": str(ROOT)},
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # who shoots the service's group leaves it the time to clean up: it ends by itself
                 cwd="/",
@@ -72,10 +72,10 @@ class Launcher:
         """The zygote hears nothing else until they are done; see `imported`."""
         self._send({"import": True})
 
-    async def imported_in_time(self) -> str | None:
-        """The name of a package that is missing. Raises TimeoutError, ServiceError."""
-        async with asyncio.timeout(STARTING):
-            return await asyncio.shield(self.imported)
+    async def imported_in_time(self) -> None:
+        """Waits until the packages are imported. Raises TimeoutError, ServiceError."""
+        async with asyncio.timeout(IMPORTING):
+            await asyncio.shield(self.imported)
 
     async def make(self) -> Process:
         """A process that is confined already. Raises as `Process.ready` does, and TimeoutError, ServiceError."""
@@ -142,7 +142,7 @@ class Launcher:
             return
         message = json.loads(packet)
         if "imported" in message:
-            self.imported.set_result(message["missing"])
+            self.imported.set_result(None)
         elif "id" in message:
             process, pid = self._starting.pop(message["id"]), message["pid"]
             if pid is None:

@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
-from deepseek_math.programs.sandbox import landlock, probe
-from deepseek_math.programs.sandbox.launcher import STARTING, Launcher
+from deepseek_math.programs.sandbox import landlock, packages, probe
+from deepseek_math.programs.sandbox.launcher import IMPORTING, STARTING, Launcher
 from deepseek_math.programs.sandbox.limits import Limits
 from deepseek_math.programs.sandbox.outcome import Outcome, used_up
 from deepseek_math.programs.sandbox.process import TICK, NotIsolatedError, Process
@@ -35,10 +36,13 @@ class Sandboxes:
     things the wall limit stretches (see `Limits.patience_seconds`).
     """
 
-    def __init__(self, processes: int | None = None, limits: Limits | None = None) -> None:
-        """`processes` None takes as many as there are cores, and at least two."""
+    def __init__(
+        self, processes: int | None = None, limits: Limits | None = None, packages_folder: Path | None = None
+    ) -> None:
+        """`processes` None takes as many as there are cores, and at least two. `packages_folder`: see packages.py."""
         processes = processes or max(2, os.cpu_count() or 1)
         self.limits = limits or Limits()
+        self._packages_folder = packages_folder or packages.default_folder()
         self.gate = Gate(processes, processes)
         self.offers = ""  # what the kernel offers, for people
         self._refusal: ServiceError | None = None  # for good
@@ -58,14 +62,9 @@ class Sandboxes:
         """Raises ServiceError: `sandbox_unavailable` where isolation can't be had, `package_missing`."""
         launcher = await self._ready()
         try:
-            missing = await launcher.imported_in_time()
+            await launcher.imported_in_time()
         except TimeoutError as error:
-            raise _failed(TimeoutError(f"packages were not imported within {STARTING:g} s")) from error
-        if missing is not None:
-            raise ServiceError(
-                "package_missing",
-                f"Mode tool needs the package {missing}, which is not installed. Run make setup-tool.",
-            )
+            raise _failed(TimeoutError(f"packages were not imported within {IMPORTING:g} s")) from error
 
     @asynccontextmanager
     async def open(self, seed: int, owner: object = None) -> AsyncIterator["Sandbox"]:
@@ -137,9 +136,10 @@ class Sandboxes:
 
     async def _start(self) -> Launcher:
         self._warm.clear()  # they died with their zygote
+        self._require_packages()
         try:
             version = _landlock()
-            launcher = await _tried(self.limits)
+            launcher = await _tried(self.limits, self._packages_folder)
         except NotIsolatedError as error:
             self.offers = f"none, so mode tool is refused: {error}"
             self._refusal = ServiceError(
@@ -153,11 +153,32 @@ class Sandboxes:
             self.offers = f"not tried yet, for the attempt failed ({type(error).__name__}: {error})"
             log.warning("sandboxes could not be started; the next program tries again", exc_info=error)
             raise _failed(error) from error
-        self.offers = f"Landlock {version} and seccomp; programs run {_user(launcher.uid)}"
+        self.offers = f"Landlock {version} and seccomp; programs run {_user(launcher.uid)}, with {self._packages()}"
         self._launcher = launcher
         launcher.start_imports()
         self._fill(launcher)
         return launcher
+
+    def _require_packages(self) -> None:
+        """Raises ServiceError("package_missing")."""
+        if sys.version_info[:2] not in packages.PYTHONS:
+            refusal = (
+                f"Mode tool needs Python {' or '.join(f'{major}.{minor}' for major, minor in packages.PYTHONS)}: the "
+                f"packages of its programs install on no other. This is Python {platform.python_version()}."
+            )
+        elif missing := packages.missing(self._packages_folder):
+            refusal = (
+                f"Mode tool needs {', '.join(missing)} in {self._packages_folder}. Run make setup-tool, or set "
+                "PROGRAM_PACKAGES to the folder that has them."
+            )
+        else:
+            return
+        self.offers = f"none, so mode tool is refused: {refusal}"
+        raise ServiceError("package_missing", refusal)
+
+    def _packages(self) -> str:
+        versions = {"Python": platform.python_version()} | packages.versions(self._packages_folder)
+        return ", ".join(f"{name} {version}" for name, version in versions.items())
 
     def _fill(self, launcher: Launcher) -> None:
         """Makes warm processes until there are enough, behind whatever goes on."""
@@ -183,9 +204,9 @@ def _landlock() -> int:
         raise NotIsolatedError(f"{error}") from error
 
 
-async def _tried(limits: Limits) -> Launcher:
+async def _tried(limits: Limits, packages_folder: Path) -> Launcher:
     """A launcher whose processes the probe does not get out of. Raises OSError, NotIsolatedError, ServiceError."""
-    launcher = Launcher(limits)
+    launcher = Launcher(limits, packages_folder)
     try:
         await launcher.start()
         async with asyncio.timeout(STARTING + PROBING):

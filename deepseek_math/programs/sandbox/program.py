@@ -10,11 +10,10 @@ from typing import Any, TextIO
 
 COMMANDS, RESULTS = 3, 4  # descriptors; 0 and 2 lead nowhere and 1 is what programs print
 NAME = "<string>"  # what `exec` calls a program's file, as the published scripts do
-PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 
 
-def serve() -> None:
-    """Takes programs until there are no more. One line of JSON each way."""
+def serve(packages: str) -> None:
+    """Takes programs until there are no more, one line of JSON each way. They import what lies in `packages`."""
     printed: TextIO = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
     main = sys.modules["__main__"] = ModuleType("__main__")  # where pickle and dataclasses look for a program's classes
     with open(COMMANDS, "rb", closefd=False) as commands:
@@ -22,9 +21,9 @@ def serve() -> None:
         for line in commands:
             command = json.loads(line)
             if "seed" in command:
-                _sow(command["seed"])
+                _seed(command["seed"])
             sys.stdout = printed
-            error = _run(command["code"], main.__dict__)
+            error = _run(command["code"], main.__dict__, packages)
             for stream in {id(each): each for each in (sys.stdout, printed)}.values():
                 try:
                     stream.flush()
@@ -33,7 +32,7 @@ def serve() -> None:
             _say({"error": error})
 
 
-def _run(code: str, variables: dict[str, Any]) -> str | None:
+def _run(code: str, variables: dict[str, Any], packages: str) -> str | None:
     """What went wrong, in the published form, or None."""
     try:
         compiled: CodeType = compile(code, NAME, "exec", dont_inherit=True)
@@ -42,13 +41,13 @@ def _run(code: str, variables: dict[str, Any]) -> str | None:
         return None  # a program that says it is done is done
     except BaseException as error:
         try:
-            return _report(error)[-20_000:]
+            return _report(error, packages)[-20_000:]
         except BaseException as worse:  # the error is the program's own and may raise when it is printed
             return type(worse).__name__
     return None
 
 
-def _report(error: BaseException) -> str:
+def _report(error: BaseException, packages: str) -> str:
     """The traceback as the published scripts shorten it: no lines of the program itself, no paths of this machine.
 
     After evaluation/eval/python_executor.py (deepseek-ai/DeepSeek-Math at b8b0f8c), which drops the frames of
@@ -58,14 +57,14 @@ def _report(error: BaseException) -> str:
     for frame in traceback.extract_tb(error.__traceback__, limit=-50):
         if frame.filename == __file__ or frame.name == "<module>":
             continue
-        cut = min((place for folder in PACKAGE_FOLDERS if (place := frame.filename.find(folder)) >= 0), default=-1)
-        where = f'File "{frame.filename[cut:]}", ' if cut >= 0 else ""
+        in_packages = frame.filename.removeprefix(packages)
+        where = "" if in_packages == frame.filename else f'File "site-packages{in_packages}", '
         lines.append(f"  {where}in {frame.name}" + (f"\n    {frame.line}" if frame.line else ""))
     lines += [line.rstrip("\n") for line in traceback.format_exception_only(error)]
     return "\n".join(lines)
 
 
-def _sow(seed: int) -> None:
+def _seed(seed: int) -> None:
     """The same seed draws the same random numbers in the same program."""
     random.seed(seed)
     if "sympy.core.random" in sys.modules:

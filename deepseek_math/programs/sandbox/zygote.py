@@ -9,32 +9,27 @@ import fcntl
 import gc
 import importlib
 import json
+import logging
 import os
 import selectors
 import signal
+import site
 import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from deepseek_math.programs.sandbox import folders, program
-from deepseek_math.programs.sandbox.confine import confine, python_paths
+from deepseek_math.programs.sandbox.confine import confine, library_entries, library_folders
 from deepseek_math.programs.sandbox.limits import DEMOTE, PACKET_BYTES, Limits
 
 CLEAR = 16  # a descriptor beyond those that a sandbox gets
 # Imported before any program: what programs ask for, and modules whose shared libraries lie where none may look.
-PACKAGES = ("sympy", "numpy", "scipy")
-ALSO = (
-    *(
-        "sympy.abc",
-        "sympy.physics.units",
-        "scipy.optimize",
-        "scipy.integrate",
-        "scipy.linalg",
-        "scipy.special",
-        "scipy.stats",
-    ),
+IMPORTED = (
+    *("sympy", "sympy.abc", "sympy.physics.units", "numpy"),
+    *("scipy.optimize", "scipy.integrate", "scipy.linalg", "scipy.special", "scipy.stats"),
+    *("pandas", "networkx", "matplotlib.pyplot", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
     *("ctypes", "bz2", "lzma", "zlib", "decimal", "fractions", "statistics", "hashlib", "datetime", "csv", "calendar"),
 )
 
@@ -42,14 +37,15 @@ ALSO = (
 class Zygote:
     """Forks, signals and reaps sandboxes as it is told."""
 
-    def __init__(self, control: socket.socket, limits: Limits, uid: int | None) -> None:
+    def __init__(self, control: socket.socket, configuration: dict[str, Any]) -> None:
         self._control = control
-        self._limits = limits
-        self._uid = uid
+        self._limits = Limits(**configuration["limits"])
+        self._uid: int | None = configuration["uid"]
+        self._packages: str = configuration["packages"]
         self._children: dict[int, int] = {}  # pid by pidfd
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
-        self._paths = python_paths()
+        self._readable = [*library_entries(), Path(self._packages)]
 
     def serve(self) -> None:
         while True:
@@ -65,7 +61,8 @@ class Zygote:
                     return
                 message = json.loads(packet)
                 if "import" in message:
-                    self._say({"imported": True, "missing": self._import()})
+                    self._import()
+                    self._say({"imported": True})
                 elif "folder" in message:
                     self._fork(message["id"], Path(message["folder"]), descriptors)
                 elif (pid := message["pid"]) in self._children.values():  # not reaped, so the number is still its own
@@ -80,18 +77,18 @@ class Zygote:
         with suppress(BrokenPipeError):  # the service is gone, as the next packet will say
             self._control.send(json.dumps(message).encode())
 
-    def _import(self) -> str | None:
-        """The name of a package that is not here, if one is not."""
-        missing = None
-        for name in (*PACKAGES, *ALSO):
-            try:
-                importlib.import_module(name)
-            except ModuleNotFoundError as error:
-                missing = missing or error.name
-        self._paths = python_paths()
+    def _import(self) -> None:
+        for name in IMPORTED:
+            importlib.import_module(name)
+        self._keep_fonts_that_programs_may_read()
         gc.collect()
         gc.freeze()  # what is never collected is never copied after a fork
-        return missing
+
+    def _keep_fonts_that_programs_may_read(self) -> None:
+        """matplotlib has found the machine's fonts; its own are enough."""
+        fonts = sys.modules["matplotlib.font_manager"].fontManager
+        fonts.ttflist = [font for font in fonts.ttflist if font.fname.startswith(self._packages)]
+        fonts.afmlist = [font for font in fonts.afmlist if font.fname.startswith(self._packages)]
 
     def _fork(self, number: int, folder: Path, descriptors: list[int]) -> None:
         """A fault is told where the sandbox itself would tell it."""
@@ -101,7 +98,7 @@ class Zygote:
                 raise OSError(f"an import started {threads} threads: a fork would not be safe")
             pid = os.fork()
             if not pid:
-                _become(folder, descriptors, self._paths, self._limits, self._uid)
+                self._become_sandbox(folder, descriptors)
             pidfd = os.pidfd_open(pid)
             self._children[pidfd] = pid
             self._selector.register(pidfd, selectors.EVENT_READ)
@@ -136,30 +133,29 @@ class Zygote:
         cpu_seconds = used.ru_utime + used.ru_stime
         self._say({"exit": pid, "status": os.waitstatus_to_exitcode(status), "cpu_seconds": cpu_seconds})
 
-
-def _become(
-    folder: Path, descriptors: list[int], paths: tuple[list[Path], list[Path]], limits: Limits, uid: int | None
-) -> None:
-    """Turns a fork of the zygote into a sandbox and serves programs; never returns."""
-    status = 1
-    try:
-        nowhere = os.open("/dev/null", os.O_RDWR)
-        clear = [fcntl.fcntl(each, fcntl.F_DUPFD, CLEAR) for each in (nowhere, *descriptors)]
-        for source, targets in zip(clear, ((0, 2), (program.COMMANDS,), (program.RESULTS,), (1,)), strict=True):
-            for target in targets:
-                os.dup2(source, target)
-        os.closerange(program.RESULTS + 1, os.sysconf("SC_OPEN_MAX"))
-        os.environ.clear()
-        sys.argv = [""]
+    def _become_sandbox(self, folder: Path, descriptors: list[int]) -> NoReturn:
+        """Turns a fork of the zygote into a sandbox and serves programs; never returns."""
+        status = 1
         try:
-            confine(folder, *paths, limits, uid)
-        except OSError as error:
-            _tell_fault(program.RESULTS, error)
-        else:
-            program.serve()
-            status = 0
-    finally:
-        os._exit(status)
+            nowhere = os.open("/dev/null", os.O_RDWR)
+            clear = [fcntl.fcntl(each, fcntl.F_DUPFD, CLEAR) for each in (nowhere, *descriptors)]
+            for source, targets in zip(clear, ((0, 2), (program.COMMANDS,), (program.RESULTS,), (1,)), strict=True):
+                for target in targets:
+                    os.dup2(source, target)
+            os.closerange(program.RESULTS + 1, os.sysconf("SC_OPEN_MAX"))
+            os.environ.clear()
+            sys.argv = [""]
+            for name in [each for each in sys.modules if each.partition(".")[0] == __package__.partition(".")[0]]:
+                del sys.modules[name]  # programs find no module of the service
+            try:
+                confine(folder, self._readable, library_folders(), self._limits, self._uid)
+            except OSError as error:
+                _tell_fault(program.RESULTS, error)
+            else:
+                program.serve(self._packages)
+                status = 0
+        finally:
+            os._exit(status)
 
 
 def _tell_fault(descriptor: int, error: OSError) -> None:
@@ -169,9 +165,12 @@ def _tell_fault(descriptor: int, error: OSError) -> None:
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     configuration = json.loads(sys.argv[2])
-    sys.path[:] = [path for path in sys.path if path not in configuration["hidden"]]
+    sys.path[:] = [configuration["packages"], *(path for path in sys.path if path != configuration["hidden"])]
+    site.setquit()  # `exit` and `quit`, which programs call; Python starts without site, whose packages are not theirs
+    os.environ |= {"MPLBACKEND": "Agg", "MPLCONFIGDIR": configuration["folder"]}  # no display, and no home
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns that looking for fonts takes long
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    zygote = Zygote(control, Limits(**configuration["limits"]), configuration["uid"])
+    zygote = Zygote(control, configuration)
     try:
         zygote.serve()
     finally:
