@@ -1,10 +1,11 @@
 """How a completion is drawn: the sampling parameters of one request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from deepseek_math.inputs import BY_NAME
+from deepseek_math.inputs import BY_NAME, MAX_SEED
 
 COLDEST = 1e-6  # logits divided by less overflow float32, and draw the same token as divided by this
+SEED_STEP = 0x9E3779B1  # from a round to the next: odd, and far from the seeds of a vote's other samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,9 @@ class Sampling:
     def engine_temperature(self) -> float:
         """What engines are given: 0, or COLDEST at least."""
         return 0.0 if self.greedy else max(float(self.temperature), COLDEST)
+
+    def of_round(self, number: int, max_new_tokens: int) -> "Sampling":
+        """The same for the generation after `number` programs. Each has a seed of its own, for llama.cpp draws by the
+        seed and the token's position in one generation."""
+        seed = (self.seed + number * SEED_STEP) % (MAX_SEED + 1)
+        return replace(self, max_new_tokens=max_new_tokens, seed=seed)

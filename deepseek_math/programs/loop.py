@@ -2,30 +2,25 @@
 
 After the published evaluation (deepseek-ai/DeepSeek-Math at b8b0f8c, evaluation/infer/run_tool_integrated_eval.py),
 with three differences. It runs all blocks anew each time, the earlier ones less their prints; here the process of a
-prediction lives on between blocks, so only the new block runs. It allows one program; here the client says how many.
-And it lets the model write "```output" before it stops it; here the end of a block ends the round, which leaves the
-same text.
+prediction lives on between blocks, so only the new block runs. It runs two programs and ends with the second one's
+output; here the client says how many, and the model has the last word. And it lets the model write "```output" before
+it stops it; here the end of a block ends the round, which mostly leaves the same text. `published_loop.py` has none of
+these differences.
 """
 
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from itertools import count
 from textwrap import dedent
 
 from deepseek_math.completion import STALL_SECONDS, Completion, generate
 from deepseek_math.engines.protocol import Engine
-from deepseek_math.inputs import MAX_SEED
 from deepseek_math.programs.fences import CLOSING, FENCE, OPENING, OUTPUT
-from deepseek_math.programs.sandbox.outcome import Outcome
+from deepseek_math.programs.output import run_program
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.prompts import Prompt
 from deepseek_math.sampling import Sampling
 from deepseek_math.stop_strings import StopStrings
-
-KEPT = 50  # characters that are kept at each end of a longer output, as published
-SEED_STEP = 0x9E3779B1  # odd, and far from the seeds of a vote's other samples
 
 
 async def solve(
@@ -55,8 +50,7 @@ async def solve(
                 completion.finish_reason = "length"
                 return
             watch = ProgramWatch(sampling.stop)
-            # llama.cpp draws by the seed and the place in this generation, so each round has a seed of its own
-            drawn = replace(sampling, max_new_tokens=room, seed=(sampling.seed + number * SEED_STEP) % (MAX_SEED + 1))
+            drawn = sampling.of_round(number, room)
             async with aclosing(generate(engine, ids, drawn, watch, completion, stall_seconds)) as pieces:
                 async for piece in pieces:
                     yield piece
@@ -69,33 +63,11 @@ async def solve(
             if completion.tokens >= sampling.max_new_tokens:
                 completion.finish_reason = "length"
                 return
-            paused = time.perf_counter()
-            outcome = await sandbox.run(watch.program)
-            waited = time.perf_counter() - paused
-            line_break = "" if completion.text.endswith("\n") else "\n"
-            output = f"{line_break}{OUTPUT}\n{shown(outcome)}\n{FENCE}\n"
-            completion.add_program(output, outcome.seconds, waited, failed=outcome.error is not None)
-            yield output
+            yield await run_program(sandbox, watch.program, completion, engine.tokenizer)
             # The text is tokenised anew, as the published scripts do: what the model reads then never depends on how
             # it spelt its own text in tokens, and the cut at a block's end may lie inside a token anyway. Where both
             # spellings agree, which is nearly always, the KV cache of what came before is used.
             ids = (*prompt.ids, *await engine.tokenizer.encode(completion.text, control=False))
-
-
-def shown(outcome: Outcome) -> str:
-    """What the model gets to read: the output, or what went wrong where there is none or it failed, as published.
-
-    The published scripts cut an error at 50 and 50 tokens; here it is characters for both.
-    """
-    printed = outcome.printed.strip()
-    words = (
-        _cut(printed) if outcome.error is None and printed else f"Runtime errors: {_cut((outcome.error or '').strip())}"
-    )
-    return words.strip().replace(FENCE, "'''")  # or what follows in the output would pass for the model's own words
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 2 * KEPT else f"{text[:KEPT]}...{text[-KEPT:]}"
 
 
 class ProgramWatch:

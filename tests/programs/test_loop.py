@@ -1,6 +1,7 @@
 """Tool mode, played by a scripted engine with real sandboxes: exact transcripts, and every way that one can end."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -16,16 +17,19 @@ from hypothesis import strategies as st
 
 from deepseek_math.answers.judging import judge
 from deepseek_math.checkpoints import Checkpoint, Local
+from deepseek_math.completion import Completion
 from deepseek_math.errors import ServiceError
-from deepseek_math.programs.loop import ProgramWatch, shown
+from deepseek_math.programs.loop import ProgramWatch
+from deepseek_math.programs.output import shown
+from deepseek_math.programs.published_loop import ROUND_TOKENS, published_program, solve_as_published
 from deepseek_math.programs.sandbox.limits import Limits
 from deepseek_math.programs.sandbox.outcome import Outcome
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
-from deepseek_math.prompts import TOOL_SUFFIX
+from deepseek_math.prompts import TOOL_SUFFIX, Prompt
 from deepseek_math.sampling import Sampling
 from deepseek_math.service import Service
-from tests.support.scripted_engine import ScriptedEngine, Step
+from tests.support.scripted_engine import CharacterTokenizer, ScriptedEngine, Step
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -153,10 +157,7 @@ TRANSCRIPTS = {
     "a block whose first line alone is indented": Transcript(
         ("```python\n  print(1)\nprint(2)\n```", "."),
         "```python\n  print(1)\nprint(2)\n```\n```output\n"
-        "Runtime errors: {}\n```\n.".format(
-            shown(Outcome("", "  File \"<string>\", line 1\n    print(1)\nIndentationError: unexpected indent", 0.0))
-            .removeprefix("Runtime errors: ")
-        ),
+        'Runtime errors: File "<string>", line 1\n    print(1)\nIndentationError: unexpected indent\n```\n.',
         programs=1,
         errors=1,
     ),
@@ -305,20 +306,19 @@ async def test_the_context_ends_a_completion_that_its_outputs_have_filled(sandbo
 
 
 async def test_a_cancel_in_the_middle_of_a_program_ends_it_and_frees_the_engine(sandboxes: Sandboxes) -> None:
-    program = "import os\nwith open('pid', 'w') as f: f.write(str(os.getpid()))\nwhile True: pass"
-    scripted = service(sandboxes, [[f"```python\n{program}\n```"], ["."]], slots=1)
-    folder = sandboxes._launcher._folder  # type: ignore[union-attr]
+    scripted = service(sandboxes, [["```python\nwhile True: pass\n```"], ["."]], slots=1)
     running = asyncio.create_task(run(scripted))
     async with asyncio.timeout(20):
-        while not (found := [file for file in folder.glob("*/pid") if file.stat().st_size]):  # noqa: ASYNC110
+        while not (found := [each.process for each in sandboxes._open if each.process]):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    pid = int(found[0].read_text())
+    pid = await found[0].pid
+    await asyncio.sleep(0.2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert (sandboxes.gate.running, scripted.engine.gate.running) == (0, 0)
     async with asyncio.timeout(10):
-        while psutil.pid_exists(pid) or found[0].exists():  # noqa: ASYNC110  # they have no event
+        while psutil.pid_exists(pid) or found[0].folder.parent.exists():  # noqa: ASYNC110  # they have no event
             await asyncio.sleep(0.01)
     pieces, _ = await run(service(sandboxes, [["```python\nprint(1)\n```"], ["."]]))
     assert "".join(pieces).endswith("\n1\n```\n.")
@@ -427,9 +427,94 @@ async def test_the_suffixes_are_the_published_ones() -> None:
     assert TOOL_SUFFIX["zh"] == "\n请结合自然语言和Python程序语言来解答问题，并把最终答案放置于\\boxed{}中。"
 
 
-async def test_an_error_is_cut_as_an_output_is() -> None:
-    error = "  in f\n" * 20 + "ValueError: no"
-    assert shown(Outcome("lost", error, 0.1)) == f"Runtime errors: {error.strip()[:50]}...{error[-50:]}"
+class WordTokenizer(CharacterTokenizer):
+    """One token a word with the blanks before it."""
+
+    async def encode(self, text: str, *, control: bool) -> list[int]:
+        return [1 for _ in re.findall(r"\s*\S+|\s+$", text)]
+
+
+async def test_an_output_is_cut_by_characters_and_an_error_by_tokens() -> None:
+    """50 of them at each end, as published, each joined in its own way."""
+    words = [f"w{number}" for number in range(150)]
+    long, tokenizer = " ".join(words), WordTokenizer()
+    assert await shown(Outcome(long, None, 0.1), tokenizer) == f"{long[:50]}...{long[-50:]}"
+    cut = f"{' '.join(words[:50])} ... {' '.join(words[-50:])}"
+    assert await shown(Outcome("lost", long, 0.1), tokenizer) == f"Runtime errors: {cut}"
+    short = " ".join(words[:100])
+    assert await shown(Outcome("lost", short, 0.1), tokenizer) == f"Runtime errors: {short}"
+
+
+async def test_an_error_of_many_characters_is_cut_whatever_its_tokens_are() -> None:
+    told = await shown(Outcome("", "x" * 20_000, 0.1), CharacterTokenizer())
+    assert told == f"Runtime errors: {'x' * 50} ... {'x' * 50}"
+
+
+async def as_published(sandboxes: Sandboxes, *rounds: str, **sampling: Any) -> tuple[str, Completion, list[int]]:
+    """The text, and how many tokens each generation was allowed."""
+    allowed: list[int] = []
+
+    def script(prompt: Sequence[int], asked: Sampling) -> Sequence[Step]:
+        allowed.append(asked.max_new_tokens)
+        return list(rounds[len(allowed) - 1])
+
+    completion = Completion()
+    engine = ScriptedEngine(script)
+    sampling = {"max_new_tokens": 2048} | sampling
+    stream = solve_as_published(engine, sandboxes, Prompt("tool", "?", (63,)), Sampling(**sampling), completion)
+    async with aclosing(stream) as pieces:
+        text = "".join([piece async for piece in pieces])
+    assert text == completion.text
+    assert engine.working == 0
+    return text, completion, allowed
+
+
+FIRST = "Let.\n```python\nx = 2\nprint(x)\n```\n```output\n9"
+SECOND = "So\n```python\nprint(x + 3)\n```\n```output\n"
+AFTER_FIRST = "Let.\n```python\nx = 2\nprint(x)\n```\n```output\n2\n```\n"
+
+
+async def test_the_published_loop_ends_with_the_second_output(sandboxes: Sandboxes) -> None:
+    text, completion, allowed = await as_published(sandboxes, FIRST, SECOND)
+    assert text == f"{AFTER_FIRST}So\n```python\nprint(x + 3)\n```\n```output\n5\n```\n"
+    assert (completion.finish_reason, completion.tool_rounds) == ("tool_rounds", 2)
+    assert allowed == [ROUND_TOKENS, ROUND_TOKENS]
+
+
+async def test_the_published_loop_ends_where_the_model_does(sandboxes: Sandboxes) -> None:
+    text, completion, allowed = await as_published(sandboxes, FIRST, "It is \\boxed{2}.")
+    assert text == f"{AFTER_FIRST}It is \\boxed{{2}}."
+    assert (completion.finish_reason, completion.tool_rounds, len(allowed)) == ("stop", 1, 2)
+    text, completion, allowed = await as_published(sandboxes, "```python\nprint(1)\n```\nIt is 1.")
+    assert (text, completion.finish_reason, completion.tool_rounds) == ("```python\nprint(1)\n```\nIt is 1.", "stop", 0)
+
+
+async def test_a_round_of_the_published_loop_that_used_its_tokens_is_followed_by_the_next(sandboxes: Sandboxes) -> None:
+    first = "a" * (ROUND_TOKENS - 30) + "\n```python\nprint(7)\n" + "#" * 50
+    text, completion, allowed = await as_published(sandboxes, first, "\n```\n```output\n")
+    assert text.endswith("#\n```\n```output\n7\n```\n")
+    assert (completion.finish_reason, completion.tool_rounds) == ("tool_rounds", 1)
+    text, completion, allowed = await as_published(sandboxes, "a" * 2000, "b" * 2000)
+    assert text == "a" * ROUND_TOKENS + "b" * ROUND_TOKENS
+    assert completion.finish_reason == "length"
+    text, completion, allowed = await as_published(sandboxes, "a" * 2000, "b" * 2000, max_new_tokens=1500)
+    assert (len(text), allowed) == (1500, [ROUND_TOKENS, 1500 - ROUND_TOKENS])
+
+
+async def test_the_published_loop_runs_all_blocks_anew(sandboxes: Sandboxes) -> None:
+    """So an error in the first one comes again."""
+    failing = "```python\nx = 1 / 0\n```\n```output\n"
+    text, completion, _ = await as_published(sandboxes, failing, "```python\nprint(5)\n```\n```output\n")
+    assert text.count("ZeroDivisionError: division by zero") == 2
+    assert completion.tool_errors == 2
+
+
+async def test_what_the_published_script_runs() -> None:
+    assert published_program("no block") is None
+    assert published_program("```python\nprint(1)\n``` and so on") is None
+    assert published_program("```python\n\n```") is None
+    blocks = "```python\nimport os # print(\nx = 1\nprint(x)\nif x:\n    print(x)\n```\n```python\nprint(x + 1)\n```"
+    assert published_program(blocks) == "import os # print(\nx = 1\nif x:\n    print(x)\nprint(x + 1)"
 
 
 PIECES = ["```", "python", "py", "\n", "```python\n", "\n```", " ", "x = 1", "output", "`", "    "]
