@@ -43,12 +43,12 @@ class Settings:
     context: int | None = None  # tokens of prompt and completion together
     threads: int | None = None  # llama.cpp's
     tool_processes: int | None = None  # most programs at work at once; all cores, and at least 2, when unset
-    program_packages: Path | None = None  # the folder of the packages that programs import; see sandbox/packages.py
     dtype: str | None = None  # of the transformers engine, one of DTYPES
     device_map: str | None = None  # of the transformers engine on several GPUs, one of DEVICE_MAPS
     engine_url: str | None = None  # of a server that generates instead of this process
     engine_model: str | None = None  # its name there; the only one there is, when unset
     engine_api_key: str | None = field(default=None, repr=False)
+    program_packages: Path | None = None  # the folder of the packages that programs import; see sandbox/packages.py
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ, weights: object = None) -> "Settings":

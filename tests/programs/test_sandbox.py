@@ -112,6 +112,13 @@ SEQUENCES: dict[str, list[tuple[str, str | None, str | None]]] = {
         ("def f():\n    return 1 / 0\nf()", None, "  in f\nZeroDivisionError: division by zero")
     ],
     "a syntax error": [("x = ", None, '  File "<string>", line 1\n    x = \n        ^\nSyntaxError: invalid syntax')],
+    "an import of a name that is not there": [
+        (
+            "from sympy import igcdex",
+            None,
+            "ImportError: cannot import name 'igcdex' from 'sympy' (site-packages/sympy/__init__.py)",
+        )
+    ],
     "an unknown name": [("print(y)", None, "NameError: name 'y' is not defined")],
     "the end of the program is not the end of the process": [("x = 3\nexit()", "", None), ("print(x)", "3\n", None)],
     "input has nothing to give": [("input()", None, "EOFError: EOF when reading a line")],
@@ -145,6 +152,15 @@ async def test_an_error_in_a_package_shows_no_path_of_the_machine(sandboxes: San
     assert error is not None
     assert 'File "site-packages/sympy/' in error
     assert not re.search(r'File "/', error)
+
+
+async def test_equal_frames_of_a_traceback_are_shown_three_times_and_counted(sandboxes: Sandboxes) -> None:
+    async with sandboxes.open(seed=0) as sandbox:
+        error = (await sandbox.run("def f(): return f()\nf()")).error
+    assert re.fullmatch(
+        r"(  in f\n){3}  \[Previous line repeated \d+ more times\]\nRecursionError: maximum recursion depth exceeded.*",
+        error or "",
+    )
 
 
 async def test_the_same_seed_draws_the_same_random_numbers(sandboxes: Sandboxes) -> None:
@@ -284,15 +300,18 @@ async def test_the_files_of_a_program_that_is_ended_go_though_it_was_writing(san
             await asyncio.sleep(0.05)
 
 
-async def test_closing_leaves_no_process_and_no_file() -> None:
+async def test_closing_leaves_no_process_and_no_file(sandboxes: Sandboxes) -> None:
+    async with asyncio.timeout(60):
+        while len(sandboxes._warm) < 2:  # noqa: ASYNC110  # it is filled behind the tests before
+            await asyncio.sleep(0.05)
     mine = psutil.Process()
     before = set(mine.children(recursive=True))
-    sandboxes = Sandboxes(2)
-    await sandboxes.start()
-    folder = sandboxes._launcher._folder  # type: ignore[union-attr]
+    another = Sandboxes(2)
+    await another.start()
+    folder = another._launcher._folder  # type: ignore[union-attr]
     assert folder.exists()
     assert set(mine.children(recursive=True)) - before
-    await sandboxes.close()
+    await another.close()
     assert not set(mine.children(recursive=True)) - before
     assert not folder.exists()
 

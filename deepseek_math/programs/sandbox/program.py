@@ -5,10 +5,13 @@ import os
 import random
 import sys
 import traceback
+from itertools import groupby
 from types import CodeType, ModuleType
 from typing import Any, TextIO
 
 COMMANDS, RESULTS = 3, 4  # descriptors; 0 and 2 lead nowhere and 1 is what programs print
+FRAMES = 2000  # of a traceback, from its end: more than Python's own limit of recursion
+SHOWN = 3  # of equal frames in a row
 NAME = "<string>"  # what `exec` calls a program's file, as the published scripts do
 
 
@@ -53,15 +56,26 @@ def _report(error: BaseException, packages: str) -> str:
     After evaluation/eval/python_executor.py (deepseek-ai/DeepSeek-Math at b8b0f8c), which drops the frames of
     `<module>` and the line numbers, and cuts paths before site-packages.
     """
-    lines: list[str] = []
-    for frame in traceback.extract_tb(error.__traceback__, limit=-50):
+    frames = []
+    for frame in traceback.extract_tb(error.__traceback__, limit=-FRAMES):
         if frame.filename == __file__ or frame.name == "<module>":
             continue
         in_packages = frame.filename.removeprefix(packages)
         where = "" if in_packages == frame.filename else f'File "site-packages{in_packages}", '
-        lines.append(f"  {where}in {frame.name}" + (f"\n    {frame.line}" if frame.line else ""))
-    lines += [line.rstrip("\n") for line in traceback.format_exception_only(error)]
-    return "\n".join(lines)
+        frames.append(f"  {where}in {frame.name}" + (f"\n    {frame.line}" if frame.line else ""))
+    words = "".join(traceback.format_exception_only(error)).replace(packages, "site-packages")
+    return "\n".join([*_once_repeated(frames), words.rstrip("\n")])
+
+
+def _once_repeated(frames: list[str]) -> list[str]:
+    """A frame that comes more than SHOWN times in a row is shown so often, and counted, as Python's tracebacks do."""
+    lines: list[str] = []
+    for frame, group in groupby(frames):
+        count = len(list(group))
+        lines += [frame] * min(count, SHOWN)
+        if count > SHOWN:
+            lines.append(f"  [Previous line repeated {count - SHOWN} more times]")
+    return lines
 
 
 def _seed(seed: int) -> None:
