@@ -7,17 +7,13 @@ on GSM8K, the missing suffix about 4 points on MATH. Strings and rules are those
 Covers: modes, suffixes, templates, BOS, control tokens. Does not: the context's length (`completion.py`).
 """
 
-import json
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
-from typing import Literal, NoReturn
+from typing import Literal
 
-from jinja2 import Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+from deepseek_math.chat_template import TemplateFailed, render
 from deepseek_math.engines.protocol import Tokenizer
 from deepseek_math.errors import ServiceError
 from deepseek_math.prompt_style import PromptStyle
@@ -77,7 +73,7 @@ async def build(request: Request, style: PromptStyle, tokenizer: Tokenizer) -> P
             "no_chat_template", f"Mode {mode} needs a chat template and the checkpoint has none. Use raw."
         )
     await _refuse_control_tokens(request, tokenizer)
-    text = _render(template, request, asked(request.prompt, mode), tokenizer)
+    text = await _render(template, request, asked(request.prompt, mode), tokenizer)
     return _prompt(mode, text, await tokenizer.encode(text, control=True), tokenizer)
 
 
@@ -133,34 +129,19 @@ async def _control_token(ids: list[int], tokenizer: Tokenizer) -> str:
     return ""
 
 
-def _render(template: str, request: Request, question: str, tokenizer: Tokenizer) -> str:
+async def _render(template: str, request: Request, question: str, tokenizer: Tokenizer) -> str:
     """An assistant's turn loses its outer spaces: a completion begins with one, and the template writes its own."""
     messages = [{"role": turn.role, "content": turn.content.strip()} for turn in request.messages]
     messages.append({"role": "user", "content": question})
     if request.system_prompt:
         messages.insert(0, {"role": "system", "content": request.system_prompt})
+    variables = {
+        "messages": messages,
+        "bos_token": tokenizer.bos_text,
+        "eos_token": tokenizer.eos_text,
+        "add_generation_prompt": True,
+    }
     try:
-        return _compiled(template).render(
-            messages=messages,
-            bos_token=tokenizer.bos_text,
-            eos_token=tokenizer.eos_text,
-            add_generation_prompt=True,
-        )
-    except Exception as error:  # a template is a program that came with the checkpoint: it may raise anything
+        return await asyncio.to_thread(render, template, variables)
+    except TemplateFailed as error:
         raise ServiceError("template_failed", f"The checkpoint's chat template failed: {error}.") from error
-
-
-@lru_cache(maxsize=4)
-def _compiled(template: str) -> Template:
-    """The settings that chat templates are written for (transformers' `apply_chat_template`)."""
-
-    def raise_exception(message: str) -> NoReturn:
-        raise TemplateError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return environment.from_string(template)

@@ -64,13 +64,13 @@ class RandomEngine(TransformersEngine):
     vocabulary: int
 
     def _weights(self) -> Any:
-        config = transformers.AutoConfig.from_pretrained(self._path, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(self._path, local_files_only=True, trust_remote_code=False)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if device == "cuda" else torch.float32
         torch.manual_seed(0)
         with torch.device(device):
             model: Any = transformers.AutoModelForCausalLM.from_config(
-                config, dtype=dtype, attn_implementation=attention(device, dtype)
+                config, trust_remote_code=False, dtype=dtype, attn_implementation=attention(device, dtype)
             )
         self.weight_bytes = sum(weight.nbytes for weight in model.parameters())
         self.vocabulary = config.vocab_size

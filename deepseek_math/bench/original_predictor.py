@@ -27,8 +27,10 @@ class Predictor(BasePredictor):
             own = {"gguf_file": weights.name}
             loading["quantization_config"] = GgufConfig(dequantize=True)
             weights = weights.parent
-        self.tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True, **own)
-        self.model = AutoModelForCausalLM.from_pretrained(weights, local_files_only=True, **own, **loading)
+        self.tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True, trust_remote_code=False, **own)
+        self.model = AutoModelForCausalLM.from_pretrained(
+            weights, local_files_only=True, trust_remote_code=False, **own, **loading
+        )
 
     @streaming
     def predict(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from deepseek_math.checkpoints import archive, checkpoint_folder, file_digests
+from deepseek_math.checkpoints import archive, checkpoint_folder, file_digests, file_kinds
 from deepseek_math.checkpoints.download_progress import Progress
 from deepseek_math.checkpoints.remote_file import RemoteFile, format_bytes, is_plain_path, journal_path, part_path
 from deepseek_math.checkpoints.table import ARCHIVES, Address, Checkpoint, Hub, Local, Wheel
@@ -114,6 +114,7 @@ def _download_file(source: DownloadSource, file: RemoteFile, path: Path, progres
     part.parent.mkdir(parents=True, exist_ok=True)
     source.download(file, part, progress)
     file_digests.check(file, part)
+    file_kinds.check(file, part)
     part.rename(path)
     journal_path(part).unlink(missing_ok=True)
 

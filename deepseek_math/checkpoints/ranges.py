@@ -14,7 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TypeAlias
 
-from deepseek_math.checkpoints import download_faults
+from deepseek_math.checkpoints import download_faults, redirects
 from deepseek_math.checkpoints.download_faults import BadResponse, DownloadAttempts, download_failed
 from deepseek_math.checkpoints.download_progress import Progress
 from deepseek_math.checkpoints.remote_file import RemoteFile, journal_path
@@ -126,7 +126,7 @@ class _RangeDownload:
         file = self._file
         request = urllib.request.Request(file.url, headers={"Range": f"bytes={start}-{end - 1}"})
         position = start
-        with closing(urllib.request.urlopen(request, timeout=download_faults.READ_TIMEOUT)) as response:
+        with closing(redirects.open_url(request, timeout=download_faults.READ_TIMEOUT)) as response:
             require_same_version(file, response)
             sent = response.headers.get("Content-Range", "")
             if response.status != 206 or sent != f"bytes {start}-{end - 1}/{file.size}":
@@ -159,7 +159,7 @@ def download_whole(file: RemoteFile, part: Path, progress: Progress) -> None:
         position = 0
         try:
             with (
-                closing(urllib.request.urlopen(file.url, timeout=download_faults.READ_TIMEOUT)) as response,
+                closing(redirects.open_url(file.url, timeout=download_faults.READ_TIMEOUT)) as response,
                 part.open("wb") as target,
             ):
                 require_same_version(file, response)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from deepseek_math.checkpoints import download_faults, ranges
+from deepseek_math.checkpoints import download_faults, ranges, redirects
 from deepseek_math.checkpoints.download_faults import DownloadAttempts, download_failed, response_of
 from deepseek_math.checkpoints.download_progress import Progress
 from deepseek_math.checkpoints.ranges import Response
@@ -149,7 +149,7 @@ def _request(
     while True:
         try:
             request = urllib.request.Request(url, headers=headers)
-            with urllib.request.urlopen(request, timeout=download_faults.READ_TIMEOUT) as response:
+            with redirects.open_url(request, timeout=download_faults.READ_TIMEOUT) as response:
                 return read(response)
         except (OSError, HTTPException) as error:
             if optional and response_of(error)[0] in download_faults.ABSENT:

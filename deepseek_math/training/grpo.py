@@ -95,13 +95,15 @@ def _is_finished(out: Path, run: Path, step: int, settings: Settings) -> bool:
 def _trainer(
     row: Checkpoint, source: Path, questions: list[Row], run: Path, settings: Settings, lora: int
 ) -> GRPOTrainer:
-    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, padding_side="left")
+    tokenizer = AutoTokenizer.from_pretrained(
+        source, local_files_only=True, trust_remote_code=False, padding_side="left"
+    )
     tokenizer.chat_template = row.style.chat_template or tokenizer.chat_template
     on_gpu = torch.cuda.is_available()
     # float32, as the rounding of bfloat16 would swallow steps of 1e-6. Adapters' frozen weights may be rounded.
     dtype = torch.bfloat16 if lora and on_gpu else torch.float32
     return GRPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(source, dtype=dtype),
+        model=AutoModelForCausalLM.from_pretrained(source, trust_remote_code=False, dtype=dtype),
         reward_funcs=correct,
         args=trainer_config(settings, run, on_gpu),
         train_dataset=Dataset.from_list([_example(question) for question in questions]),
@@ -134,7 +136,7 @@ def _step(state: Path) -> int:
 
 def _write(state: Mapping[str, torch.Tensor], source: Path, out: Path, lora: int) -> None:
     """Writes the trained weights in bfloat16, adapters merged, with the tokenizer files of the first checkpoint."""
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(source, trust_remote_code=False, dtype=torch.float32)
     if lora:
         model = get_peft_model(model, _adapters(lora))
     model.load_state_dict(state)

@@ -36,7 +36,7 @@ from tests.support.loopback import running
 
 UNIT = 1 << 16
 SIZE = 6_000_001
-DATA = random.Random(0).randbytes(SIZE)
+DATA = b"GGUF" + random.Random(0).randbytes(SIZE - 8) + b"FUGG"  # a GGUF file by its first bytes, from either end
 DIGEST = hashlib.sha256(DATA).hexdigest()
 Record = Callable[[str, object], None]
 
@@ -202,7 +202,7 @@ def test_a_server_without_ranges_is_read_in_one_go(weights: Path, server: Hostil
 def test_a_file_that_changes_between_two_ranges_is_never_mixed(
     weights: Path, server: HostileServer, etags: bool
 ) -> None:
-    other = random.Random(9).randbytes(SIZE)
+    other = b"GGUF" + random.Random(9).randbytes(SIZE - 4)
     server.etags = etags
     server.bytes_per_second = 4e6
     threading.Timer(0.1, lambda: server.files.update({"/m.gguf": other})).start()
@@ -614,3 +614,13 @@ def test_an_address_keeps_the_token_of_the_hub_to_itself(
     monkeypatch.setitem(os.environ, "HF_TOKEN", "hf_secret")
     fetch(checkpoint(server), lambda line: None)
     assert not any("authorization" in {name.lower() for name in headers} for _, _, headers in server.requests)
+
+
+def test_a_file_that_is_called_gguf_and_is_none_is_refused_and_not_kept(server: HostileServer, weights: Path) -> None:
+    for content in (b"<html>", b"", b"GGU", DATA[1:]):
+        server.files["/m.gguf"] = content
+        message = refused("checkpoint_unusable", find(f"{server.url}/m.gguf"))
+        assert f"begins with {content[:4]!r}" in message
+        assert not list(weights.rglob("m.gguf*"))
+    server.files["/m.gguf"] = DATA
+    fetch(find(f"{server.url}/m.gguf"), lambda line: None)

@@ -128,6 +128,29 @@ async def test_a_fault_of_the_engine_reaches_the_client_and_the_log_and_the_next
     assert (await run(broken))[0] == "fine"
 
 
+ENDLESS = {
+    "loops": "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+    "one long computation, which no thread could end": "{{ 9 ** (9 ** 9) }}",
+    "memory": (
+        "{% set n = namespace(s='x' * 9999) %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s }}"
+    ),
+    "a long prompt": "{{ 'x' * 9999999 }}",
+    "a text without an end": "{{ '%099999999999d' % 1 }}",
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+async def test_a_template_that_works_without_an_end_is_ended_and_refused(name: str) -> None:
+    """It is a stranger's program. The next prediction finds a template that works."""
+    async with asyncio.timeout(60):
+        _, metrics, error = await run(service("a", style=PromptStyle(chat_template=ENDLESS[name])))
+        assert error is not None
+        assert (error.code, metrics["error_code"]) == ("template_failed", "template_failed")
+        assert len(error.message) < 300
+        text, _, error = await run(service("a", style=CHAT))
+        assert (text, error) == ("a", None)
+
+
 async def test_a_template_that_refuses_or_breaks_is_an_error_of_its_own() -> None:
     for template, code in (
         ("{{ raise_exception('no system role') }}", "template_failed"),

@@ -20,12 +20,13 @@ def load_model(path: Path, dtype: str | None, device_map: str | None = None) -> 
     # float32 on a CPU: in bfloat16 the rounding depends on the batch's shape, so neighbours would change the text.
     default = "float32" if device == "cpu" else "auto"
     name = dtype or default
-    actual = transformers.AutoConfig.from_pretrained(path, local_files_only=True).dtype
+    actual = transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False).dtype
     if name != "auto":
         actual = getattr(torch, name)
     return transformers.AutoModelForCausalLM.from_pretrained(
         path,
         local_files_only=True,
+        trust_remote_code=False,
         dtype=name,
         device_map=device_map or device,
         attn_implementation=attention(device, actual),
