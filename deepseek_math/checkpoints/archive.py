@@ -1,26 +1,45 @@
-"""A tar with a checkpoint's folder inside, unpacked."""
+"""A tar with a checkpoint's folder inside, unpacked.
+
+An archive is a stranger's file, and Python's own filter for such (`tarfile.data_filter`) does not hold before 3.11.13:
+chains of links lead out of the folder (CVE-2025-4517 and its family). So no link is ever made. What is taken: plain
+files, folders, and links to plain files of the same archive, which become a second name of the file. The hub's own
+cache is of that shape: `snapshots/<revision>/config.json` is a link to `../../blobs/<digest>`.
+"""
 
 import gzip
 import lzma
 import os
+import posixpath
 import shutil
 import tarfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from deepseek_math.checkpoints.download_faults import DISK_FULL
+from deepseek_math.checkpoints.remote_file import format_bytes
 from deepseek_math.errors import ServiceError
 
 BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, OSError)
+MOST_MEMBERS = 10_000  # a checkpoint has some dozens
 
 
-def unpack(archive: Path, target: Path) -> Path:
-    """Unpacks into `target`, which is emptied first; the one folder that holds a checkpoint. Raises ServiceError, and
-    OSError for a full disk."""
+class RefusedError(ValueError):
+    """What an archive may not hold, in words."""
+
+
+def unpack(archive: Path, target: Path, most_bytes: int) -> Path:
+    """Unpacks up to `most_bytes` into `target`, which is emptied first; the one folder that holds a checkpoint.
+
+    Raises ServiceError("checkpoint_unusable"), and OSError for a full disk.
+    """
     shutil.rmtree(target, ignore_errors=True)
     try:
+        target.mkdir(parents=True)
         with tarfile.open(archive) as tar:
-            tar.extractall(target, filter="data")  # no member leaves the folder
+            _Unpacking(target, most_bytes).take_all(tar)
+    except RefusedError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        raise ServiceError("checkpoint_unusable", f"{archive.name} is refused: {error}.") from error
     except BROKEN as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
@@ -29,28 +48,97 @@ def unpack(archive: Path, target: Path) -> Path:
             f"{archive.name} can't be unpacked: {str(error) or 'it ends too soon'}. Remove {archive.parent} to "
             "download it again.",
         ) from error
+    return _checkpoint_folder(archive, target)
+
+
+def _checkpoint_folder(archive: Path, target: Path) -> Path:
     folders = set()
     for path in target.rglob("*"):
         if path.name == "config.json" or path.suffix == ".gguf":
             folders.add(path.parent)
     if len(folders) != 1:
         raise ServiceError("checkpoint_unusable", f"{archive.name} holds {len(folders)} checkpoint folders, not 1.")
-    folder = folders.pop()
-    _replace_links(folder)
-    return folder
+    return folders.pop()
 
 
-def _replace_links(folder: Path) -> None:
-    """Replaces a link that leads out of the folder by its file, as in the hub's cache: only the folder is kept."""
-    for path in list(folder.rglob("*")):
-        if not path.is_symlink():
-            continue
-        file = path.resolve()
-        if file.is_relative_to(folder.resolve()) and file.exists():
-            continue
-        if not file.is_file():
-            raise ServiceError(
-                "checkpoint_unusable", f"{path.name} in the tar is a link to a file that the tar does not hold."
-            )
-        path.unlink()
-        os.link(file, path)
+class _Unpacking:
+    """One archive on its way to a folder. Paths are relative to it, and normal: no `.`, no `..`."""
+
+    def __init__(self, target: Path, most_bytes: int) -> None:
+        self._target = target
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+        self._links: dict[str, str] = {}  # the path that each leads to
+
+    def take_all(self, tar: tarfile.TarFile) -> None:
+        """Raises RefusedError, and what reading and writing raise."""
+        for number, member in enumerate(tar, 1):
+            if number > MOST_MEMBERS:
+                raise RefusedError(f"it holds more than {MOST_MEMBERS} files and folders")
+            self._take(tar, member)
+        for path in self._links:
+            file = self._file_of(path)
+            self._make_folder(posixpath.dirname(path))
+            os.link(self._target / file, self._target / path)
+
+    def _file_of(self, link: str) -> str:
+        """The file that a link leads to, over other links perhaps."""
+        path, passed = link, set()
+        while path in self._links:
+            if path in passed:
+                raise RefusedError(f"{link} in the tar is a link that leads back to itself")
+            passed.add(path)
+            path = self._links[path]
+        if path not in self._files:
+            raise RefusedError(f"{link} in the tar is a link to a file that the tar does not hold")
+        return path
+
+    def _take(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        path = _inner_path(member.name, member.name)
+        if member.isdir():
+            self._make_folder(path)
+            return
+        if path in self._files | self._folders | self._links.keys():
+            raise RefusedError(f"it holds {path} twice")
+        if member.isreg():
+            self._write(tar, member, path)
+        elif member.issym():
+            self._links[path] = _inner_path(posixpath.join(posixpath.dirname(path), member.linkname), path)
+        elif member.islnk():
+            self._links[path] = _inner_path(member.linkname, path)
+        else:
+            raise RefusedError(f"{path} in the tar is neither a file nor a folder nor a link")
+
+    def _write(self, tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
+        self._bytes += member.size
+        if self._bytes > self._most_bytes:
+            raise RefusedError(f"it unpacks to more than {format_bytes(self._most_bytes)}")
+        self._make_folder(posixpath.dirname(path))
+        content = tar.extractfile(member)
+        assert content is not None
+        with content, (self._target / path).open("xb") as file:
+            shutil.copyfileobj(content, file, 1 << 20)
+        written = (self._target / path).stat().st_size
+        if written != member.size:
+            raise EOFError(f"{path} has {written} bytes of {member.size}")
+        self._files.add(path)
+
+    def _make_folder(self, path: str) -> None:
+        """With those around it, none of which may be a file or a link."""
+        for folder in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)):
+            name = str(folder)
+            if name in self._files or name in self._links:
+                raise RefusedError(f"{name} in the tar is a file or a link, and a folder as well")
+            self._folders.add(name)
+            (self._target / name).mkdir(exist_ok=True)
+
+
+def _inner_path(path: str, name: str) -> str:
+    """`path` without `.` and `..`. Raises RefusedError where it leads out of the archive."""
+    normal = posixpath.normpath(path)
+    outside = normal == ".." or normal.startswith(("../", "/"))
+    if outside or "\0" in path:
+        raise RefusedError(f"{name} in the tar leads out of its folder")
+    return normal

@@ -153,7 +153,7 @@ def _finish(checkpoint: Checkpoint, commit: str, files: Sequence[RemoteFile], pa
     first = partial / files[0].path
     ready = partial
     if first.name.endswith(ARCHIVES):
-        ready = archive.unpack(first, partial / UNPACKED)
+        ready = archive.unpack(first, partial / UNPACKED, _most_unpacked_bytes(checkpoint, partial))
     checkpoint_folder.loadable(ready)
     notes = {
         "checkpoint": checkpoint.name,
@@ -166,6 +166,13 @@ def _finish(checkpoint: Checkpoint, commit: str, files: Sequence[RemoteFile], pa
     (ready / LISTING).unlink(missing_ok=True)
     rename_folder(ready, folder)
     shutil.rmtree(partial, ignore_errors=True)
+
+
+def _most_unpacked_bytes(checkpoint: Checkpoint, partial: Path) -> int:
+    """The table's size for that name, which is about right; for an address what the disk has free."""
+    if checkpoint.gigabytes is not None:
+        return int(checkpoint.gigabytes * 1.1e9)
+    return shutil.disk_usage(partial).free - SPARE_BYTES
 
 
 def _remove_leftovers(partial: Path, files: Sequence[RemoteFile]) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deepseek_math.checkpoints.remote_file import RemoteFile
+from deepseek_math.checkpoints.remote_file import RemoteFile, journal_path
 from deepseek_math.errors import ServiceError
 
 GGUF = b"GGUF"
@@ -15,7 +15,8 @@ def check(file: RemoteFile, path: Path) -> None:
     with path.open("rb") as content:
         begins = content.read(len(GGUF))
     if begins != GGUF:
-        path.unlink()
+        for part in (path, journal_path(path)):
+            part.unlink(missing_ok=True)
         raise ServiceError(
             "checkpoint_unusable",
             f"{file.label} is not a GGUF file: it begins with {begins!r} instead of {GGUF!r}. Check the address.",

@@ -43,7 +43,10 @@ FILES = {
     "consolidated.safetensors": b"nor the same weights again",
     ".hidden.json": b"nor what is hidden",
 }
-GGUFS = {f"deepseek-math-7b-rl.{kind}.gguf": b"GGUF" + kind.encode() * 99 for kind in ("Q4_K_M", "Q4_K_M_L", "Q5_K_M", "Q8_0")}
+GGUFS = {
+    f"deepseek-math-7b-rl.{kind}.gguf": b"GGUF" + kind.encode() * 99
+    for kind in ("Q4_K_M", "Q4_K_M_L", "Q5_K_M", "Q8_0")
+}
 WANTED = ["config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "tokenizer.json"]
 
 
