@@ -101,7 +101,6 @@ part := $(list) --constraint requirements/test.txt
 lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.toml; LOCK=--upgrade takes newer ones
 	$(list) --all-extras --group torch --group lint --group unit --group test --output-file requirements/test.txt
 	$(part) --output-file requirements/run.txt
-	$(part) --extra tool --output-file requirements/tool.txt
 	$(part) --extra evaluate --output-file requirements/evaluate.txt
 	$(part) --extra bench --group torch --output-file requirements/bench.txt
 	$(part) --extra train --group torch --output-file requirements/train.txt
@@ -109,17 +108,18 @@ lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.tom
 	$(compile) --group lock --universal --generate-hashes --constraint requirements/test.txt \
 		--output-file requirements/lock.txt
 	$(compile) --group torch --no-deps --output-file requirements/torch.txt
-	$(compile) pyproject.toml --extra tool --extra hf --group container --constraint requirements/test.txt \
+	$(compile) --group programs --universal --generate-hashes --output-file requirements/programs.txt
+	$(compile) pyproject.toml --extra hf --group container --constraint requirements/test.txt \
 		--python-platform x86_64-manylinux_2_28 --no-emit-package cog --no-emit-package coglet \
 		--output-file requirements.txt
 
 setup: $(dsm) $(ready)run ## the packages of predict, serve, fetch and image
-setup-tool: setup $(ready)tool ## and those that programs of mode tool may import
+setup-tool: setup $(ready)programs ## and those that programs of mode tool may import, 480 MB in a folder of their own
 setup-evaluate: setup $(ready)evaluate ## and those of evaluate's pictures and --ray
 setup-bench: setup $(ready)bench $(ready)torch ## and those of bench, torch among them
 setup-train: setup $(ready)train $(ready)torch ## and those of train, torch among them
 setup-check: $(dsm) $(ready)check ## those of check
-setup-all: setup-check $(ready)test $(ready)torch ## those of everything, torch among them
+setup-all: setup-check setup-tool $(ready)test $(ready)torch ## those of everything, torch among them
 
 install = $(python) -m pip install --quiet --disable-pip-version-check --no-deps
 
@@ -132,6 +132,11 @@ $(dsm): pyproject.toml | $(python)
 
 $(ready)%: requirements/%.txt | $(python)
 	$(install) --require-hashes --requirement $<
+	@touch $@
+
+$(ready)programs: requirements/programs.txt | $(python)
+	rm -rf $(venv)/programs
+	$(install) --require-hashes --target $(venv)/programs --requirement $<
 	@touch $@
 
 $(ready)torch: requirements/torch.txt | $(python)

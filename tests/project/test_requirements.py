@@ -14,12 +14,11 @@ from deepseek_math.paths import ROOT
 LISTS = sorted(path.name for path in (ROOT / "requirements").glob("*.txt"))
 PARTS: dict[str, list[str]] = {  # the extras and groups of each list
     "run": [],
-    "tool": ["tool"],
     "evaluate": ["evaluate"],
     "bench": ["bench"],
     "train": ["train"],
     "check": ["lint", "unit"],
-    "test": ["tool", "hf", "evaluate", "bench", "train", "lint", "unit", "test"],
+    "test": ["hf", "evaluate", "bench", "train", "lint", "unit", "test"],
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -58,7 +57,7 @@ def declared(*names: str) -> dict[str, str]:
 
 @pytest.mark.unit
 def test_each_list_is_held_against_what_it_is_made_from() -> None:
-    assert {*PARTS, "lock", "torch"} == {name.removesuffix(".txt") for name in LISTS}
+    assert {*PARTS, "lock", "programs", "torch"} == {name.removesuffix(".txt") for name in LISTS}
 
 
 @pytest.mark.unit
@@ -87,7 +86,7 @@ def test_every_list_but_torch_s_has_hashes_and_none_names_a_registry() -> None:
 def test_all_lists_pin_the_same_versions_and_the_container_s_differ_in_torch_alone() -> None:
     everything = pins("requirements/test.txt") | pins("requirements/torch.txt")
     for name in LISTS:
-        if name != "lock.txt":  # uv and pip-audit bring packages of their own
+        if name not in ("lock.txt", "programs.txt"):  # which have packages of their own
             assert pins(f"requirements/{name}").items() <= everything.items(), name
     container = pins("requirements.txt")
     assert set(container) - set(everything) == {"torchvision", "hf-transfer"}
@@ -98,9 +97,19 @@ def test_all_lists_pin_the_same_versions_and_the_container_s_differ_in_torch_alo
 @pytest.mark.unit
 def test_the_container_has_the_service_s_packages_and_none_of_training_s() -> None:
     container = pins("requirements.txt")
-    wanted = declared("tool", "hf", "container")
+    wanted = declared("hf", "container")
     assert {name for name in wanted if container.get(name) != {wanted[name]}} == {"cog", "coglet"}  # Cog installs both
     assert not {"trl", "datasets", "peft", "gguf", "matplotlib", "ray", "pytest"} & set(container)
+
+
+@pytest.mark.unit
+def test_programs_get_packages_of_their_own_here_and_in_the_container() -> None:
+    """Cog's `requirements.txt` can't hold two versions of a package, so a step of its own installs these."""
+    group = dict(requirement.split("==") for requirement in PROJECT["dependency-groups"]["programs"])
+    assert {name: {version} for name, version in group.items()} == pins("requirements/programs.txt")
+    step = (ROOT / "cog.yaml").read_text().split("/programs\"")[1].split("predict:")[0]
+    assert dict(requirement.split("==") for requirement in step.split()) == group
+    assert "print(sys.prefix)')/programs" in (ROOT / "cog.yaml").read_text()  # packages.default_folder
 
 
 @pytest.mark.registry
