@@ -24,6 +24,10 @@ VARIABLES: dict[str, str] = {
     "THREADS": "llama.cpp: its threads. All cores when unset. One fewer leaves a core to the programs of mode tool, at "
     "the price of speed.",
     "TOOL_PROCESSES": "The most programs of mode tool at work at once. All cores, and at least 2, when unset.",
+    "PROGRAM_PACKAGES": (
+        "The folder of the packages that programs of mode tool import; `programs` in the environment that runs the "
+        "service when unset."
+    ),
     "DTYPE": f"transformers: {', '.join(f'`{name}`' for name in DTYPES)}. When unset the checkpoint's own on a GPU, "
     "float32 on a CPU.",
     "DEVICE_MAP": "transformers, several GPUs: how accelerate spreads the model: "

@@ -1,5 +1,7 @@
 """The environment is read once, and a value that means nothing is refused by name."""
 
+from pathlib import Path
+
 import pytest
 
 from deepseek_math.engines.memory import checked_context
@@ -18,6 +20,7 @@ REFUSED = [
     {"CONTEXT": "4k"},
     {"THREADS": "all"},
     {"TOOL_PROCESSES": "0"},
+    {"PROGRAM_PACKAGES": "/no/such/folder"},
     {"DTYPE": "bf16"},
     {"DEVICE_MAP": "cuda:0"},
     {"ENGINE_URL": "127.0.0.1:8000"},
@@ -59,6 +62,10 @@ def test_what_is_set_is_read() -> None:
     }
     remote = ("http://[::1]:8000/v1", "math", "key")
     assert Settings.read(environment) == Settings("smollm2-135m", 4, 512, 2, 3, "float16", "auto", *remote)
+
+
+def test_the_folder_of_packages_is_read(tmp_path: Path) -> None:
+    assert Settings.read({"PROGRAM_PACKAGES": str(tmp_path)}).program_packages == tmp_path
 
 
 def test_a_key_is_never_shown() -> None:
