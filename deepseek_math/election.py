@@ -33,10 +33,15 @@ class Election:
     whichever sample is faster, as long as `undecided` is 0: then no comparison met a bound of time.
     """
 
-    def __init__(self, engine: Engine, prompt: Prompt, request: Request, draw: Draw) -> None:
+    def __init__(
+        self, engine: Engine, prompt: Prompt, request: Request, draw: Draw, *, faults_abstain: bool = False
+    ) -> None:
+        """`faults_abstain`: a sample that a fault ends has no answer, as long as another one comes to its end."""
         self.completions = [Completion() for _ in range(request.samples)]
         self._comparer = Comparer(ALGEBRA_SECONDS)
         self.vote = Vote(request.samples, request.stop_when_sure, self._comparer.same)
+        self.faults: dict[int, Exception] = {}  # of samples that abstain for one
+        self._faults_abstain = faults_abstain
         self._engine = engine
         self._prompt = prompt
         self._sampling = request.sampling
@@ -46,7 +51,8 @@ class Election:
         """Draws and counts until the vote is decided; returns the number of the sample that is chosen.
 
         `on_tally` gets the state of the vote after each sample that is counted. Samples that are no longer needed are
-        stopped, as are all of them when this is cancelled. A fault of one sample ends the vote: raises ServiceError.
+        stopped, as are all of them when this is cancelled. A fault ends the vote, unless it is an abstention: raises
+        ServiceError, or whatever the fault was.
         """
         owner = object()
         finished = asyncio.Queue[asyncio.Task[int]]()
@@ -61,13 +67,20 @@ class Election:
                         waiting.add(_result(await finished.get()))
                         continue
                     number = self.vote.counted
-                    await self.vote.add(number, extract(self.completions[number].text).text)
+                    await self.vote.add(number, self._answer(number))
                     on_tally(self.tally())
             finally:
                 for task in running:
                     task.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
+        if len(self.faults_counted) == self.vote.counted:
+            raise self.faults[0]
         return self._chosen()
+
+    @property
+    def faults_counted(self) -> list[int]:
+        """The samples that were counted and abstained for a fault."""
+        return [number for number in self.vote.silent if number in self.faults]
 
     @property
     def undecided(self) -> int:
@@ -79,10 +92,19 @@ class Election:
 
     async def _sample(self, number: int, owner: object) -> int:
         sampling = replace(self._sampling, seed=self._sampling.seed + number, logprobs=True)
-        async with aclosing(self._draw(sampling, self.completions[number], owner)) as pieces:
-            async for _ in pieces:
-                pass
+        try:
+            async with aclosing(self._draw(sampling, self.completions[number], owner)) as pieces:
+                async for _ in pieces:
+                    pass
+        except Exception as fault:
+            if not self._faults_abstain:
+                raise
+            log.warning("sample %d of the vote failed and abstains", number, exc_info=fault)
+            self.faults[number] = fault
         return number
+
+    def _answer(self, number: int) -> str | None:
+        return None if number in self.faults else extract(self.completions[number].text).text
 
     @asynccontextmanager
     async def _shared_prompt(self, owner: object) -> AsyncIterator[None]:
@@ -104,7 +126,7 @@ class Election:
         Without any answer it is the first sample: the likeliest text is then one that repeats itself to the end.
         """
         if self.vote.leader is None:
-            return self.vote.silent[0]
+            return next(number for number in self.vote.silent if number not in self.faults)
         return max(self.vote.leader.samples, key=self._likelihood)
 
     def _likelihood(self, number: int) -> float:

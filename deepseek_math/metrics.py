@@ -34,6 +34,7 @@ METRICS: dict[str, str] = {
     "agreement": "Of a vote: the winner's share of the samples used.",
     "samples_used": "Of a vote: samples that were counted, in the order of their seeds, until it was decided.",
     "samples_without_answer": "Of a vote: of these, the samples that abstained.",
+    "samples_failed": "Of a vote in mode tool: of these, the samples that a fault ended.",
     "samples_stopped_early": "Of a vote: all other samples.",
     "tokens_not_generated": "Of a vote: about how many tokens stopping early has saved, a cautious estimate.",
     "undecided_comparisons": "Of a vote: comparisons of two answers that met a bound of time. Where it is 0, the vote "
@@ -120,9 +121,13 @@ def _of_vote(prediction: Prediction) -> dict[str, Any]:
         "undecided_comparisons": prediction.election.undecided,
         "winner_seed": prediction.winner_seed,
     }
+    if prediction.tools:
+        values["samples_failed"] = len(prediction.election.faults_counted)
     if prediction.ended is None:
         values["samples_stopped_early"] = vote.samples - vote.counted
-        values["tokens_not_generated"] = round(_tokens_saved(prediction.completions))
+        faults = prediction.election.faults
+        ended = [each for number, each in enumerate(prediction.completions) if number not in faults]
+        values["tokens_not_generated"] = round(_tokens_saved(ended))
     return values
 
 

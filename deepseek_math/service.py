@@ -133,7 +133,7 @@ class Service:
         def draw(sampling: Sampling, completion: Completion, owner: object) -> AsyncGenerator[str, None]:
             return self._draw(prompt, request, sampling, completion, owner)
 
-        election = Election(self.engine, prompt, request, draw)
+        election = Election(self.engine, prompt, request, draw, faults_abstain=prompt.mode == "tool")
         prediction.election, prediction.completions = election, election.completions
         winner = await election.run(lambda tally: record("vote", tally))
         prediction.chosen = election.completions[winner]

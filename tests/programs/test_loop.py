@@ -341,6 +341,39 @@ async def test_a_fault_of_the_engine_in_a_later_round_ends_the_process(sandboxes
     assert (sandboxes.gate.running, scripted.engine.gate.running) == (0, 0)
 
 
+def voting(sandboxes: Sandboxes, failing: set[int]) -> Service:
+    """Samples answer 5 after a program; those with a seed in `failing` meet a fault of the engine after theirs."""
+
+    def script(prompt: Sequence[int], sampling: Sampling) -> Sequence[Step]:
+        if "\n```output\n" not in "".join(map(chr, prompt)):
+            return [f"```python\nprint({sampling.seed})\n```"]
+        seed = int("".join(map(chr, prompt)).rpartition("```output\n")[2].partition("\n")[0])
+        if seed in failing:
+            return ["a", ServiceError("engine_failed", "It broke.")]
+        return ["\\boxed{5}"]
+
+    checkpoint = Checkpoint("scripted", Local(Path()), "none", style=PromptStyle(chat_template=DEEPSEEK_TEMPLATE))
+    return Service(checkpoint, ScriptedEngine(script, slots=4), sandboxes)
+
+
+async def test_a_fault_in_one_sample_of_a_vote_is_an_abstention_and_is_counted(sandboxes: Sandboxes) -> None:
+    pieces, metrics = await run(voting(sandboxes, {0, 1}), samples=4, seed=0)
+    assert "".join(pieces).endswith("\\boxed{5}")
+    assert (metrics["samples_failed"], metrics["samples_without_answer"]) == (2, 2)
+    assert metrics["votes"] == [{"answer": "5", "count": metrics["samples_used"] - 2}]
+    assert metrics["answer"] == "5"
+    assert "error_code" not in metrics
+    _, metrics = await run(voting(sandboxes, set()), samples=4, seed=0)
+    assert metrics["samples_failed"] == 0
+
+
+async def test_a_vote_of_which_every_sample_fails_is_the_fault_itself(sandboxes: Sandboxes) -> None:
+    metrics: dict[str, Any] = {}
+    with pytest.raises(ServiceError, match="engine_failed: It broke"):
+        await run(voting(sandboxes, {0, 1, 2}), metrics, samples=3, seed=0)
+    assert metrics["error_code"] == "engine_failed"
+
+
 async def test_the_samples_of_a_vote_run_their_programs_each_in_its_own_sandbox(sandboxes: Sandboxes) -> None:
     """Each sets its own x, and prints it a round later; none sees another's."""
 

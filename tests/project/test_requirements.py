@@ -107,7 +107,7 @@ def test_programs_get_packages_of_their_own_here_and_in_the_container() -> None:
     """Cog's `requirements.txt` can't hold two versions of a package, so a step of its own installs these."""
     group = dict(requirement.split("==") for requirement in PROJECT["dependency-groups"]["programs"])
     assert {name: {version} for name, version in group.items()} == pins("requirements/programs.txt")
-    step = (ROOT / "cog.yaml").read_text().split("/programs\"")[1].split("predict:")[0]
+    step = (ROOT / "cog.yaml").read_text().split('/programs"')[1].split("predict:")[0]
     assert dict(requirement.split("==") for requirement in step.split()) == group
     assert "print(sys.prefix)')/programs" in (ROOT / "cog.yaml").read_text()  # packages.default_folder
 
