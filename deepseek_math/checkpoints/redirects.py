@@ -7,8 +7,7 @@ only this machine can reach (a cloud's metadata service is the known case) unles
 import ipaddress
 import socket
 import urllib.request
-from email.message import Message
-from http.client import HTTPResponse
+from http.client import HTTPMessage, HTTPResponse
 from typing import IO
 from urllib.parse import urlsplit
 
@@ -30,7 +29,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         fp: IO[bytes],
         code: int,
         msg: str,
-        headers: Message,
+        headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
         refusal = _refusal(req.origin_req_host, newurl)
