@@ -139,6 +139,9 @@ $(ready)programs: requirements/programs.txt | $(python)
 	$(install) --require-hashes --target $(venv)/programs --requirement $<
 	@touch $@
 
+# Half of pip's time is compiling modules that a check never imports; Python compiles the others as it imports them.
+$(ready)check: install += --no-compile
+
 $(ready)torch: requirements/torch.txt | $(python)
 	$(python) -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
