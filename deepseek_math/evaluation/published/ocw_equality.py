@@ -7,14 +7,16 @@ Source: evaluation/eval/ocwcourses_eval_utils.py and `eval_ocwcourses` in evalua
 and the order of the replacements are Minerva's (Lewkowycz et al. 2022, arXiv 2206.14858, appendix D).
 """
 
+import ast
+import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sympy import Eq
 
 from deepseek_math.evaluation.published.findings import INVALID
-from deepseek_math.evaluation.published.formulas import parse_latex, parse_python
+from deepseek_math.evaluation.published.formulas import parse_latex
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-8  # tolerances: numpy's isclose
 NEAR_ZERO = 0.01  # relative to the mean, where a number or a difference is within ABSOLUTE of zero
@@ -76,6 +78,16 @@ SPELLING = (
     (r"(frac)([^{])(.)", r"frac{\2}{\3}"),
     (r"(sqrt)([^{])", r"sqrt{\2}"),
 )
+OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.BitXor: operator.xor,
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+}
 
 
 def same_ocw(found: Sequence[str], expected: Sequence[str]) -> bool:
@@ -102,14 +114,27 @@ def _number(text: str) -> float | None:
         text = text.replace(unit, "").strip()
     text = text.strip("$")
     try:
-        return float(parse_python(text, lambda number: number, names=False))
-    except Exception:  # no number in Python's notation
+        return float(_python_number(ast.parse(text, mode="eval").body))
+    except Exception:  # not a number in Python's notation
         pass
     try:
         formula = parse_latex(text)
         return float(formula) if formula.is_number else None
     except Exception:  # nor in LaTeX's
         return None
+
+
+def _python_number(node: ast.AST) -> Any:
+    """The value of numbers and operators in Python's notation. Raises ValueError for anything else, where the original
+    runs what a model wrote, and whatever an operator raises."""
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return number
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
+            return OPERATORS[type(op)](_python_number(left), _python_number(right))
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in OPERATORS:
+            return OPERATORS[type(op)](_python_number(operand))
+    raise ValueError(f"{type(node).__name__} is not arithmetic")
 
 
 def _close(found: float, expected: float) -> bool:

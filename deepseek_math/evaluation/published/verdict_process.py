@@ -1,6 +1,6 @@
 """The process that compares answers by the published rules: `python -P -m ...verdict_process SECONDS`, one JSON a line.
 
-    {"rule": "same_one", "found": ["0.5"], "expected": ["50"]}  ->  {"same": true, "retire": false}
+    {"rule": "one", "found": ["0.5"], "expected": ["50"]}  ->  {"same": true, "retire": false}
 
 The kernel ends it (SIGALRM) when a verdict takes longer than SECONDS. It ends by itself when its input is closed.
 """
