@@ -116,3 +116,12 @@ def test_a_question_or_an_answer_that_is_not_there_is_refused_with_its_line(
         data.questions(BENCHMARKS[name], file, None, tmp_path)
     with pytest.raises(EvaluationError, match=f"line 2 is not a question of {name}: "):
         data.shots(BENCHMARKS[name], file, 1, tmp_path)
+
+
+def test_a_label_of_several_letters_is_an_answer(tmp_path: Path) -> None:
+    """As in seven rows of Gaokao MathQA, which the published figure includes."""
+    row = {"question": "?", "options": ["(A)1", "(B)2", "(C)3", "(D)4"]}
+    file = tmp_path / "q.jsonl"
+    file.write_text("".join(json.dumps(row | {"label": label}) + "\n" for label in ("AD", "A B D", "C")))
+    found, _ = data.questions(BENCHMARKS["gaokao_mathqa"], file, None, tmp_path)
+    assert [question.expected for question in found] == ["AD", "A B D", "C"]

@@ -13,9 +13,13 @@ import httpx
 import psutil
 import pytest
 
+from deepseek_math.evaluation.benchmark import Mode
+from deepseek_math.evaluation.benchmarks import BENCHMARKS
+from deepseek_math.evaluation.plan import Plan
 from deepseek_math.local.server import LocalServer
 from deepseek_math.paths import ROOT
-from deepseek_math.prompts import COT_SUFFIX, TOOL_SUFFIX
+from deepseek_math.prompts import COT_SUFFIX, TOOL_SUFFIX, asked
+from tests.evaluation.test_grading import ROWS
 from tests.support.exam_service import ExamService, command, evaluate, exam_service, gsm8k, lines, perfect, write
 
 COUNT = 40
@@ -74,7 +78,7 @@ def test_every_line_has_what_a_reader_needs(service: ExamService, tmp_path: Path
     assert line.pop("seconds") > 0
     assert line == {
         "id": "gsm8k-2",
-        "prompt": "What is number 2 of all?",
+        "prompt": f"What is number 2 of all?{COT_SUFFIX['en']}",
         "completion": "I count. It is \\boxed{2}.",
         "answer": "2",
         "expected": "2",
@@ -95,6 +99,27 @@ def test_the_model_reads_the_published_prompt(service: ExamService, tmp_path: Pa
     assert [each["question"] for each in asked] == ["What is number 0 of all?"]
     question = f"What is number 0 of all?{COT_SUFFIX['en']}"
     assert asked[0]["prompt"] == f"\x02User: {question}\n\nAssistant:"
+
+
+def test_the_published_suffix_is_sent_also_where_the_question_has_a_box(service: ExamService, tmp_path: Path) -> None:
+    rows = [{"question": "Put it into \\boxed{?}: What is number 1 of all?", "answer": "1"}]
+    for mode, suffix in (("cot", COT_SUFFIX["en"]), ("tool", TOOL_SUFFIX["en"])):
+        file = write(tmp_path / "q.jsonl", *rows)
+        evaluate("gsm8k", "--url", service.url, "--data", file, "--mode", mode, "--out", tmp_path / f"{mode}.jsonl")
+        prompt = f"{rows[0]['question']}{suffix}"
+        assert service.asked()[-1]["prompt"] == f"\x02User: {prompt}\n\nAssistant:"
+        assert lines(tmp_path / f"{mode}.jsonl")[0]["prompt"] == prompt
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("mode", ["cot", "tool"])
+def test_the_service_adds_nothing_to_a_published_prompt(name: str, mode: Mode) -> None:
+    benchmark = BENCHMARKS[name]
+    question = benchmark.read(ROWS[name], "q")
+    prompt = Plan(benchmark, mode, (question,)).prompt(question)
+    suffix = (TOOL_SUFFIX if mode == "tool" else COT_SUFFIX)[benchmark.language]
+    assert prompt == question.text + suffix
+    assert asked(prompt, mode) == prompt.strip()
 
 
 def test_shots_stand_before_the_question_and_their_stop_word_ends_the_completion(
