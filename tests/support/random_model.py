@@ -22,7 +22,7 @@ NORMAL, CONTROL, USER = 1, 3, 4
 CONTEXT = 8192  # tokens
 NEVER, SELDOM = -100.0, 1.4  # in the output's first block
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = Any
 
 
 def make_random_model(path: Path, says: str = "") -> Path:
