@@ -12,8 +12,6 @@ from deepseek_math.prompts import COT_SUFFIX, build, language
 from deepseek_math.request import Request
 from tests.support.scripted_engine import CharacterTokenizer
 
-pytestmark = pytest.mark.unit
-
 BOS = "<｜begin▁of▁sentence｜>"
 EOS = "<｜end▁of▁sentence｜>"
 EN, ZH = COT_SUFFIX["en"], COT_SUFFIX["zh"]
