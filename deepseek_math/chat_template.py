@@ -5,6 +5,8 @@ some of its loops no thread could end.
 """
 
 import json
+import select
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +15,8 @@ from typing import Any
 
 from deepseek_math.template_worker import CPU_SECONDS
 
+WALL_SECONDS = 30.0  # for one template, on a machine that is busy
+GRACE_SECONDS = 0.5
 WORKER = Path(__file__).with_name("template_worker.py")
 
 
@@ -31,15 +35,13 @@ class _Worker:
         request = json.dumps({"template": template, "variables": variables}) + "\n"
         with self._lock:
             line = self._ask(request)
-        if not line:
-            raise TemplateFailed(f"it took more than {CPU_SECONDS:g} s of processor time and was ended")
         said: dict[str, str] = json.loads(line)
         if "error" in said:
             raise TemplateFailed(said["error"])
         return said["text"]
 
     def _ask(self, request: str) -> str:
-        """The worker's line, empty where it died of the request."""
+        """The worker's line. Raises TemplateFailed where it did not answer."""
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
         assert self._process.stdin is not None
@@ -47,22 +49,32 @@ class _Worker:
         try:
             self._process.stdin.write(request)
             self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            ready, _, _ = select.select([self._process.stdout], [], [], WALL_SECONDS)
+            line = self._process.stdout.readline() if ready else ""
         except BrokenPipeError:
-            line = ""
-        if not line:
-            self._end()
-        return line
+            ready, line = [self._process.stdout], ""
+        if line:
+            return line
+        status = self._end()
+        if not ready:
+            raise TemplateFailed(f"it took more than {WALL_SECONDS:g} s (timeout) and was ended")
+        if status == -signal.SIGPROF:
+            raise TemplateFailed(f"it took more than {CPU_SECONDS:g} s of processor time and was ended")
+        raise TemplateFailed(f"the process that renders it ended with status {status}; the log says more")
 
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-P", str(WORKER)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
 
-    def _end(self) -> None:
+    def _end(self) -> int:
+        """Ends the process and returns its status."""
         process, self._process = self._process, None
-        if process is not None:
+        assert process is not None
+        try:
+            return process.wait(GRACE_SECONDS)  # it has closed its output, or hangs
+        except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            return process.wait()
 
 
 _worker = _Worker()

@@ -73,8 +73,9 @@ class Election:
                 for task in running:
                     task.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
-        if len(self.faults_counted) == self.vote.counted:
-            raise self.faults[0]
+        failed = self.faults_counted
+        if 2 * len(failed) > self.vote.counted:  # what is left would be no majority of anything
+            raise self.faults[failed[0]]
         return self._chosen()
 
     @property
@@ -97,7 +98,7 @@ class Election:
                 async for _ in pieces:
                     pass
         except Exception as fault:
-            if not self._faults_abstain:
+            if not self._faults_abstain or _of_engine(fault):
                 raise
             log.warning("sample %d of the vote failed and abstains", number, exc_info=fault)
             self.faults[number] = fault
@@ -132,6 +133,11 @@ class Election:
     def _likelihood(self, number: int) -> float:
         logprob = self.completions[number].mean_logprob
         return float("-inf") if logprob is None else logprob
+
+
+def _of_engine(fault: Exception) -> bool:
+    """Whether the other samples would meet it too."""
+    return isinstance(fault, ServiceError) and fault.code.startswith("engine_")
 
 
 def _result(task: asyncio.Task[int]) -> int:

@@ -37,8 +37,8 @@ METRICS: dict[str, str] = {
     "samples_failed": "Of a vote in mode tool: of these, the samples that a fault ended.",
     "samples_stopped_early": "Of a vote: all other samples.",
     "tokens_not_generated": "Of a vote: about how many tokens stopping early has saved, a cautious estimate.",
-    "undecided_comparisons": "Of a vote: comparisons of two answers that met a bound of time. Where it is 0, the vote "
-    "is a function of its seed.",
+    "undecided_comparisons": "Of a vote: comparisons of two answers that met a bound of time. Where it and "
+    "`samples_failed` are 0 and no program met a limit of time, the vote is a function of its seed.",
     "winner_seed": "Of a vote: a single prediction with this seed and temperature gives the same text.",
 }
 

@@ -61,9 +61,10 @@ class Attempts:
         policy = self._policy
         if policy.attempts is not None and self.failures >= policy.attempts:
             return None
-        if policy.seconds is not None and time.monotonic() - self._began >= policy.seconds:
+        wait = policy.wait(self.failures, retry_after)
+        if policy.seconds is not None and time.monotonic() + wait > self._began + policy.seconds:
             return None
-        return policy.wait(self.failures, retry_after)
+        return wait
 
     def made_progress(self) -> None:
         """The call brought something before it failed: its failures are counted anew."""

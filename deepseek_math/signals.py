@@ -21,7 +21,9 @@ def run_until_stopped(command: Callable[[], int | None], message: str) -> int:
         signal.raise_signal(signal.SIGINT)
 
     # A shell starts background jobs with SIGINT ignored, so its handler is set too.
-    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: interrupt, signal.SIGHUP: interrupt}
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: interrupt}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has it ignored: the command outlives its terminal
+        handlers[signal.SIGHUP] = interrupt
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         return command() or 0

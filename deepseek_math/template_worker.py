@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 CPU_SECONDS = 2.0  # of one template; those of known checkpoints take a thousandth
 MEMORY_BYTES = 1 << 30  # of address space
+ERROR_CHARACTERS = 300  # that are shown of an error
 TEXT_CHARACTERS = 4 << 20  # of one prompt: many times what a context holds
 
 
@@ -45,14 +46,16 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
     except MemoryError:
         return {"error": f"it needs more than {MEMORY_BYTES >> 20} MiB of memory"}
     except Exception as error:
-        return {"error": str(error)}
+        return {"error": str(error)[:ERROR_CHARACTERS]}
     if len(text) > TEXT_CHARACTERS:
         return {"error": f"it makes a prompt of {len(text)} characters"}
     return {"text": text}
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, resource.RLIM_INFINITY))
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    soft = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service ends it
     for line in sys.stdin:

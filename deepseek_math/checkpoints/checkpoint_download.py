@@ -162,7 +162,8 @@ def _finish(checkpoint: Checkpoint, commit: str, files: Sequence[RemoteFile], pa
         "sha256": files[0].sha256 or file_digests.sha256(first),  # of the file that the address names
         "sizes": checkpoint_folder.sizes(ready),
     }
-    (ready / checkpoint_folder.NOTES).write_text(json.dumps(notes, indent=1) + "\n")
+    # Renamed into place: a tar may hold a file of that name that is linked to the weights.
+    write_whole(ready / checkpoint_folder.NOTES, json.dumps(notes, indent=1) + "\n")
     (ready / LISTING).unlink(missing_ok=True)
     rename_folder(ready, folder)
     shutil.rmtree(partial, ignore_errors=True)

@@ -32,7 +32,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        refusal = _refusal(req.origin_req_host, newurl)
+        refusal = _refusal(req.origin_req_host.strip("[]"), newurl)  # of an IPv6 address
         if refusal is not None:
             raise ServiceError("download_failed", f"{req.host} redirects to {refusal}. Use another address.")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -108,7 +108,7 @@ def _look_up(
         if sent:
             return int(sent[1]), ranges.version_of(response), response.status == 206
         length = response.headers.get("Content-Length")
-        if length is None:
+        if length is None or not length.isdecimal():
             raise download_failed(label(name, url), "the server does not tell its size")
         return int(length), ranges.version_of(response), False
 

@@ -142,7 +142,9 @@ def stream(pieces: AsyncGenerator[str, None]) -> Iterator[str]:
 
     signal = _signal.get() or _CancelSignal()
     signal.listen(stop)
-    return _chunks(arrived, signal)
+    chunks = _chunks(arrived, signal)
+    next(chunks)  # up to its first line: a generator that has not begun runs no `finally` when it is dropped
+    return chunks
 
 
 class _Chunk:
@@ -171,7 +173,9 @@ class _Chunk:
 
 
 def _chunks(arrived: "queue.SimpleQueue[object]", signal: _CancelSignal) -> Iterator[str]:
+    """Yields an empty text first, so that it can be started where it is made."""
     try:
+        yield ""
         while isinstance(item := arrived.get(), str):
             text = [item]
             with suppress(queue.Empty):  # what else is there, where this thread or the client was slow

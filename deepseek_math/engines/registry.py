@@ -3,6 +3,7 @@ safetensors folder on transformers."""
 
 import importlib
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from deepseek_math.engines.protocol import Engine
@@ -16,10 +17,11 @@ class EngineRow:
     name: str
     slots: int | None  # where SLOTS is unset; None: the engine decides by its device
     settings: tuple[str, ...]  # those that are this engine's alone
+    package: tuple[str, str] | None = None  # and its version, where the engine touches parts that are not public
 
 
 LLAMA_CPP = EngineRow("llama_cpp", "LlamaCppEngine", 16, ("threads",))
-TRANSFORMERS = EngineRow("hf", "TransformersEngine", None, ("dtype", "device_map"))
+TRANSFORMERS = EngineRow("hf", "TransformersEngine", None, ("dtype", "device_map"), ("transformers", "5.23.0"))
 # CONTEXT alone: a row of the table bounds what is asked of this machine's memory, which is not used.
 REMOTE = EngineRow("remote", "RemoteEngine", 64, ("context", "engine_url", "engine_model", "engine_api_key"))
 
@@ -32,15 +34,32 @@ def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
     row = REMOTE if settings.engine_url else row_of(path)
     own = {name: getattr(settings, name) for name in row.settings}
     options = {"context": settings.context or context, "slots": settings.slots or row.slots, **own}
+    _require_version(row)
     try:
         engine = getattr(importlib.import_module(f"deepseek_math.engines.{row.folder}.engine"), row.name)
         opened: Engine = engine(path, **options)
     except ModuleNotFoundError as error:
         raise ServiceError(
             "package_missing",
-            f"{path.name} runs on the {row.folder} engine, which needs {error.name}. Run make setup-all.",
+            f"{path.name} runs on the {row.name}, which needs {error.name}. Run make setup-all.",
         ) from error
     return opened
+
+
+def _require_version(row: EngineRow) -> None:
+    """Before the engine is imported, which would fail in words of the package's own. Raises ServiceError."""
+    if row.package is None:
+        return
+    name, needed = row.package
+    try:
+        installed = version(name)
+    except PackageNotFoundError:
+        return  # the import says so
+    if installed != needed:
+        raise ServiceError(
+            "package_missing",
+            f"The {row.name} needs {name} {needed}, and {installed} is installed. Run pip install {name}=={needed}.",
+        )
 
 
 def row_of(path: Path) -> EngineRow:

@@ -83,7 +83,11 @@ def _serve(port: int) -> int:
     with LocalServer(port=port, say=_say) as server:
         assert server.process is not None
         _say(f"serving on {server.url} (log: {server.log}); Ctrl-C stops it")
-        return server.process.wait()
+        status = server.process.wait()
+        if status:
+            server.keep_log = True
+            _say(f"The server ended by itself with status {status}. Its log: {server.log}")
+        return status
 
 
 def _say(line: str) -> None:

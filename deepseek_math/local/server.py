@@ -21,6 +21,7 @@ from deepseek_math.local import client
 from deepseek_math.local.server_log import ServerLog
 from deepseek_math.paths import ROOT
 
+FOLDERS = ("WEIGHTS_FOLDER", "TINY_FOLDER", "PROGRAM_PACKAGES")  # variables that name a folder
 STOP_SECONDS = 5.0  # for predictions at work, once their clients are gone or the server is told to stop
 
 
@@ -153,7 +154,7 @@ class LocalServer:
 
 def _absolute_paths(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that name a file or folder of the caller's; the server runs in another folder."""
-    found = {name: environment[name] for name in ("WEIGHTS_FOLDER", "TINY_FOLDER") if environment.get(name)}
+    found = {name: environment[name] for name in FOLDERS if environment.get(name)}
     for name in ("CHECKPOINT", "COG_WEIGHTS"):
         value = environment.get(name, "")
         if value not in {*CHECKPOINTS, *ALIASES} and os.path.exists(os.path.expanduser(value)):

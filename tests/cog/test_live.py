@@ -1,18 +1,21 @@
 """Live chunks, cancellation and errors through a real coglet process."""
 
+import asyncio
 import json
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cog import CancelationException
 
+from deepseek_math.cog import live
 from deepseek_math.local.client import Event, PredictionRefused, cancel, stream
 from deepseek_math.local.server import LocalServer
 from deepseek_math.paths import ROOT
@@ -197,3 +200,38 @@ def test_a_full_server_says_so_at_once(counting: Counting) -> None:
         with pytest.raises(PredictionRefused, match="409"):
             next(stream(counting.url, {"name": "one too many"}, patience=0.0))
         assert all(future.exception() is None for future in running)
+
+
+async def test_a_stream_that_is_dropped_before_its_first_piece_stops_the_work() -> None:
+    """coglet may raise its exception in the slot thread after the coroutine has returned and before the first piece."""
+    stopped = asyncio.Event()
+
+    async def pieces() -> AsyncGenerator[str, None]:
+        try:
+            while True:
+                yield "text"
+                await asyncio.sleep(0.01)
+        finally:
+            stopped.set()
+
+    chunks = live.stream(pieces())
+    await asyncio.sleep(0.05)
+    chunks.close()  # type: ignore[attr-defined]
+    await asyncio.wait_for(stopped.wait(), 5)
+
+
+def test_coglet_s_exception_in_a_thread_that_waits_for_a_prediction_is_a_cancel() -> None:
+    """In the first milliseconds coglet raises it there, in place of cancelling the future."""
+    signal, heard = live._CancelSignal(), threading.Event()
+    signal.listen(heard.set)
+    future: Future[None] = Future()
+
+    def interrupted(timeout: float | None = None) -> None:
+        raise CancelationException
+
+    future.result = interrupted  # type: ignore[method-assign]
+    live._watch(future, signal)
+    with pytest.raises(CancelledError):
+        future.result()
+    assert heard.is_set()
+    assert future.cancelled()

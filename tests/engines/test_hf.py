@@ -22,18 +22,19 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation.continuous_batching.cache import PagedAttentionCache
 from transformers.generation.continuous_batching.offloading_manager import OffloadingManager
 
+from deepseek_math.engines import registry
 from deepseek_math.engines.hf import engine as module
-from deepseek_math.engines.hf import manager as hf_manager
 from deepseek_math.engines.hf import model as hf_model
 from deepseek_math.engines.hf import paged_cache
 from deepseek_math.engines.hf.engine import TransformersEngine
-from deepseek_math.engines.hf.manager import VERSION, GumbelProcessor
+from deepseek_math.engines.hf.manager import GumbelProcessor
 from deepseek_math.engines.hf.noise import NO_NOISE, gumbel_noise, step_key
 from deepseek_math.engines.hf.tokenizer import Detokenizer, HFTokenizer
 from deepseek_math.engines.protocol import Delta, Engine
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
 from deepseek_math.sampling import Sampling
+from deepseek_math.settings import Settings
 from tests.support.tiny_llama import BOS, EOS, make_tiny_llama
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -666,14 +667,15 @@ async def test_free_memory_on_a_cpu_is_what_the_system_can_give() -> None:
     assert 0 < paged_cache.usable_memory(False) < psutil.virtual_memory().total
 
 
-async def test_another_version_of_transformers_is_refused_and_the_pinned_one_is_not(
+async def test_another_version_of_transformers_is_refused_before_it_is_imported(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pins = re.findall(r"^transformers==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    assert pins == [VERSION]
-    monkeypatch.setattr(hf_manager, "VERSION", "5.0.0")
-    with pytest.raises(ServiceError, match=rf"needs transformers 5\.0\.0, and {VERSION} is installed"):
-        await TransformersEngine(folder).start()
+    assert registry.TRANSFORMERS.package == ("transformers", *pins)
+    monkeypatch.setattr(registry, "version", lambda name: "5.0.0")
+    monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"{name} was imported"))
+    with pytest.raises(ServiceError, match=rf"needs transformers {pins[0]}, and 5\.0\.0 is installed"):
+        registry.open_engine(folder, None, Settings())
 
 
 async def test_accelerate_s_device_map_is_passed_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

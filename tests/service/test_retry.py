@@ -71,10 +71,11 @@ def test_no_attempt_begins_once_the_time_is_over(monkeypatch: pytest.MonkeyPatch
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     attempts = Attempts(RetryPolicy(seconds=5.0, factor=1.0))
-    clock[0] = 104.9
+    clock[0] = 104.5
     assert attempts.wait_after_failure() == 0.5
-    clock[0] = 105.0
+    clock[0] = 104.6
     assert attempts.wait_after_failure() is None
+    assert Attempts(RetryPolicy(seconds=5.0)).wait_after_failure("60") is None
     assert Attempts(RetryPolicy(seconds=0.0)).wait_after_failure() is None
 
 
@@ -135,7 +136,7 @@ async def test_the_client_obeys_a_full_service_s_retry_after(monkeypatch: pytest
     monkeypatch.setattr("deepseek_math.local.client.asyncio.sleep", sleep)
     longest = client.BUSY_RETRY.longest_wait
     with running(FullService("2", date(3600))) as service:
-        events = await asyncio.to_thread(lambda: list(client.stream(service.url, {})))
+        events = await asyncio.to_thread(lambda: list(client.stream(service.url, {}, patience=60.0)))
     assert [event.kind for event in events] == ["completed"]
     with running(FullService("2", date(3600))) as service:
         async with client.crowd(1) as session:

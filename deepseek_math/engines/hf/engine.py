@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from deepseek_math.engines.hf.manager import Manager, Output, require_version
+from deepseek_math.engines.hf.manager import Manager, Output
 from deepseek_math.engines.hf.model import load_model
 from deepseek_math.engines.hf.paged_cache import plan_cache
 from deepseek_math.engines.hf.tokenizer import Detokenizer, HFTokenizer
@@ -143,7 +143,6 @@ class TransformersEngine:
 
     def _load(self) -> None:
         """Weights, tokenizer, cache and the manager's thread. Blocks meanwhile. Raises ServiceError."""
-        require_version()
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # its faults are logged here

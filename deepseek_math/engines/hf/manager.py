@@ -1,7 +1,7 @@
 """transformers' continuous batching: the only file that touches parts of the library that are not public.
 
-Those parts change between versions without notice, so the library's version is asserted: `require_version`. After an
-update run tests/engines/test_hf.py, then change VERSION.
+Those parts change between versions without notice, so `engines/registry.py` names the version that this file is for,
+and refuses others. After an update run tests/engines/test_hf.py, then change it there.
 """
 
 import threading
@@ -26,20 +26,7 @@ from transformers.generation.logits_process import (
 )
 
 from deepseek_math.engines.hf.noise import NO_NOISE, gumbel_noise, step_key
-from deepseek_math.errors import ServiceError
 from deepseek_math.sampling import Sampling
-
-VERSION = "5.23.0"  # of transformers
-
-
-def require_version() -> None:
-    """Raises ServiceError("package_missing") for any other version of transformers."""
-    if transformers.__version__ != VERSION:
-        raise ServiceError(
-            "package_missing",
-            f"This engine needs transformers {VERSION}, and {transformers.__version__} is installed. Run "
-            f"pip install transformers=={VERSION}.",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class LlamaCppEngine:
         self.cache = f"KV cache {gib(slots * each)} for {slots} requests at once"
         self._slots = Slots(slots)
         self._steps = 0  # chunks that llama.cpp has sent, for any request
-        self._held = 0  # requests that llama.cpp should have let go of and has not
+        self._held: set[int] = set()  # slots of requests that llama.cpp should have let go of and has not
 
     async def start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="llama-")
@@ -146,7 +146,7 @@ class LlamaCppEngine:
                     holds = ids if delta.tokens else holds
                     yield delta
         finally:
-            self._slots.give_back(slot, holds, said)
+            self._give_back(slot, holds, said)
 
     async def share(self, prompt: Sequence[int]) -> AsyncGenerator[Delta, None]:
         """One slot reads the prompt and saves its KV cache, which `generate` restores in others.
@@ -165,7 +165,7 @@ class LlamaCppEngine:
                     holds = ids
                     await self._shared.save(slot, ids)
                 finally:
-                    self._slots.give_back(slot, holds)
+                    self._give_back(slot, holds)
             yield Delta("", 0, "stop")
 
     def _take(self, ids: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
@@ -207,7 +207,7 @@ class LlamaCppEngine:
         call = asyncio.get_running_loop().run_in_executor(self._threads, run)
         try:
             tokens = 0
-            while (item := await self._next(arrived)) is not None:
+            while (item := await self._next(arrived, reading=tokens == 0)) is not None:
                 if isinstance(item, BaseException):
                     raise ServiceError("engine_failed", "llama.cpp failed on this prediction. Send it again.") from item
                 if item == WORKS_ON_OTHERS:
@@ -223,15 +223,16 @@ class LlamaCppEngine:
             raise ServiceError("engine_failed", "llama.cpp ended the completion without a reason. Send it again.")
         finally:
             stop.set()
-            await self._released(call)
+            await self._released(call, slot)
 
-    async def _next(self, arrived: "Arrivals") -> "Arrival":
-        """What arrives next, or WORKS_ON_OTHERS where nothing does while llama.cpp makes steps for other requests.
+    async def _next(self, arrived: "Arrivals", *, reading: bool) -> "Arrival":
+        """What arrives next; WORKS_ON_OTHERS where a prompt waits while llama.cpp makes steps for other requests.
 
-        NOTE: at a 7B's size on few cores a prompt may wait for minutes while those of others are read.
+        NOTE: at a 7B's size on few cores a prompt may wait for minutes while those of others are read. A request that
+        has begun to generate is part of every step, so its silence is the engine's.
         """
-        if not arrived.empty():
-            return arrived.get_nowait()
+        if not reading or not arrived.empty():
+            return await arrived.get()
         while True:
             steps = self._steps
             try:
@@ -242,16 +243,22 @@ class LlamaCppEngine:
                     log.info("a request waits: llama.cpp works on %d others", self.gate.running - 1)
                     return WORKS_ON_OTHERS
 
-    async def _released(self, call: "asyncio.Future[None]") -> None:
+    async def _released(self, call: "asyncio.Future[None]", slot: int) -> None:
         """Waits until llama.cpp has let go of a request, which it does at its next token or prefill step."""
         await asyncio.wait([call], timeout=RELEASE_SECONDS)
         if not call.done():
-            self._held += 1
-            call.add_done_callback(self._let_go)
+            self._held.add(slot)
+            call.add_done_callback(lambda _: self._let_go(slot))
             log.error("llama.cpp did not let go of a request within %g s: unhealthy until it does", RELEASE_SECONDS)
 
-    def _let_go(self, call: "asyncio.Future[None]") -> None:
-        self._held -= 1
+    def _let_go(self, slot: int) -> None:
+        self._held.discard(slot)
+        self._slots.give_back(slot, ())
+
+    def _give_back(self, slot: int, holds: tuple[int, ...], said: Sequence[int] = ()) -> None:
+        """The slot of a request that llama.cpp still holds comes back when it lets go: another would wait for it."""
+        if slot not in self._held:
+            self._slots.give_back(slot, holds, said)
 
     def _body(self, slot: int, prompt: Sequence[int], sampling: Sampling) -> dict[str, Any]:
         if sampling.greedy:  # else all of the vocabulary would be sorted for top_p: 7 % of the time
