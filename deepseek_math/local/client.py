@@ -15,6 +15,7 @@ import httpx
 from httpx_sse import EventSource
 
 from deepseek_math.inputs import INPUTS
+from deepseek_math.local.terminal import printable
 from deepseek_math.retry import Attempts, RetryPolicy
 
 LISTS = {field.name for field in INPUTS if field.kind == "list[str]"}  # one text alone is a list of one
@@ -135,7 +136,7 @@ def show(url: str, inputs: dict[str, Any]) -> int:
     for event in stream(url, inputs):
         if event.kind == "output":
             progress.end()
-            print(event.data["chunk"], end="", flush=True)
+            print(printable(event.data["chunk"]), end="", flush=True)
         elif event.kind == "metric" and event.data["name"] == "vote":
             progress.show(event.data["value"])
         elif event.kind in ("completed", "error"):
@@ -146,11 +147,12 @@ def show(url: str, inputs: dict[str, Any]) -> int:
     if metrics.pop("vote", None) is not None:
         print(*bars(metrics.pop("votes"), metrics["samples_without_answer"]), "", sep="\n", file=sys.stderr)
     for name, value in sorted(metrics.items()):
-        print(f"  {name:22} {str(value).lower() if isinstance(value, bool) else value}", file=sys.stderr)
+        shown = str(value).lower() if isinstance(value, bool) else printable(str(value))
+        print(f"  {name:22} {shown}", file=sys.stderr)
     if final.get("status") == "succeeded":
         return 0
     reason = str(final.get("error", "the stream ended early")).partition("ServiceError: ")
-    print(f"\n{final.get('status', 'no answer')}: {reason[2] or reason[0]}", file=sys.stderr)
+    print(f"\n{final.get('status', 'no answer')}: {printable(reason[2] or reason[0])}", file=sys.stderr)
     return 1
 
 
@@ -181,14 +183,15 @@ def _state(vote: dict[str, Any]) -> str:
     if not vote["votes"]:
         return f"{vote['finished']} of {vote['samples']} samples finished, none with an answer"
     leader = vote["votes"][0]
-    return (
-        f"{vote['finished']} of {vote['samples']} samples finished, {leader['answer']:.60} leads with {leader['count']}"
-    )
+    answer = printable(leader["answer"]).replace("\n", " ")
+    return f"{vote['finished']} of {vote['samples']} samples finished, {answer:.60} leads with {leader['count']}"
 
 
 def bars(votes: list[dict[str, Any]], silent: int) -> list[str]:
     """One line for each answer, its bar as long as its share of the votes; the `silent` without an answer come last."""
-    rows = [(str(group["answer"]), group["count"]) for group in votes] + [("no answer", silent)] * bool(silent)
+    rows = [(printable(str(group["answer"])), group["count"]) for group in votes] + [("no answer", silent)] * bool(
+        silent
+    )
     most = max((count for _, count in rows), default=1)
     return [f"  {_label(name):{LABEL}} {'#' * round(BAR * count / most)} {count}" for name, count in rows]
 
