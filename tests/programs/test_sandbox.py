@@ -544,7 +544,7 @@ async def test_the_filter_denies_by_default_and_kills_other_architectures(machin
     modeless = os.O_ACCMODE | os.O_TRUNC
     opens = [allowed_by_rule("openat", 0, 0, flags) for flags in (reads, empties, modeless, writes)]
     assert opens == [True, False, False, True]
-    for hidden in (os.O_TMPFILE, seccomp.DIRECT[machine]):
+    for hidden in (os.O_TMPFILE, seccomp.DIRECT[machine], os.O_SYNC, os.O_DSYNC):
         for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
             assert not allowed_by_rule("openat", 0, 0, hidden | flags)
     assert [command for command in range(2000) if allowed_by_rule("fcntl", 1, command, 0)] == [0, 1, 2, 3, 4, 1030]

@@ -253,6 +253,8 @@ ATTACKS: dict[str, str] = {
     ),
     "a file past the cache": "os.open('own', os.O_CREAT | os.O_WRONLY | os.O_DIRECT); print('ESCAPED')",
     "flush the disk": "f = open('own', 'w'); f.write('x'); f.flush(); os.fsync(f.fileno()); print('ESCAPED')",
+    "flush the disk with each write": "os.open('own', os.O_CREAT | os.O_WRONLY | os.O_SYNC); print('ESCAPED')",
+    "flush the data with each write": "os.open('own', os.O_CREAT | os.O_WRONLY | os.O_DSYNC); print('ESCAPED')",
     "flush all disks": "os.sync(); libc.syncfs(os.open('.', 0)) == 0 and print('ESCAPED')",
     "read a file ahead": "os.posix_fadvise(os.open(os.__file__, 0), 0, 0, 3); print('ESCAPED')",
     "reserve a file's blocks": "os.posix_fallocate(os.open('own', os.O_CREAT | os.O_RDWR), 0, 4096); print('ESCAPED')",

@@ -112,6 +112,7 @@ FUTEX_PRIVATE_FLAG = 128
 CLOCKS = 0x0F  # of the machine and of this process; a clock of another process is a negative number
 F_SETFL, F_DUPFD_CLOEXEC = 4, 1030
 UP_TO_F_GETFL = 0xFFFFFFFC  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL: 0 to 3
+SYNC = 0o4010000  # O_SYNC, of which O_DSYNC is a part
 ASYNC = 0o20000  # FASYNC: a signal for each byte
 DIRECT = {"x86_64": 0o40000, "aarch64": 0o200000}  # O_DIRECT, which Python has for this machine alone
 
@@ -152,8 +153,8 @@ def _rules(machine: str, pid: int) -> dict[str, Rule]:
 def _opening(flags: int, direct: int) -> tuple[tuple[Check, ...], ...]:
     """O_TRUNC goes with plain writing alone. Opened for reading, or in the mode 3 that neither reads nor writes, a file
     would be emptied past Landlock, which knows of truncation only from its third version on. A file without a name
-    would grow where nobody sees it."""
-    never = TMPFILE | direct
+    would grow where nobody sees it. With O_SYNC each write would wait for the disk, and others with it."""
+    never = TMPFILE | direct | SYNC
     return (
         (Check(flags, never | os.O_TRUNC, 0),),
         (Check(flags, never | os.O_ACCMODE, os.O_WRONLY),),
