@@ -1,5 +1,6 @@
-"""Measures what running programs costs. Prints three tables; the last line is JSON.
+"""Measures what running programs costs. Prints four tables; the last line is JSON.
 
+0. What the process that starts sandboxes costs: processor time, memory.
 1. A one-line program, from asking for a sandbox to its output: from the warm pool, forked on demand, and as a fresh
    interpreter with its imports.
 2. The gaps between the chunks of a stream of SmolLM2 135M, with 8 hostile programs and without, in windows that take
@@ -23,11 +24,14 @@ from itertools import pairwise
 from statistics import median, quantiles
 from typing import Any
 
+import psutil
+
 from deepseek_math.checkpoints import CHECKPOINTS, fetch
 from deepseek_math.completion import Completion, complete
 from deepseek_math.engines.protocol import Engine
 from deepseek_math.engines.registry import open_engine
 from deepseek_math.errors import ServiceError
+from deepseek_math.programs.sandbox import packages
 from deepseek_math.programs.sandbox.limits import Limits
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.prompts import Prompt
@@ -35,7 +39,9 @@ from deepseek_math.sampling import Sampling
 from deepseek_math.settings import Settings
 
 LINE = "print(12 + 30)"
-FRESH = f"import sympy, numpy, scipy.optimize, scipy.integrate, scipy.stats; {LINE}"
+FRESH = (
+    "import sympy, numpy, scipy.optimize, scipy.integrate, scipy.stats, pandas, networkx, matplotlib.pyplot; " + LINE
+)
 HOSTILE = [
     "while True: pass",
     "x = []\nwhile True: x.append(bytearray(2**24))",
@@ -87,9 +93,34 @@ def fresh() -> float:
     took = []
     for _ in range(FRESH_RUNS):
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", FRESH], check=True, capture_output=True)
+        command = [sys.executable, "-S", "-c", FRESH]
+        environment = {"PYTHONPATH": str(packages.default_folder())}
+        subprocess.run(command, env=environment, check=True, capture_output=True)
         took.append(1000 * (time.perf_counter() - started))
     return median(took)
+
+
+async def costs(sandboxes: Sandboxes) -> dict[str, float]:
+    """Of the process that starts sandboxes: seconds of processor time for its imports, MiB that it holds, and
+    milliseconds of processor time of it and its children for a one-line program. Other work on the machine moves these
+    less than it moves a latency."""
+    launcher = sandboxes._launcher
+    assert launcher is not None
+    assert launcher._zygote is not None
+    zygote = psutil.Process(launcher._zygote.pid)
+    imports = _processor_seconds(zygote)
+    await warm(sandboxes)
+    await asyncio.sleep(2)
+    each = (_processor_seconds(zygote) - imports) / RUNS
+    held = zygote.memory_info().rss / 2**20
+    print(f"imports {imports:.1f} s of processor time, {held:.0f} MiB; a one-line program {1000 * each:.0f} ms of it")
+    return {"imports seconds": imports, "zygote MiB": held, "one line processor ms": 1000 * each}
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    """Of a process and of its children that have ended."""
+    times = process.cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 async def latencies(sandboxes: Sandboxes) -> dict[str, float]:
@@ -190,6 +221,7 @@ async def bench(options: argparse.Namespace) -> dict[str, float]:
             await pool.require()
         await asyncio.sleep(2)
         if options.gaps is None:
+            found |= await costs(next(iter(pools.values())))
             found |= await latencies(next(iter(pools.values())))
         engine = open_engine(weights, CONTEXT, Settings(slots=STREAMS, threads=options.threads))
         await engine.start()
