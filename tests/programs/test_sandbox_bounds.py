@@ -131,7 +131,7 @@ SPEND = "import os, time\nend = time.process_time() + {0}\nwhile time.process_ti
 
 async def test_processor_time_is_of_all_programs_of_a_prediction() -> None:
     """Each leaves its process, so each next one finds a new one."""
-    pool = Sandboxes(1, Limits(cpu_seconds=2))
+    pool = Sandboxes(1, Limits(cpu_seconds=2, wall_seconds=300.0))
     try:
         async with pool.open(seed=0) as sandbox:
             told = [(await sandbox.run(SPEND.format(0.7) + "os._exit(0)")).error or "" for _ in range(5)]
@@ -145,7 +145,7 @@ async def test_processor_time_is_of_all_programs_of_a_prediction() -> None:
 
 
 async def test_processor_time_in_one_process_counts_for_the_next_programs() -> None:
-    pool = Sandboxes(1, Limits(cpu_seconds=2))
+    pool = Sandboxes(1, Limits(cpu_seconds=2, wall_seconds=300.0))
     try:
         async with pool.open(seed=0) as sandbox:
             outcomes = [await sandbox.run(SPEND.format(0.8)) for _ in range(4)]

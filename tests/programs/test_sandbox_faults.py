@@ -90,8 +90,8 @@ def descriptors() -> int:
 
 
 async def settled(most: int) -> int:
-    """Descriptors once there are no more than `most`, or after a while."""
-    for _ in range(300):
+    """Descriptors once there are no more than `most`, or after a while: a process keeps its folder open to its end."""
+    for _ in range(3000):
         if descriptors() <= most:
             break
         await asyncio.sleep(0.01)

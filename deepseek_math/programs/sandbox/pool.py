@@ -136,7 +136,10 @@ class Sandboxes:
 
     async def _start(self) -> Launcher:
         self._warm.clear()  # they died with their zygote
-        self._require_packages()
+        try:
+            self._require_packages()
+        except OSError as error:  # there may be no descriptor left to look
+            raise _failed(error) from error
         try:
             version = _landlock()
             launcher = await _tried(self.limits, self._packages_folder)
