@@ -25,7 +25,9 @@ from deepseek_math.local.server import LocalServer
 from deepseek_math.paths import ROOT
 from deepseek_math.settings import Settings
 
-PACKAGE = ROOT / "deepseek_math"
+# Of the repository, what a worker needs to serve a checkpoint. The patterns are those of .gitignore; /* matches the
+# repository itself as well, which !/. takes back.
+CODE = {"working_dir": str(ROOT), "excludes": ["/*", "!/.", "!/deepseek_math", "!/replicate"]}
 BATCH = 4  # times its questions in flight: a worker that is done early takes the next batch
 SETTINGS = ("SLOTS", "CONTEXT", "THREADS", "TOOL_PROCESSES", "DTYPE", "DEVICE_MAP")
 
@@ -126,7 +128,7 @@ def answers(
     except ModuleNotFoundError as error:
         raise EvaluationError("--ray needs the package ray. Install it with: make setup-evaluate") from error
     ray.init(
-        runtime_env={"py_modules": [str(PACKAGE)], "env_vars": {} if urls else _environment()},
+        runtime_env=CODE | {"env_vars": {} if urls else _environment()},
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",

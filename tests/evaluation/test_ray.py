@@ -87,7 +87,7 @@ def servers() -> list[int]:
     """Process ids of Cog's servers that Ray's workers started: those run the copy of the code that Ray has made."""
     found = []
     for each in psutil.process_iter(["cmdline", "cwd"]):
-        if "cog.server.http" in (each.info["cmdline"] or []) and "py_modules" in (each.info["cwd"] or ""):
+        if "cog.server.http" in (each.info["cmdline"] or []) and "working_dir_files" in (each.info["cwd"] or ""):
             found.append(each.pid)
     return found
 
