@@ -63,31 +63,32 @@ def test_workers_own_services_load_the_driver_s_weights_and_none_is_left_behind(
 ) -> None:
     """Where a worker would download them again, it fails: there is no package registry. The command runs in another
     folder than the code's, so that workers have Ray's copy of the code alone, as on other machines."""
-    before = servers()
     job = ("gsm8k", "--data", gsm8k(tmp_path, 2), "--ray", 1, "--max-new-tokens", 4, "--out", tmp_path / "out.jsonl")
     environment = os.environ | {"CHECKPOINT": "none", "COG_WEIGHTS": asked, "SLOTS": "2"}
     environment |= {"PIP_INDEX_URL": "http://127.0.0.1:9", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}
-    environment |= {"PYTHONPATH": str(ROOT)}
+    environment |= {"PYTHONPATH": str(ROOT), "JOB": str(tmp_path)}
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen(command(*job), cwd=tmp_path, env=environment, stdout=said, stderr=said)
         started = set[int]()
         while process.poll() is None:
-            started |= set(servers())
+            started |= set(servers(str(tmp_path)))
             time.sleep(0.2)
     assert process.returncode == 3, (tmp_path / "said").read_text()  # nothing was published for it
-    assert started > set(before)
+    assert started
     header = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
     found = (header["checkpoint"], header["checkpoint_digest"], header["engine"])
     assert found == (name, digest(fetch(find(name))), "llama_cpp")  # as in a single run's
     assert [line["tokens"] for line in lines(tmp_path / "out.jsonl")] == [4, 4]
-    assert set(servers()) <= set(before)
+    assert servers(str(tmp_path)) == []
 
 
-def servers() -> list[int]:
-    """Process ids of Cog's servers that Ray's workers started: those run the copy of the code that Ray has made."""
+def servers(job: str) -> list[int]:
+    """Process ids of Cog's servers that a job's Ray workers started: those run Ray's copy of the code."""
     found = []
-    for each in psutil.process_iter(["cmdline", "cwd"]):
-        if "cog.server.http" in (each.info["cmdline"] or []) and "working_dir_files" in (each.info["cwd"] or ""):
+    for each in psutil.process_iter(["cmdline", "cwd", "environ"]):
+        copied = "working_dir_files" in (each.info["cwd"] or "")
+        of_job = (each.info["environ"] or {}).get("JOB") == job
+        if copied and of_job and "cog.server.http" in (each.info["cmdline"] or []):
             found.append(each.pid)
     return found
 

@@ -1,7 +1,7 @@
 r"""Which answers to OCW Courses the published grader takes for the same: numbers, equations, formulas as text.
 
-As there, an exact answer counts as wrong where the expected number is negative or zero (`_close`), so does one with a
-blank line at its end that only the expected answer has, and of two equations only the same text or form counts.
+As there, an exact answer counts as wrong where the expected number is negative or zero (`_close`: seven rows), and
+where the expected formula ends with a newline (one row). Two equations are the same only in the same form.
 
 Source: evaluation/eval/ocwcourses_eval_utils.py and `eval_ocwcourses` in evaluation/eval/eval_script.py; the words
 and the order of the replacements are Minerva's (Lewkowycz et al. 2022, arXiv 2206.14858, appendix D).
