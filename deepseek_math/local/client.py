@@ -189,9 +189,9 @@ def _state(vote: dict[str, Any]) -> str:
 
 def bars(votes: list[dict[str, Any]], silent: int) -> list[str]:
     """One line for each answer, its bar as long as its share of the votes; the `silent` without an answer come last."""
-    rows = [(printable(str(group["answer"])), group["count"]) for group in votes] + [("no answer", silent)] * bool(
-        silent
-    )
+    rows = [(printable(str(group["answer"])), group["count"]) for group in votes]
+    if silent:
+        rows.append(("no answer", silent))
     most = max((count for _, count in rows), default=1)
     return [f"  {_label(name):{LABEL}} {'#' * round(BAR * count / most)} {count}" for name, count in rows]
 

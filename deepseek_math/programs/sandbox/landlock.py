@@ -31,18 +31,22 @@ def restrict(rights: Mapping[Path, int]) -> None:
     """Takes every right on files from this process but `rights`, by path. Needs no_new_privs. Raises OSError."""
     abi = version()
     known = (1 << FS_RIGHTS.get(abi, 16)) - 1
-    attributes = struct.pack("=QQQ", known, NET_RIGHTS if abi >= 4 else 0, SCOPES if abi >= 6 else 0)
-    size = 8 if abi < 4 else 16 if abi < 6 else 24
-    ruleset = _call(CREATE_RULESET, ctypes.create_string_buffer(attributes, 24), size, 0)
+    attributes = struct.pack("=Q", known)
+    if abi >= 4:
+        attributes += struct.pack("=Q", NET_RIGHTS)
+    if abi >= 6:
+        attributes += struct.pack("=Q", SCOPES)
+    size = len(attributes)
+    ruleset = _call(CREATE_RULESET, ctypes.create_string_buffer(attributes, size), size, 0)
     try:
         for path, allowed in rights.items():
-            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
             try:
-                there = known if path.is_dir() else known & ON_A_FILE
-                rule = struct.pack("=Qi", allowed & there, place)
+                possible = known if path.is_dir() else known & ON_A_FILE
+                rule = struct.pack("=Qi", allowed & possible, parent)
                 _call(ADD_RULE, ruleset, PATH_BENEATH, ctypes.create_string_buffer(rule, len(rule)), 0)
             finally:
-                os.close(place)
+                os.close(parent)
         _call(RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)

@@ -89,7 +89,8 @@ class Sandboxes:
         if now - self._looked < TICK:
             return
         self._looked = now
-        held = {process: process.memory_held for each in self._open if (process := each.process) and process.alive}
+        processes = [each.process for each in self._open if each.process is not None]
+        held = {process: process.memory_held for process in processes if process.alive}
         total = sum(held.values())
         for process in sorted((each for each in held if each.stopped), key=held.__getitem__, reverse=True):
             if total <= self.limits.memory_bytes * self.gate.slots:
@@ -117,7 +118,8 @@ class Sandboxes:
 
     async def close(self) -> None:
         """Ends every sandbox, busy or not."""
-        for task in (tasks := [each for each in (self._starting, self._filling) if each is not None]):
+        tasks = [each for each in (self._starting, self._filling) if each is not None]
+        for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         launcher, self._launcher = self._launcher, None
