@@ -445,6 +445,10 @@ async def test_a_layer_that_does_nothing_is_noticed_by_trying(
     assert not any(file.exists() for file in probe.ESCAPED)
 
 
+def run_here(program: str) -> None:
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 async def test_each_attempt_of_the_probe_succeeds_where_nothing_is_confined() -> None:
     """Else it would prove nothing. Those that would end or change this process are left to the test above."""
     harmless = [text for text in probe.ATTEMPTS.values() if re.match(r"open\(.*\.read|os\.listdir|socket", text)]
@@ -452,7 +456,7 @@ async def test_each_attempt_of_the_probe_succeeds_where_nothing_is_confined() ->
     here = Path(probe.__file__)
     for text in harmless:
         program = text % {"file": str(here), "folder": str(here.parent)}
-        subprocess.run([sys.executable, "-c", f"import os, socket\n{program}"], check=True)
+        await asyncio.to_thread(run_here, f"import os, socket\n{program}")
 
 
 async def test_root_gives_way_to_nobody_where_nobody_can_reach_python(tmp_path: Path) -> None:
