@@ -12,7 +12,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deepseek_math.answers.spelling import fraction, key
+from deepseek_math.answers.forms import Number
+from deepseek_math.answers.reading import read
+from deepseek_math.answers.spelling import key
 from deepseek_math.paths import ROOT
 from deepseek_math.retry import RetryPolicy
 
@@ -22,7 +24,7 @@ MAX_LENGTH = 2000  # characters of an answer that are read at all
 CACHED = 4096  # pairs remembered
 STARTING = 60.0  # seconds for a worker's imports, on a machine that is busy with something else
 START_RETRY = RetryPolicy(first_wait=1.0, longest_wait=60.0)  # of a worker that did not start
-MAX_NUMBER = 60  # characters of a number that is compared here
+MAX_NUMBER = 60  # characters of an answer that is read here
 NOT_EQUAL = "not equal: %s (%.60r, %.60r)"  # in the log
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ class _Worker:
             hello = await asyncio.wait_for(worker._line(), STARTING)
             if not hello["ready"]:
                 raise RuntimeError(
-                    f"math-verify is installed but wrong here: {hello['reason'] or 'sqrt(8)/2 != sqrt(2)'}"
+                    f"mpmath is installed but wrong here: {hello['reason'] or 'sqrt(8)/2 is not sqrt(2)'}"
                 )
         except BaseException:
             await worker.kill()
@@ -103,7 +105,7 @@ class Judge:
         self._fault: Exception | None = None
 
     async def start(self) -> None:
-        """Waits for the first worker. Raises RuntimeError if algebra does not work here: not installed, wrong antlr."""
+        """Waits for the first worker. Raises RuntimeError if algebra does not work here, as when mpmath is missing."""
         self.begin()
         worker = await self._worker()
         if isinstance(worker, Exception):
@@ -228,12 +230,12 @@ def _obvious(a: str, b: str) -> bool | None:
     """What needs no algebra: texts too long for it, equal texts, and numbers, which most answers are."""
     if max(len(a), len(b)) > MAX_LENGTH:
         return a.split() == b.split()
-    left, right = key(a), key(b)
-    if left == right:
+    if key(a) == key(b):
         return True
-    if max(len(left), len(right)) <= MAX_NUMBER and None not in (numbers := (fraction(left), fraction(right))):
-        return numbers[0] == numbers[1]
-    return None
+    if max(len(a), len(b)) > MAX_NUMBER:
+        return None
+    left, right = read(a), read(b)
+    return left == right if isinstance(left, Number) and isinstance(right, Number) else None
 
 
 _judges: dict[asyncio.AbstractEventLoop, Judge] = {}

@@ -1,227 +1,343 @@
-"""How an answer is spelled: one normal form for what differs in typography only, units, and numbers read exactly.
+r"""How an answer is spelled: its characters become tokens, and what is typography only is gone.
 
-math-verify rounds decimals to six places, drops any trailing letter that could be a unit (`2x+c` loses its `c`) and
-reads percent as optional. So decimals become fractions here, and only what stands after a number is taken for a unit.
+    >>> key(r"\left( \dfrac{1}{2},\, 10{,}080 \right)") == key(r"(\frac{1}{2}, 10080)")
+    True
+
+A number is one token with its exact value, however it is written: `10,\!080`, `1'000`, `0.\overline{3}`, `1.5e3`.
+A bracket is one token that holds what stands inside it, so everything that reads tokens sees one level at a time.
 """
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Literal
 
-MAX_POWER = 3000  # largest power of ten that scientific notation is read with
+DEPTH = 40  # brackets in brackets; what is deeper is compared as text
+MAX_POWER = 3000  # largest power of ten in `1e3000`
+MAX_PERIOD = 60  # digits before the dots of `0.1666...` in which a period is sought
 
-_SIGNS = {
-    **{"−": "-", "–": "-", "—": "-", "×": r"\times ", "÷": r"\div ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot "},
-    **{"≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "∞": r"\infty ", "∪": r"\cup "},
-    **{
-        "∈": r"\in ",
-        "±": r"\pm ",
-        "°": r"^\circ ",
-        "℃": r"^\circ C",
-        "∅": r"\emptyset ",
-        "ℝ": r"\mathbb{R}",
-        "π": r"\pi ",
-        "′": "'",
-    },
-    **{"√": r"\sqrt ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "λ": r"\lambda ", "，": ", ", "、": ", "},
-    **{"；": "; ", "¥": "¥", "￥": "¥", "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "¼": r"\frac{1}{4}"},
-    **{"¾": r"\frac{3}{4}", "⅔": r"\frac{2}{3}", "。": "."},
-    **{power: "^" + digit for power, digit in zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True)},
-    **{index: "_" + digit for index, digit in zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)},
-}
-_FOLD = str.maketrans(_SIGNS)
+Kind = Literal["number", "word", "han", "command", "sign", "group"]
+ROUND, SQUARE, BRACES, SET = "( )", "[ ]", "{ }", r"\{ \}"
 
-_REWRITES: list[tuple[re.Pattern[str], str]] = [
+
+class Unreadable(ValueError):
+    """The text is not an answer in the notation that is read here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A number, a word, a sign or a bracket. `text` is its one spelling: of a bracket its two ends or its name."""
+
+    kind: Kind
+    text: str
+    parts: "tuple[Token, ...]" = ()
+    value: Fraction | None = None
+    spaced: bool = field(default=False, compare=False)  # a blank stands before it
+    upright: bool = field(default=False, compare=False)  # it stood in \text{...}
+
+
+Tokens = tuple[Token, ...]
+
+_CHARACTERS = str.maketrans(
+    {
+        **dict.fromkeys("−–—", "-"),
+        **dict.fromkeys("×✕", r"\times "),
+        **dict.fromkeys("·⋅∙", r"\cdot "),
+        **dict.fromkeys("≤⩽≦", r"\le "),
+        **dict.fromkeys("≥⩾≧", r"\ge "),
+        **dict.fromkeys("′’‘", "'"),
+        **dict.fromkeys("∶：", ":"),
+        **dict.fromkeys("，、", ", "),
+        **dict.fromkeys("￥¥", "¥"),
+        **dict.fromkeys("【［", "["),
+        **dict.fromkeys("】］", "]"),
+        **{"；": "; ", "。": ".", "÷": r"\div ", "≠": r"\ne ", "≈": r"\approx ", "≡": r"\equiv ", "∞": r"\infty "},
+        **{"∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "±": r"\pm ", "∓": r"\mp ", "∅": r"\emptyset ", "√": r"\sqrt "},
+        **{"°": r"\degree ", "℃": r"\degree C", "℉": r"\degree F", "∖": r"\setminus ", "→": r"\to "},
+        **{"ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}"},
+        **{"π": r"\pi ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "λ": r"\lambda "},
+        **{"φ": r"\phi ", "ω": r"\omega ", "μ": r"\mu ", "∠": r"\angle ", "△": r"\triangle "},
+        **{"⟨": r"\langle ", "⟩": r"\rangle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil "},
+    }
+)
+_DOUBLED = (  # commands whose backslash may be written twice, as in a string of a program
+    "[dt]?frac|sqrt|boxed|text|mathbb|pi|left|right|begin|end|cdot|times|infty|log|ln|sin|cos|tan|pm|leq?|geq?|neq?|in|cup"
+)
+_REWRITES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in [
-        (r"√\s*(\d+)", r"\\sqrt{\1}"),  # before folding: the sign covers the whole number, `\sqrt` one digit
-        (r"(?<!\\)\$|(?<!\\)\\[()]|(?<!\\)\\[\[\]]", ""),
-        (r"(?<!\\)\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|limits|nolimits)(?![A-Za-z])\.?", ""),
-        (r"(?<!\\)\\(?:[,;: ]|quad(?![A-Za-z])|qquad(?![A-Za-z]))|(?<!\\)~", " "),
-        (r"(?<!\\)\\!|\{,\}(?=\d{3})", ""),
-        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
-        (r"\\(le|ge|ne)q(?:slant)?(?![A-Za-z])", r"\\\1 "),
-        (r"\\(?:lbrace|\{)", r"\\{"),
-        (r"\\(?:rbrace|\})", r"\\}"),
-        (r"\\(?:varnothing|emptyset)(?![A-Za-z])", r"\\{\\}"),
-        (r"\\degree(?![A-Za-z])|\^\s*\{\s*\\circ\s*\}", r"^\\circ"),
-        (r"\\(?:mathbf|mathit|boldsymbol|bm|mathrm)\s*\{\s*([ie]|(?<!mathrm\{)[A-Za-z])\s*\}", r" \1"),
-        (r"\\(?:mathrm|mathbf|textbf|textrm|textit|textnormal|mathsf|mbox|hbox|operatorname)(?![A-Za-z])", r"\\text"),
-        (r"\\%", "%"),
-        (r"(?i)\s*(?:\\text\s*\{\s*)?\b(?:percent|per cent)\b\s*\}?", "%"),
+        (r"^([\s$]*)\*+|\*+([\s$.,;]*)$", r"\1\2"),
+        (r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))", r"\\degree "),
+        (r"\\hat(?=[\s{]*(?:\\mathbf[\s{]*)?(?:[ijk]|\\[ij]math)(?![A-Za-z]))", " "),
+        (r"(?<=\d)\s*[xX]\s*(?=10\s*\^)|(?<=\d)\s+[xX]\s+(?=\d)", r"\\times "),
+        (r"(?<=\d)\s*又\s*(?=[\d\\])", " "),
+        (r"(?i)(?<![A-Za-z])([ap])\.\s?m\.?(?![A-Za-z])", r"\1m "),
+        (r"^((?:\\text\w*\{)?\s*)([A-H])\s*\)", r"\1(\2)"),
+        (r"或者?|以及", " or "),
+        (r"且|(?<![\u4e00-\u9fff])[和及与](?![\u4e00-\u9fff])", " and "),
         (r"百分之\s*(\d+(?:\.\d+)?)", r"\1%"),
-        (r"(?<![\\A-Za-z])(sqrt|sin|cos|tan|ln|log|pi|infty)(?![A-Za-z])", r"\\\1 "),
-        (r"(?<![\\A-Za-z])(?:infinity|inf)(?![A-Za-z])", r"\\infty "),
-        (r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
-        (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
-        (r"\\frac\s*(\d|[a-z])\s*(\d|[a-z])(?![A-Za-z])", r"\\frac{\1}{\2}"),
-        (r"\\frac\s*(\{[^{}]*\})\s*([0-9A-Za-z])", r"\\frac\1{\2}"),
-        (r"\\frac\s*(\d|[a-z])\s*(\{)", r"\\frac{\1}\2"),
-        (r"\\lg(?![A-Za-z])", r"\\log_{10} "),
-        (r"\\mathbb\s*(?:R|\{\s*R\s*\})|(?i:\ball real numbers\b)|[全所][体有]实数", r"(-\\infty,\\infty)"),
-        (r"(?<![\d.,}])(\d+) (\d+)/(\d+)(?![\d.])", r"\1\\frac{\2}{\3}"),
-        (r"\^\s*(\d{2,})", r"^{\1}"),
-        (r"([_^])\s*\{\s*(\w)\s*\}", r"\1\2"),
-        (r"\s+", " "),
+        (r"\\left\s*\\\{(?=\s*\\begin)(.*?)\\right\s*\.", r"\1"),
+        (r"\\(?:left|right)\s*\.", " "),
+        (rf"(?<!\\)\\\\(?=(?:{_DOUBLED})\b)", r"\\"),
     ]
 ]
-_PREFIX = re.compile(r"^(?:\*\*|`|答案?\s*[:：]|解\s*[:：])\s*")
-_DISCARD = re.compile(r"\s+(?=\W)|(?<=[^\w\\,])\s+|(?<=\d)\s+(?=[A-Za-z\\])|(?<=[A-Za-z])\s+(?=\d)")
+
+_THREE = r"\d{3}(?!\d)"
+_HARD = rf"(?: (?: ,?\s?\\!\s* | \{{,\}} | ,\\[,;] | \\text\{{,\}} | \\[,;\ ] | ' | _ ) {_THREE} )+"
+_SOFT = rf"(?: {_HARD} | (?: ,{_THREE} )+ (?!,\d) | (?: \ {_THREE} )+ )"
+_ZERO = rf"(?: {_HARD} | (?: ,{_THREE} )*? ,0\d\d(?!\d) (?: ,{_THREE} )* )"
+_AGAIN = r"""(?: \\(?:overline|bar|dot)\s*\{?(?P<again>\d+)\}? (?: (?P<between>\d*)\\dot\s*\{?(?P<last>\d)\}? )?
+    | \((?P<round>\d+)\) | (?P<dots> \.\.\. | \\[lc]?dots(?![A-Za-z]) ) )"""
+_GERMAN = r"(?P<german> [1-9]\d{0,2} (?: (?:\.\d{3})+ ,\d\d? | (?:\.\d{3}){2,} ) (?!\d|[.,]\d) )"
 
 
-def normal(text: str) -> str:
-    r"""One spelling for what differs in typography only: width, `$`, spacing commands, `\dfrac`, trailing full stop."""
-    text = _REWRITES[0][0].sub(_REWRITES[0][1], text)
-    text = unicodedata.normalize("NFKC", text.translate(_FOLD))
-    for pattern, replacement in _REWRITES[1:]:
-        text = pattern.sub(replacement, text)
-    text = _PREFIX.sub("", text.strip())
-    return text.rstrip(" .,;:*`")
+def _number(thousands: str, german: str) -> re.Pattern[str]:
+    whole = rf"(?P<whole> [1-9]\d{{0,2}} {thousands} | \d+ | (?=\.\d) )"
+    power = r"(?: [eE](?P<power>[-+]?\d{1,4})(?!\w|\.\d) )?"
+    return re.compile(rf"(?x) {german} | {whole} (?: \.(?!\.)(?P<decimals>\d*) {_AGAIN}? )? {power}")
+
+
+_OUTSIDE = _number(_SOFT, _GERMAN)  # of brackets: `1,000` is a number there, `(100,200)` is a pair
+_INSIDE = _number(_ZERO, "(?P<german>(?!))")
+_LEXEME = re.compile(
+    r"""(?x) (?P<blank> \s+ | \\[,;:>/\s] | \\q?quad(?![A-Za-z]) | ~ )
+    | (?P<nothing> [$`] | \\[()\[\]!] )
+    | (?P<row> \\\\(?:\\\\)?\s*(?:\[[\d.\s]*[a-z]+\])? | \\cr(?![A-Za-z]) )
+    | (?P<environment> \\(?P<edge>begin|end)\s*\{(?P<name>[a-zA-Z]+)\*?\} (?: (?<=array\})\s*\{[^{}]*\} )? )
+    | (?P<set> \\math(?:bb|ds) (?: \s*(?P<letter>[RZNQC]) | \s*\{\s*(?P<braced>[RZNQC])\s*\} )
+        | \\mathbf\s*\{(?P<bold>[RZNQ])\} )
+    | (?P<dropped> \\(?:color|textcolor|colorbox|tag|label|[hv]space|[hv]?phantom)\*?\s*\{[^{}]*\}
+        | \\(?: left|right|middle|[bB]igg?[lr]?|(?:display|text|script)style|(?:no)?limits|tiny|small|normalsize
+        | [lL]arge|LARGE|[hH]uge|bfseries|centering|hfill|vec|overrightarrow|nonumber|notag )(?![A-Za-z]) )
+    | (?P<wrapper> \\(?: (?P<upright> text(?:bf|rm|it|normal|sf|tt)?|mbox|hbox|mathrm|operatorname )
+        | boxed|fbox|framebox|underline|math(?:bf|it|cal|sf)|boldsymbol|bm|emph )\s*(?:\[[^\]]*\])?\{ )
+    | (?P<font> \\(?:rm|bf|it|sf|tt|em)(?![A-Za-z]) )
+    | (?P<word> (?:or|and)(?=[A-Z]|[a-z]\s*[=<>(]) | [A-Za-z]+ )
+    | (?P<han> [\u4e00-\u9fff]+ )
+    | (?P<command> \\[A-Za-z]+ | \\. )
+    | (?P<sign> [<>!=]= | => | =< | \*\* | \.\.\. | . )""",
+    re.DOTALL,
+)
+_ALIASES = {
+    **dict.fromkeys((r"\dfrac", r"\tfrac", r"\cfrac"), r"\frac"),
+    **dict.fromkeys((r"\dbinom", r"\tbinom"), r"\binom"),
+    **dict.fromkeys((r"\leq", r"\leqslant", r"\leqq", "<=", "=<"), r"\le"),
+    **dict.fromkeys((r"\geq", r"\geqslant", r"\geqq", ">=", "=>"), r"\ge"),
+    **dict.fromkeys((r"\times", r"\cdot", r"\ast"), "*"),
+    **dict.fromkeys((r"\ldots", r"\dots", r"\cdots"), "..."),
+    **dict.fromkeys((r"\mid", r"\vert", r"\lvert", r"\rvert"), "|"),
+    **dict.fromkeys((r"\backslash", r"\smallsetminus"), r"\setminus"),
+    **{r"\neq": r"\ne", "!=": r"\ne", "==": "=", "**": "^", r"\div": "/", r"\lt": "<", r"\gt": ">", r"\colon": ":"},
+    **{r"\%": "%", r"\_": "_", r"\&": "&", r"\#": "#", r"\varnothing": r"\emptyset", r"\varphi": r"\phi"},
+    **{r"\lbrace": r"\{", r"\rbrace": r"\}", r"\lbrack": "[", r"\rbrack": "]", r"\doteq": r"\approx"},
+    **{r"\lor": "or", r"\vee": "or", r"\land": "and", r"\wedge": "and", r"\R": r"\mathbb{R}", r"\Z": r"\mathbb{Z}"},
+    **{r"\imath": "i", r"\jmath": "j"},
+}
+_OPENING = {"(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lceil"}
+_OPENED_BY = {
+    **{")": {"(", "["}, "]": {"(", "["}},  # `[0,1)` is a bracket
+    **{"}": {"{", r"\text", r"\plain"}, r"\}": {r"\{"}, r"\rangle": {r"\langle"}},
+    **{r"\rfloor": {r"\lfloor"}, r"\rceil": {r"\lceil"}},
+}
+_ENVIRONMENTS = {
+    **dict.fromkeys(("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "psmallmatrix", "array"), "matrix"),
+    **{"vmatrix": "determinant", "cases": "cases", "rcases": "cases", "dcases": "cases"},
+}
+_ARGUMENTS = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1, "^": 1, "_": 1}
 
 
 def key(text: str) -> str:
-    """Two texts with the same key are the same answer: the normal form without the spaces that mean nothing."""
-    return _DISCARD.sub("", normal(text))
+    """Two texts with the same key are the same answer: the one spelling of their tokens."""
+    try:
+        return spelled(tokenize(text))
+    except Unreadable:
+        return " ".join(text.replace("$", " ").split())
 
 
-_ALIASES = """
-    mm=millimeter,millimetre,毫米; cm=centimeter,centimetre,厘米; dm=decimeter,分米; m=meter,metre,米; km=kilometer,
-    kilometre,千米,公里; mg=milligram,毫克; g=gram,克; kg=kilogram,kilo,千克,公斤; t=ton,tonne,吨; s=second,sec,秒,秒钟;
-    min=minute,分钟; h=hour,hr,小时; day=天,日; week=周,星期; month=月,个月; year=yr,年; ml=milliliter,毫升;
-    l=liter,litre,升; inch=in,英寸; foot=feet,ft,英尺; yard=yd,码; mile=mi,英里; mph;
-    km/h=kmh,kph,千米/时,公里/小时,千米/小时; m/s=米/秒;
-    dollar=usd,美元; yuan=元,rmb,块,块钱,元钱,人民币; cent=¢; euro=欧元; degree=deg,°,度; radian=rad,弧度;
-    person=people,人,个人,名; unit=单位; N=newton,牛; J=joule,焦; W=watt,瓦; Hz=hertz; V=volt,伏; 岁=years old;
-    cup; box; bag; egg; dog; cat; car; pen; boy; bus
-"""
-_UNITS = {
-    alias.strip(): name.strip()
-    for name, _, aliases in (entry.partition("=") for entry in _ALIASES.split(";"))
-    for alias in [name, *aliases.split(",")]
-    if alias.strip()
-}
-_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "百": 2, "千": 3, "万": 4, "亿": 8}
-_NOT_UNITS = re.compile(r"以[上下内外]|多|左右|倍$|factorial|squared|cubed|remainder|余")
-_POWERS = [(r"^(?:(?:square|sq)\b\.?|平方)\s*", "^2"), (r"^(?:(?:cubic|cu)\b\.?|立方)\s*", "^3")]
-_MONEY = re.compile(r"([-+]?)\s*(?:US|C|A)?(\\\$|[¥€£])\s*")
-_AFTER = re.compile(
-    r"""(?x) (?P<head> .*? [\d}).A-Za-z\s] ) \s* (?:
-        \^\\circ \s* (?P<circle> [CF]? )
-    |   \\text \s* \{ \s* (?P<quoted> [^{}]*? ) \s* \} \s* (?P<power> \^ [23] )?
-    |   (?P<han> [\u4e00-\u9fff]+ (?: / [\u4e00-\u9fff]+ )? ) (?P<han_power> \^ [23] )?
-    |   (?P<plain> (?<=[\d})\s])
-            [A-Za-z]+ (?: \s [A-Za-z]+ ){0,3} (?: \^ [23] )? (?: / [A-Za-z]+ (?: \^ [23] )? )? ) )"""
-)
+def spelled(tokens: Iterable[Token]) -> str:
+    """The tokens as one text, with a blank only where two of them would run together."""
+    text = ""
+    for token in tokens:
+        piece = _spelled_group(token, text[-1:]) if token.kind == "group" else token.text
+        if text[-1:].isalnum() and piece[:1].isalnum() and text[-1].isdigit() == piece[0].isdigit():
+            text += " "
+        text += piece
+    return text
 
 
-def quantity(text: str) -> tuple[str, str]:
-    r"""Splits `5 \text{ cm}` into the LaTeX of its value and its unit, which is empty where none is written."""
-    if text.endswith("%") and len(text) > 1:
-        return rf"\frac{{{text[:-1].strip()}}}{{100}}", ""
-    if money := _MONEY.match(text):
-        value, unit = quantity(money[1] + text[money.end() :])
-        return value, unit or {r"\$": "dollar", "¥": "yuan", "€": "euro", "£": "pound"}[money[2]]
-    found = _AFTER.fullmatch(text)
-    head = found["head"].strip() if found else ""
-    angle = found is not None and found["circle"] is not None and _TRIGONOMETRY.search(head)  # an angle in the value
-    if (
-        found is None
-        or angle
-        or re.search(r"[\u4e00-\u9fff]|\\text", head)
-        or not re.search(r"[\d\\]|^[A-Za-z]$", head)
-    ):
-        return text, ""
-    if found["circle"] is not None:
-        return head, "degree" + found["circle"]
-    zeros, words = _scale((found["quoted"] or found["han"] or found["plain"] or "").strip())
-    words += found["power"] or found["han_power"] or ""
-    spaced = head != found["head"] or text[len(head)].isspace()
-    known = _unit(words, head, found["plain"] is None, spaced) if words else ""
-    if known is None:
-        return text, ""
-    return (rf"({head})\cdot 1{'0' * zeros}" if zeros else head), known
+def _spelled_group(group: Token, before: str) -> str:
+    """`^{x}` and `^{(x)}` are `^x`; other braces stay, as `{1,2}` may be a set."""
+    parts = group.parts
+    opening, _, closing = group.text.partition(" ")
+    if group.text != BRACES:
+        return f"{opening}{spelled(parts)}{closing}" if closing else f"{opening}({spelled(parts)})"
+    while len(parts) == 1 and parts[0].text in {ROUND, BRACES}:
+        parts = parts[0].parts
+    bare = len(parts) == 1 and before in {"^", "_"}
+    return spelled(parts) if bare else f"{{{spelled(parts)}}}"
 
 
-def _scale(words: str) -> tuple[int, str]:
-    """`million dollars` is a power of ten and dollars."""
-    for name, zeros in _SCALES.items():
-        after = words.removeprefix(name)
-        if after != words and (words[:2] not in _UNITS if name >= "\u4e00" else not after[:1].isalpha()):
-            return zeros, after.strip()
-    return 0, words
+def split(tokens: Tokens, signs: set[str]) -> list[Tokens]:
+    """The pieces between the signs, which stand in no bracket."""
+    pieces: list[Tokens] = []
+    start = 0
+    for at, token in enumerate(tokens):
+        if token.text in signs and token.kind != "group":
+            pieces.append(tokens[start:at])
+            start = at + 1
+    return [*pieces, tokens[start:]]
 
 
-def _unit(words: str, head: str, written: bool, spaced: bool) -> str | None:
-    r"""One name a unit, or None if the words are no unit: plain letters may be variables, so these are known or long.
-
-    A single plain letter is a unit only after a number and a space: `5m` is a product, and so is `\frac{x}{2} h`.
-    """
-    words = re.sub(r"\s+", " ", words).strip(" .")
-    if _NOT_UNITS.search(words):
-        return None
-    power = ""
-    for pattern, sign in _POWERS:
-        shorter = re.sub(pattern, "", words)
-        words, power = (shorter, sign) if shorter != words and shorter else (words, power)
-    word, _, raised = words.partition("^")
-    known = _UNITS.get(word) or _UNITS.get(word.lower()) or _UNITS.get(word.lower().removesuffix("s"))
-    if known is None and word.lower().endswith("es"):
-        known = _UNITS.get(word.lower()[:-2])
-    if known is None and "/" in words and all(_UNITS.get(part.partition("^")[0]) for part in words.split("/")):
-        return words
-    if not written:
-        if known is None and not all(len(part) > 3 for part in word.split()):
-            return None
-        if len(word) == 1 and (not spaced or fraction(head) is None):
-            return None
-    name = known or word.lower().removesuffix("s")
-    return name + (f"^{raised}" if raised else power)
+def fold(text: str) -> str:
+    """The text with one character for each meaning: full-width, raised and typographic ones become ASCII and LaTeX."""
+    text = re.sub(r"√\s*(\d+)", r"\\sqrt{\1}", text)  # covers the number, `\sqrt` one digit
+    text = re.sub(r"(?<=[０-９])，(?=[０-９]{3}(?![０-９]))", ",", text)
+    text = re.sub(r"[⁰¹²³⁴-⁾ⁿ]+", lambda found: f"^{{{unicodedata.normalize('NFKC', found[0])}}}", text)
+    text = re.sub(r"[₀-₎]+", lambda found: f"_{{{unicodedata.normalize('NFKC', found[0])}}}", text)
+    text = re.sub(r"[¼-¾⅐-⅞]", _vulgar_fraction, text)
+    text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS)
+    for pattern, replacement in _REWRITES:
+        text = pattern.sub(replacement, text)
+    return text
 
 
-_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
-_DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\\circ")
-_NUMBER = r"(?:\d+\.?\d*|\.\d+)"
-_DECIMAL = re.compile(r"(?<![A-Za-z_])(\d*)\.(\d*)(?:\\overline\{(\d+)\}|\\dot\{?(\d)\}?(?:(\d*)\\dot\{?(\d)\}?)?)?")
-_MIXED = re.compile(r"(?<![\w})^_.])(\d+)\s*(?=\\frac\{\d+\}\{\d+\})(\\frac\{\d+\}\{\d+\})(?![\w{(^])")
-_FRACTION = rf"\\frac \{{ \s* (?P<minus> -? ) \s* (?P<over> {_NUMBER} ) \s* \}} \{{ \s* (?P<under> {_NUMBER} ) \s* \}}"
-_TIMES_TEN = r"(?: \\times | \\cdot | \* ) \s* 10 \s* \^ \s* \{? \s* (?P<power> [-+]?\d{1,6} ) \s* \}?"
-_RATIONAL = re.compile(
-    rf"""(?x) (?P<sign> [-+]? ) \s*
-        (?: (?P<top> {_NUMBER} ) (?: \s* [/:] \s* (?P<bottom> {_NUMBER} ) )? | (?P<whole> \d+ )? \s* {_FRACTION} )
-        (?: \s* (?: {_TIMES_TEN} | [eE] (?P<e> [-+]?\d{{1,6}} ) ) )?"""
-)
-_REPEATING = re.compile(r"([-+]?)(\d*)\.(\d*)(?:\\overline\{(\d+)\}|\\dot\{?(\d)\}?(?:(\d*)\\dot\{?(\d)\}?)?)")
+def _vulgar_fraction(found: re.Match[str]) -> str:
+    top, bottom = unicodedata.normalize("NFKC", found[0]).split("\u2044")
+    return rf"\frac{{{top}}}{{{bottom}}}"
 
 
-def fraction(latex: str) -> Fraction | None:
-    r"""The exact value of a number as people write it: `0.5`, `\frac{1}{2}`, `1\frac{1}{2}`, `1:2`, `5\times 10^3`."""
-    latex = latex.strip()
-    while latex.startswith("{") and latex.endswith("}") and latex.count("{") == 1:
-        latex = latex[1:-1].strip()
-    if repeating := _REPEATING.fullmatch(latex):
-        sign, whole, still, *rest = repeating.groups("")
-        again = "".join(rest)
-        bottom = 10 ** len(still) * (10 ** len(again) - 1)
-        return Fraction(f"{sign}1") * (
-            Fraction(int(again), bottom) + Fraction(int(whole + still or "0"), 10 ** len(still))
-        )
-    if (found := _RATIONAL.fullmatch(latex)) is None:
-        return None
-    top, bottom = Fraction(found["top"] or found["over"]), Fraction(found["bottom"] or found["under"] or 1)
-    power = int(found["power"] or found["e"] or 0)
-    if bottom == 0 or abs(power) > MAX_POWER or (found["whole"] and found["minus"]):
-        return None
-    value = (Fraction(found["whole"] or 0) + top / bottom) * Fraction(10) ** power
-    return -value if (found["sign"] == "-") != (found["minus"] == "-") else value
+def tokenize(text: str) -> Tokens:
+    """The tokens of a text. Raises Unreadable where brackets do not match or are nested deeper than DEPTH."""
+    return _Tokenizer(fold(text)).tokens()
 
 
-def exact(latex: str) -> str:
-    r"""The same expression without decimals and mixed numbers, which algebra rounds or multiplies: `(\frac{5}{10})`."""
+@dataclass(slots=True)
+class _Level:
+    r"""An open bracket, or an open `\text{`, and the tokens in it so far."""
 
-    def without_point(found: re.Match[str]) -> str:
-        value = fraction(found[0])
-        return rf"(\frac{{{value.numerator}}}{{{value.denominator}}})" if value is not None else found[0]
+    opening: str
+    spaced: bool = False
+    tokens: list[Token] = field(default_factory=list)
+    arguments: int = 0  # that the last command still waits for: `\frac12` has two, of a digit each
 
-    if _TRIGONOMETRY.search(latex):
-        latex = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", latex)
-    return _MIXED.sub(r"(\1+\2)", _DECIMAL.sub(without_point, latex))
+
+class _Tokenizer:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._levels = [_Level("")]
+        self._spaced = False
+
+    def tokens(self) -> Tokens:
+        position = 0
+        while position < len(self._text):
+            position = self._next(position)
+        if len(self._levels) > 1:
+            raise Unreadable("a bracket is never closed")
+        return tuple(self._levels[0].tokens)
+
+    def _next(self, position: int) -> int:
+        """Reads one token and returns where the next one begins."""
+        if self._levels[-1].arguments and (argument := self._argument_pattern().match(self._text, position)):
+            value = Fraction(argument[0]) if argument[0][0].isdigit() else None
+            self._add(Token("word" if value is None else "number", argument[0], value=value))
+            return argument.end()
+        bracketed = any(level.opening in {"(", "[", r"\{", r"\langle"} for level in self._levels)
+        if number := (_INSIDE if bracketed else _OUTSIDE).match(self._text, position):
+            whole = number["whole"] or ""
+            text = re.sub(r"\D", "", whole) + number[0].removeprefix(whole).rstrip(".")
+            self._add(Token("number", text, value=_number_value(number)))
+            return number.end()
+        found = _LEXEME.match(self._text, position)
+        assert found is not None  # any character is a sign
+        self._lexeme(found)
+        return found.end()
+
+    def _argument_pattern(self) -> re.Pattern[str]:
+        r"""`x^10` has all digits for its exponent; `\frac12` and `\log_28` take one."""
+        tokens = self._levels[-1].tokens
+        after_log = len(tokens) > 1 and tokens[-2].text in {r"\log", "log"}
+        several = tokens[-1].text == "^" or (tokens[-1].text == "_" and not after_log)
+        return re.compile(r"\d+(?:\.\d+)?|[A-Za-z]" if several else r"[0-9A-Za-z]")
+
+    def _lexeme(self, found: re.Match[str]) -> None:
+        text, kind = _ALIASES.get(found[0], found[0]), found.lastgroup
+        if kind == "environment":
+            self._environment(found["edge"], found["name"])
+        elif kind == "wrapper":
+            self._open(r"\text" if found["upright"] else r"\plain")
+        elif kind == "font" and self._levels[-1].opening == "{":
+            self._levels[-1].opening = r"\text"
+        elif kind == "set":
+            self._add(Token("command", rf"\mathbb{{{found['letter'] or found['braced'] or found['bold']}}}"))
+        elif text in _OPENING:
+            self._open(text)
+        elif text in _OPENED_BY:
+            self._close(text)
+        elif kind in {"word", "han", "command", "sign", "row"} and (text != "&" or "begin" in self._levels[-1].opening):
+            kinds: dict[str, Kind] = {"word": "word", "han": "han", "command": "command"}
+            kind = "word" if text.isalpha() and text.isascii() else kind
+            self._add(Token(kinds.get(kind, "sign"), r"\\" if kind == "row" else text))
+        else:
+            self._spaced = True
+
+    def _add(self, token: Token) -> None:
+        level = self._levels[-1]
+        upright = any(level.opening == r"\text" for level in self._levels)
+        level.tokens.append(replace(token, spaced=self._spaced, upright=upright))
+        self._spaced = False
+        optional = token.text in {"-", "+"} or token.text.startswith("[")  # \sqrt[3]{8}
+        level.arguments = _ARGUMENTS.get(token.text, max(0, level.arguments - (not optional)))
+
+    def _open(self, opening: str) -> None:
+        self._levels.append(_Level(opening, self._spaced))
+        self._spaced = opening == r"\text"
+        if len(self._levels) > DEPTH:
+            raise Unreadable("nested too deeply")
+
+    def _close(self, closing: str) -> None:
+        r"""Ends a bracket; the braces of `\text{}` and of `\boxed{}` leave no trace but where they are an argument."""
+        level = self._levels.pop()
+        if level.opening not in _OPENED_BY[closing]:
+            raise Unreadable("brackets do not match")
+        wrapped = level.opening in {r"\text", r"\plain"}
+        if wrapped and not self._levels[-1].arguments:
+            self._levels[-1].tokens.extend(level.tokens)
+            self._spaced = level.opening == r"\text"
+            return
+        ends = BRACES if wrapped else f"{level.opening} {closing}"
+        self._spaced = level.spaced
+        self._add(Token("group", ROUND if ends == r"\langle \rangle" else ends, tuple(level.tokens)))
+
+    def _environment(self, edge: str, name: str) -> None:
+        """A matrix is a bracket of its own; the lines of other environments are read as a list."""
+        opening = f"begin {name}"
+        if edge == "begin":
+            self._open(opening)
+            return
+        level = self._levels.pop()
+        if level.opening != opening:
+            raise Unreadable("an environment is never ended")
+        if name in _ENVIRONMENTS:
+            self._spaced = level.spaced
+            self._add(Token("group", _ENVIRONMENTS[name], tuple(level.tokens)))
+        else:
+            self._levels[-1].tokens.extend(token for token in level.tokens if token.text != "&")
+
+
+def _number_value(found: re.Match[str]) -> Fraction:
+    r"""The exact value of a number: `0.1\overline{6}` and `0.1666...` are 1/6."""
+    if found["german"]:
+        return Fraction(found["german"].replace(".", "").replace(",", "."))
+    whole, decimals = re.sub(r"\D", "", found["whole"]) or "0", found["decimals"] or ""
+    again = (found["again"] or found["round"] or "") + (found["between"] or "") + (found["last"] or "")
+    if found["dots"]:
+        repeated = re.fullmatch(r"(\d*?)(\d+?)\2+", decimals) if len(decimals) <= MAX_PERIOD else None
+        if repeated is None:
+            raise Unreadable("digits that go on, but not how")
+        decimals, again = repeated.groups()
+    value = Fraction(f"{whole}.{decimals}0")
+    if again:
+        value += Fraction(int(again), 10 ** len(decimals) * (10 ** len(again) - 1))
+    return value * Fraction(10) ** max(-MAX_POWER, min(MAX_POWER, int(found["power"] or 0)))

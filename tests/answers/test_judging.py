@@ -1,34 +1,31 @@
-r"""Two answers are the same when a mathematician says so, whatever the pair costs: the table is the specification."""
+"""Answers are compared whatever a pair costs: a hostile one is cut off, a long honest one is not, nobody else waits."""
 
 import asyncio
 import itertools
 import logging
 import os
+import random
 import sys
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import ANY
 
 import psutil
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from deepseek_math.answers import judging
-from deepseek_math.answers import judging as equivalence
 from deepseek_math.answers.judging import MAX_LENGTH, SECONDS, STARTING, WORKERS, Judge, equivalent
-from deepseek_math.answers.spelling import key, normal
-from deepseek_math.answers.structure import read
-from deepseek_math.answers.worker import Comparison, compare
+from deepseek_math.answers.worker import compare
 from deepseek_math.paths import ROOT
-from tests.support.equivalence_table import DIFFERENT, SAME
+from tests.support.answer_rows import TABLE, anything
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ROWS = [(*row[:2], True, row[2]) for row in SAME] + [(*row[:2], False, row[2]) for row in DIFFERENT]
 HANGING = 30.0  # seconds; what is bounded at 2 s and takes this long is not bounded. The table printed has the times
 
 HOSTILE: dict[str, tuple[str, str]] = {
@@ -44,7 +41,9 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "memory": ("10^{10^{10}}", "10^{10^{10}}+1"),
     "unicode junk": ("\u202e\ud800\U0001f600\u0301" * 300, "\u0301" * 900),
 }
-HANG = iter(f"9^{{9^{{9^{{{n}}}}}}}" for n in itertools.count(10))  # a new one each time: answers are remembered
+HANG = (
+    rf"\sum_{{a=1}}^{{9999}}\sum_{{b=1}}^{{9999}}\sqrt{{ab+{n}}}" for n in itertools.count(10)
+)  # answers are remembered
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -70,29 +69,20 @@ async def warm(judge: Judge) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize(("a", "b", "same", "why"), ROWS)
-async def test_the_table(judge: Judge, a: str, b: str, same: bool, why: str) -> None:
-    assert await judge.equivalent(a, b) is same, why
-    assert await judge.equivalent(b, a) is same, why
-
-
-@pytest.mark.parametrize(("a", "b", "same", "why"), ROWS)
-async def test_the_rules_are_symmetric_by_themselves(a: str, b: str, same: bool, why: str) -> None:
-    """A worker sorts each pair first, so the rules behind that are tried in both orders without it."""
-    left, right = read(normal(a)), read(normal(b))
-    for x, y in [(left, right), (right, left)]:
-        assert (key(a) == key(b) or Comparison().same(x, y)) is same, why
+async def test_the_judge_says_what_the_rules_say(judge: Judge) -> None:
+    for row in TABLE:
+        assert await judge.equivalent(row.gold or "", row.prediction) is row.expected, row
 
 
 async def test_algebra_works_here() -> None:
-    """Fails where the antlr4 runtime does not fit: a grader that swallows that calls every symbolic pair different."""
+    """A grader that swallows a missing library calls every symbolic pair different."""
     for a, b in [(r"\frac{\sqrt{8}}{2}", r"\sqrt 2"), ("(x+1)^2", "x^2+2x+1"), (r"\sin^2 x+\cos^2 x", "1")]:
-        assert compare(a, b) == (True, ""), "symbolic comparison is broken: check the pins of sympy and antlr4"
+        assert compare(a, b) == (True, ""), "comparison is broken: check the pin of mpmath"
 
 
 async def test_a_broken_algebra_is_loud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without math-verify the start raises, and a comparison is not equal, with the reason logged; nothing hangs."""
-    (tmp_path / "math_verify.py").write_text("raise ImportError('unsupported antlr')")
+    """Without mpmath the start raises, and a comparison is not equal, with the reason logged; nothing hangs."""
+    (tmp_path / "mpmath.py").write_text("raise ImportError('another version')")
     monkeypatch.setattr(judging, "ROOT", f"{tmp_path}{os.pathsep}{ROOT}")
     broken = Judge()
     try:
@@ -106,30 +96,7 @@ async def test_a_broken_algebra_is_loud(monkeypatch: pytest.MonkeyPatch, tmp_pat
         await broken.close()
 
 
-expression = st.recursive(
-    st.sampled_from(
-        ["1", "2", "0.5", "x", "y", r"\pi", "i", "A", "元", "cm", r"\text{ cm}", r"\%", "Monday", r"\infty"]
-    ),
-    lambda inner: (
-        st.tuples(inner, st.sampled_from(["+", "-", "=", ",", "<", r"\cup ", "/", " ", r"\times ", "^"]), inner).map(
-            "".join
-        )
-        | inner.map(r"\sqrt{{{}}}".format)
-        | inner.map("({})".format)
-        | st.tuples(inner, inner).map(lambda pair: r"\frac{{{}}}{{{}}}".format(*pair))
-        | st.tuples(st.sampled_from("[("), inner, inner, st.sampled_from(")]")).map("{0[0]}{0[1]},{0[2]}{0[3]}".format)
-    ),
-    max_leaves=5,
-)
-anything = expression | st.text(max_size=30) | st.text("0123456789.,%^_{}()[]\\$+-/=<> frac sqrt", max_size=30)
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@few
-@given(a=anything)
-async def test_every_answer_is_itself(judge: Judge, a: str) -> None:
-    assert await judge.equivalent(a, a)
-    assert await judge.equivalent(a, f" ${a}$ ") or "$" in a or "\\" in a[-1:]
 
 
 @few
@@ -159,6 +126,28 @@ async def test_hostile_answers_cost_their_own_comparison_alone(
         assert innocent[0] < HANGING, name
     with capsys.disabled():
         print("\n".join(lines))
+
+
+async def test_a_long_honest_list_is_decided_in_time(judge: Judge) -> None:
+    """None of these is cut off: most items are found by their hash, the others by their value at one point."""
+    await warm(judge)
+    shuffle = random.Random(7)
+    fractions = [rf"\frac{{{shuffle.randint(1, 999)}}}{{{shuffle.randint(1, 99)}}}" for _ in range(119)]
+    honest = {
+        "119 fractions": (fractions, shuffle.sample(fractions, len(fractions))),
+        "39 terms": ([f"x+{k}" for k in range(39)], [f"{k}+x" for k in reversed(range(39))]),
+        "99 roots": ([rf"\sqrt{{{k}}}" for k in range(2, 101)], [f"{k}^{{1/2}}" for k in reversed(range(2, 101))]),
+        "39 plus-minuses": (
+            [rf"\pm\sqrt{{{k}}}" for k in range(2, 41)],
+            [f"{s}√{k}" for k in range(2, 41) for s in "+-"],
+        ),
+        "60 points": ([f"({k},{k}/2)" for k in range(60)], [f"({k},0.5*{k})" for k in reversed(range(60))]),
+    }
+    for name, (left, right) in honest.items():
+        assert (await judge.compare(", ".join(left), ", ".join(right))) == judging.Verdict(True, ANY), name
+        assert (await judge.compare(", ".join(left), ", ".join([*right[1:], "7.5"]))).reason == "", name
+    terms = [f"{k}x^{{{k}}}" for k in range(150)]
+    assert await judge.equivalent("+".join(terms), "+".join(reversed(terms)))
 
 
 async def test_an_innocent_pair_does_not_wait_for_a_hostile_one(judge: Judge) -> None:
@@ -249,16 +238,16 @@ async def test_long_answers_are_compared_as_text(judge: Judge) -> None:
 
 async def test_the_module_needs_no_ceremony() -> None:
     assert await equivalent("0.25+x", r"\frac14+x")
-    await equivalence.judge().close()
+    await judging.judge().close()
 
 
-PARENT = """
+PARENT = r"""
 import asyncio, os, sys
 from deepseek_math.answers.judging import Judge
 async def main():
     judge = Judge()
     await judge.start()
-    asyncio.get_running_loop().create_task(judge.equivalent("9^{9^{9^{9}}}", "1"))
+    asyncio.get_running_loop().create_task(judge.equivalent(r"\sum_{a=1}^{9999}\sum_{b=1}^{9999}\sqrt{ab}", "1"))
     await asyncio.sleep(0.5)
     print("busy", flush=True)
     await asyncio.sleep(60)
