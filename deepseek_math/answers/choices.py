@@ -20,6 +20,8 @@ def choice_of(tokens: Tokens) -> tuple[str, Tokens]:
     if len(tokens) < 2 or not (letter := _letters(tokens[:1])) or len(letter) > 1:
         return "", ()
     rest = tokens[1:]
+    if rest[0].text in {"and", "or", ",", ";"}:
+        return "", ()
     if tokens[0].text in {ROUND, SQUARE} and rest[0].spaced:
         return letter, rest
     marked = rest[0].text == "." or (rest[0].text == ":" and len(rest) > 1 and rest[1].spaced)

@@ -35,8 +35,8 @@ def _pieces(tokens: Tokens) -> list[list[Tokens]]:
     found = [split(tokens, {sign}) for sign in (":", "/", r"\cup", r"\cap")]
     if len(tokens) == 3 and tokens[0].text == r"\frac":
         found.append([part.parts or (part,) for part in tokens[1:]])
-    if len(tokens) == 1 and tokens[0].text in {ROUND, BRACES}:
-        found.append([*split(tokens[0].parts, {","})] * 2)
+    if len(tokens) == 1 and tokens[0].text in {ROUND, BRACES, "matrix"}:
+        found.append(split(tokens[0].parts, {",", "&", r"\\"}) * 2)
     if len(tokens) > 2 and tokens[0].text == tokens[-1].text == "|":
         found.append([tokens[1:-1]] * 2)
     return found

@@ -28,8 +28,9 @@ _SPELLINGS: list[tuple[Form, str]] = [
     ),
     (
         EVERYWHERE,
-        r"""\mathbb{R}; all real numbers; all reals; real numbers; reals; every real number; any real number;
-        set of all real numbers; set of real numbers; 全体实数; 所有实数; 一切实数; 任意实数; 实数集; 实数""",
+        r"""\mathbb{R}; all real numbers; all reals; all real x; real numbers; reals; every real number;
+        any real number; set of all real numbers; set of real numbers;
+        全体实数; 所有实数; 一切实数; 任意实数; 实数集; 实数""",
     ),
     (
         _POSITIVE,

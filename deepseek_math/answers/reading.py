@@ -68,7 +68,29 @@ _APPROXIMATELY = {
     "约等于",
     "约为",
 }
-_BEFORE = {*_APPROXIMATELY, "both", "either", "the", "an", "答", "解", ":", ",", ";", '"', "“", "*", "^"}
+_BEFORE = {
+    *_APPROXIMATELY,
+    "both",
+    "either",
+    "the",
+    "an",
+    "so",
+    "thus",
+    "hence",
+    "therefore",
+    r"\therefore",
+    "answer",
+    "答",
+    "解",
+    "=",
+    ":",
+    ",",
+    ";",
+    '"',
+    "“",
+    "*",
+    "^",
+}
 _BEHIND = {".", ",", ";", ":", r"\\", "\\", "*", "^", '"', "”"}
 _IF = {"if", "for", "when", "where", "当", "若"}
 _BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
@@ -86,11 +108,16 @@ def read(text: str) -> Form:
 def _trimmed(tokens: Tokens) -> Tokens:
     r"""Without the words and signs around an answer: "about 5.", `\approx 5`, `5 (or 5.0)`."""
     start, end = 0, len(tokens)
-    while start < end and tokens[start].text.lower() in _BEFORE:
+    while start < end and _is_lead(tokens[start]):
         start += 1
     while end > start and (tokens[end - 1].text in _BEHIND or _is_aside(tokens[end - 1])):
         end -= 1
     return tokens[start:end]
+
+
+def _is_lead(token: Token) -> bool:
+    """AN is a segment, "an" is not."""
+    return token.text in _BEFORE or (token.text.istitle() and token.text.lower() in _BEFORE)
 
 
 def _is_aside(token: Token) -> bool:

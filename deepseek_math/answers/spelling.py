@@ -48,7 +48,7 @@ _CHARACTERS = str.maketrans(
         **dict.fromkeys("≤⩽≦", r"\le "),
         **dict.fromkeys("≥⩾≧", r"\ge "),
         **dict.fromkeys("′’‘", "'"),
-        **dict.fromkeys("∶：", ":"),
+        **{"∶": ":", "：": ": "},
         **dict.fromkeys("，、", ", "),
         **dict.fromkeys("￥¥", "¥"),
         **dict.fromkeys("【［", "["),
@@ -112,7 +112,8 @@ _LEXEME = re.compile(
         | \\(?: left|right|middle|[bB]igg?[lr]?|(?:display|text|script)style|(?:no)?limits|tiny|small|normalsize
         | [lL]arge|LARGE|[hH]uge|bfseries|centering|hfill|vec|overrightarrow|nonumber|notag )(?![A-Za-z]) )
     | (?P<wrapper> \\(?: (?P<upright> text(?:bf|rm|it|normal|sf|tt)?|mbox|hbox|mathrm|operatorname )
-        | boxed|fbox|framebox|underline|math(?:bf|it|cal|sf)|boldsymbol|bm|emph )\s*(?:\[[^\]]*\])?\{ )
+        | boxed|fbox|framebox|underline|math(?:bf|it|cal|sf)|boldsymbol|bm|emph|underbrace )\s*(?:\[[^\]]*\])?\{ )
+    | (?P<matrix> \\[pbv]?matrix\s*\{ )
     | (?P<font> \\(?:rm|bf|it|sf|tt|em)(?![A-Za-z]) )
     | (?P<word> (?:or|and)(?=[A-Z]|[a-z]\s*[=<>(]) | [A-Za-z]+ )
     | (?P<han> [\u4e00-\u9fff]+ )
@@ -138,7 +139,7 @@ _ALIASES = {
 _OPENING = {"(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lceil"}
 _OPENED_BY = {
     **{")": {"(", "["}, "]": {"(", "["}},  # `[0,1)` is a bracket
-    **{"}": {"{", r"\text", r"\plain"}, r"\}": {r"\{"}, r"\rangle": {r"\langle"}},
+    **{"}": {"{", r"\text", r"\plain", "begin {"}, r"\}": {r"\{"}, r"\rangle": {r"\langle"}},
     **{r"\rfloor": {r"\lfloor"}, r"\rceil": {r"\lceil"}},
 }
 _ENVIRONMENTS = {
@@ -267,6 +268,8 @@ class _Tokenizer:
             self._environment(found["edge"], found["name"])
         elif kind == "wrapper":
             self._open(r"\text" if found["upright"] else r"\plain")
+        elif kind == "matrix":
+            self._open("begin {")
         elif kind == "font" and self._levels[-1].opening == "{":
             self._levels[-1].opening = r"\text"
         elif kind == "set":
@@ -306,7 +309,9 @@ class _Tokenizer:
             self._levels[-1].tokens.extend(level.tokens)
             self._spaced = level.opening == r"\text"
             return
-        ends = BRACES if wrapped else f"{level.opening} {closing}"
+        ends = {r"\text": BRACES, r"\plain": BRACES, "begin {": "matrix"}.get(
+            level.opening, f"{level.opening} {closing}"
+        )
         self._spaced = level.spaced
         self._add(Token("group", ROUND if ends == r"\langle \rangle" else ends, tuple(level.tokens)))
 

@@ -37,7 +37,7 @@ _SCALES = {
     **{"百万": 10**6, "千万": 10**7, "万亿": 10**12, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8},
 }
 _PERCENT = {"%", "percent", "percentage", "pct"}
-_SIGNS = {r"\$", "€", "£", "¥", "₹"}
+_SIGNS = {r"\$", "€", "£", "¥", "₹", "¢"}
 _CURRENCIES = {"USD", "US", "RMB", "CNY", "EUR", "GBP", "INR", "Rs", "CAD", "AUD", "HK"}
 _NO_UNIT = re.compile(r"以[上下内外]|多|左右|倍$|余|factorial|remainder|base|mod|choose|more|less|times|over")
 _FUNCTION = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)")
