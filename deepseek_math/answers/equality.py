@@ -34,6 +34,8 @@ from deepseek_math.answers.reading import FLIPPED, read
 from deepseek_math.answers.sets import same_set
 from deepseek_math.answers.spelling import Unreadable, key, tokenize
 
+_OPENING = {"<": "(", r"\le": "["}
+_CLOSING = {"<": ")", r"\le": "]"}
 _INDEX = re.compile(r"_\d+$")
 
 
@@ -106,8 +108,9 @@ def _same_record(a: Record, b: Form) -> bool:
 
 def _letter(record: Record) -> str:
     """The one name that the fields number, or nothing."""
-    letters = {_INDEX.sub("", field.name) for field in record.fields if _INDEX.search(field.name)} or {""}
-    return letters.pop() if len(letters) == 1 and all(_INDEX.search(field.name) for field in record.fields) else ""
+    names = [field.name for field in record.fields]
+    letters = {_INDEX.sub("", name) for name in names}
+    return letters.pop() if len(letters) == 1 and all(map(_INDEX.search, names)) else ""
 
 
 def _values(record: Record) -> Many:
@@ -196,7 +199,7 @@ def _interval(relation: Relation) -> Row | None:
         letter_first = _is_letter(sides[0])
         sides = (MINUS_INFINITY, *sides) if letter_first else (*sides, INFINITY)
         signs = ("<", *signs) if letter_first else (*signs, "<")
-    brackets = f"{'(' if signs[0] == '<' else '['} {')' if signs[1] == '<' else ']'}"
+    brackets = f"{_OPENING[signs[0]]} {_CLOSING[signs[1]]}"
     return Row((sides[0], sides[2]), brackets) if _is_letter(sides[1]) else None
 
 

@@ -23,23 +23,25 @@ def name_of(tokens: Tokens) -> str | None:
     words = plain_words(tokens)
     if words and (len(text) > 3 or tokens[0].kind == "han") and not text.isupper():
         return words
-    named = _NAME.fullmatch(text) is not None
-    for pieces in _pieces(tokens):
+    if _NAME.fullmatch(text):
+        return text
+    parts = _parts(tokens)
+    return text if parts and all(name_of(part) is not None for part in parts) else None
+
+
+def _parts(tokens: Tokens) -> list[Tokens]:
+    """The names that a ratio, a union, a fraction, a point, a vector or an absolute value is made of."""
+    for sign in (":", "/", r"\cup", r"\cap"):
+        pieces = split(tokens, {sign})
         if len(pieces) > 1:
-            named = all(name_of(piece) is not None for piece in pieces)
-    return text if named else None
-
-
-def _pieces(tokens: Tokens) -> list[list[Tokens]]:
-    """Names that a name is made of: of a ratio, a union, a fraction, a point, an absolute value."""
-    found = [split(tokens, {sign}) for sign in (":", "/", r"\cup", r"\cap")]
+            return pieces
     if len(tokens) == 3 and tokens[0].text == r"\frac":
-        found.append([part.parts or (part,) for part in tokens[1:]])
+        return [part.parts or (part,) for part in tokens[1:]]
     if len(tokens) == 1 and tokens[0].text in {ROUND, BRACES, "matrix"}:
-        found.append(split(tokens[0].parts, {",", "&", r"\\"}) * 2)
+        return split(tokens[0].parts, {",", "&", r"\\"})
     if len(tokens) > 2 and tokens[0].text == tokens[-1].text == "|":
-        found.append([tokens[1:-1]] * 2)
-    return found
+        return [tokens[1:-1]]
+    return []
 
 
 def is_description(name: str) -> bool:

@@ -55,43 +55,12 @@ _INTERVALS = {ROUND, SQUARE, "( ]", "[ )"}
 _SETS = {r"\cup": {r"\cup", "union", "U"}, r"\cap": {r"\cap"}, r"\setminus": {r"\setminus", "except", "excluding"}}
 _PLUS_MINUS = {r"\pm": ("+", "-"), r"\mp": ("-", "+")}
 _MAX_SIGNS = 3  # of plus-minus in one answer: eight values
-_APPROXIMATELY = {
-    r"\approx",
-    "~",
-    "approximately",
-    "approx",
-    "about",
-    "roughly",
-    "around",
-    "约",
-    "大约",
-    "约等于",
-    "约为",
-}
-_BEFORE = {
-    *_APPROXIMATELY,
-    "both",
-    "either",
-    "the",
-    "an",
-    "so",
-    "thus",
-    "hence",
-    "therefore",
-    r"\therefore",
-    "answer",
-    "答",
-    "解",
-    "=",
-    ":",
-    ",",
-    ";",
-    '"',
-    "“",
-    "*",
-    "^",
-}
-_BEHIND = {".", ",", ";", ":", r"\\", "\\", "*", "^", '"', "”"}
+_NEAR = r"\\approx|~|[Aa]pprox(?:imately)?|[Aa]bout|[Rr]oughly|[Aa]round|大?约|约等于|约为"
+_LEAD = re.compile(
+    rf"{_NEAR}|[Bb]oth|[Ee]ither|[Tt]he|[Aa]n|[Ff]or|[Ss]o|[Tt]hus|[Hh]ence|(?:\\t|[Tt])herefore|[Aa]nswer|答|解|[=:,;\"“*^]"
+)
+_END = re.compile(r"[.,;:*^\"”]|\\{1,2}")
+_ASIDE = re.compile(rf"(?:or|i\.e|{_NEAR})(?![A-Za-z])")
 _IF = {"if", "for", "when", "where", "当", "若"}
 _BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
 _DIGITS = re.compile(r"-?(?:\d[\dA-F.]*|[A-F]+\d[\dA-F.]*)")
@@ -108,22 +77,16 @@ def read(text: str) -> Form:
 def _trimmed(tokens: Tokens) -> Tokens:
     r"""Without the words and signs around an answer: "about 5.", `\approx 5`, `5 (or 5.0)`."""
     start, end = 0, len(tokens)
-    while start < end and _is_lead(tokens[start]):
+    while start < end and _LEAD.fullmatch(tokens[start].text):
         start += 1
-    while end > start and (tokens[end - 1].text in _BEHIND or _is_aside(tokens[end - 1])):
+    while end > start and (_END.fullmatch(tokens[end - 1].text) or _is_aside(tokens[end - 1])):
         end -= 1
     return tokens[start:end]
 
 
-def _is_lead(token: Token) -> bool:
-    """AN is a segment, "an" is not."""
-    return token.text in _BEFORE or (token.text.istitle() and token.text.lower() in _BEFORE)
-
-
 def _is_aside(token: Token) -> bool:
     """`(or 0.75)`, `(i.e. 0.75)` and `(approximately 2.83)` say again what stands before."""
-    first, second = [*(part.text.lower() for part in token.parts), "", ""][:2]
-    return token.text == ROUND and (first == "or" or first in _APPROXIMATELY or (first, second) == ("i", "."))
+    return token.text == ROUND and _ASIDE.match(spelled(token.parts)) is not None
 
 
 # Lists
@@ -287,7 +250,7 @@ def _set(tokens: Tokens) -> Form:
     for sign, spellings in _SETS.items():
         pieces = split(tokens, spellings)
         if len(pieces) > 1 and all(pieces):
-            return Combined(sign, tuple(_listed(piece[piece[0].text == "for" :]) for piece in pieces))
+            return Combined(sign, tuple(map(_listed, pieces)))
     if tokens[0].text.startswith(r"\mathbb") and len(tokens) > 2 and tokens[1].text == "-":
         return Combined(r"\setminus", (_item(tokens[:1]), _item(tokens[2:])))
     return _value(tokens)

@@ -74,7 +74,7 @@ _REWRITES = [
         (r"(?<=\d)\s*[xX]\s*(?=10\s*\^)|(?<=\d)\s+[xX]\s+(?=\d)", r"\\times "),
         (r"(?<=\d)\s*又\s*(?=[\d\\])", " "),
         (r"(?i)(?<![A-Za-z])([ap])\.\s?m\.?(?![A-Za-z])", r"\1m "),
-        (r"^((?:\\text\w*\{)?\s*)([A-H])\s*\)", r"\1(\2)"),
+        (r"^((?:[\s$]|\\[([]|\\displaystyle|\\boxed\{|\\text\w*\{)*)([A-H])\s*\)", r"\1(\2)"),
         (r"或者?|以及", " or "),
         (r"且|(?<![\u4e00-\u9fff])[和及与](?![\u4e00-\u9fff])", " and "),
         (r"百分之\s*(\d+(?:\.\d+)?)", r"\1%"),
@@ -290,8 +290,10 @@ class _Tokenizer:
         upright = any(level.opening == r"\text" for level in self._levels)
         level.tokens.append(replace(token, spaced=self._spaced, upright=upright))
         self._spaced = False
-        optional = token.text in {"-", "+"} or token.text.startswith("[")  # \sqrt[3]{8}
-        level.arguments = _ARGUMENTS.get(token.text, max(0, level.arguments - (not optional)))
+        if token.text in _ARGUMENTS:
+            level.arguments = _ARGUMENTS[token.text]
+        elif level.arguments and token.text not in {"-", "+", SQUARE}:  # x^-2, \sqrt[3]{8}
+            level.arguments -= 1
 
     def _open(self, opening: str) -> None:
         self._levels.append(_Level(opening, self._spaced))
