@@ -36,7 +36,7 @@ from deepseek_math.answers.spelling import Unreadable, key, tokenize
 
 _OPENING = {"<": "(", r"\le": "["}
 _CLOSING = {"<": ")", r"\le": "]"}
-_INDEX = re.compile(r"_\d+$")
+_INDEX = re.compile(r"_(?:\d+|\{[\d,]+\})$")
 
 
 def equivalent(a: str, b: str) -> bool:

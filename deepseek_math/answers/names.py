@@ -10,7 +10,7 @@ _LETTER = rf"(?:[A-Za-z]|\\(?:{GREEK})(?![A-Za-z]))"
 _INDEX = r"(?:_(?:\w+|\{[^{}=<>]*\}))?'*"
 _NAME = re.compile(
     rf"""(?x) {_LETTER} {_INDEX} (?: \^\{{-1\}} )? (?: \( .* \) )? | [A-Z]{{2,4}}
-    | m? \\(?:angle|triangle) \s? [A-Z\d]{{1,3}} | \\(?:overline|bar) \{{? \w+ \}}?
+    | m? \\(?:angle|triangle) \s? [A-Z\d]{{1,3}} | \\(?:overline|bar) \s? \{{? \w+ \}}?
     | \\?(?:{FUNCTIONS}) (?: \s? {_LETTER} | \\angle\s?[A-Z]+ | \({_LETTER}\) )"""
 )
 _DESCRIPTION = re.compile(r"[a-z\u4e00-\u9fff ]{2,}")

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from deepseek_math.answers.expressions import Node
 from deepseek_math.answers.forms import Combined, Expression, Form, Many, Number, Row, Text
-from deepseek_math.answers.spelling import ROUND, Tokens
+from deepseek_math.answers.spelling import ROUND, Tokens, spelled
 
 INFINITY = Expression(Node("infinity"))
 MINUS_INFINITY = Expression(Node("-", (Node("infinity"),)))
@@ -19,13 +19,7 @@ _POSITIVE = Row((ZERO, INFINITY), ROUND)
 _NEGATIVE = Row((MINUS_INFINITY, ZERO), ROUND)
 
 _SPELLINGS: list[tuple[Form, str]] = [
-    (
-        NOTHING,
-        r"""\emptyset; no solution; no solutions; no real solution; no real solutions; no solution exists; no roots;
-        no solutions exist; no real root; no real roots; there is no solution; there are no solutions; empty set; empty;
-        there is no real solution; there are no real solutions; null set; 无解; 无实数解; 无实数根; 无实根; 没有解;
-        空集; 没有实数解; 方程无解; 原方程无解; 不等式无解""",
-    ),
+    (NOTHING, r"\emptyset; empty set; empty; null set; 空集"),
     (
         EVERYWHERE,
         r"""\mathbb{R}; all real numbers; all reals; all real x; real numbers; reals; every real number;
@@ -57,6 +51,17 @@ _SPELLINGS: list[tuple[Form, str]] = [
 PHRASES: dict[str, Form] = {
     " ".join(phrase.split()): form for form, phrases in _SPELLINGS for phrase in phrases.split(";")
 }
+
+
+_NO_SOLUTION = re.compile(
+    r"(?:.* )?no (?:real |such )?(?:solution|root|value|number)s?(?: exists?)?|.*[无没]有?实?数?[解根]"
+)
+
+
+def phrase_of(tokens: Tokens) -> Form | None:
+    """What the tokens say as a phrase, if they are a known one."""
+    words = plain_words(tokens)
+    return NOTHING if _NO_SOLUTION.fullmatch(words) else PHRASES.get(words or spelled(tokens))
 
 
 def plain_words(tokens: Tokens) -> str:

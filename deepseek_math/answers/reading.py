@@ -33,7 +33,7 @@ from deepseek_math.answers.forms import (
     Time,
 )
 from deepseek_math.answers.names import is_description, is_ratio, name_of
-from deepseek_math.answers.phrases import NOTHING, PHRASES, plain_words
+from deepseek_math.answers.phrases import NOTHING, phrase_of, plain_words
 from deepseek_math.answers.spelling import (
     BRACES,
     ROUND,
@@ -96,9 +96,12 @@ def _listed(tokens: Tokens) -> Form:
     """Solutions between commas, "and", "or" and lines; names hold together what belongs to one solution."""
     if choice := _choice(tokens):
         return choice
-    pieces = [_trimmed(piece) for piece in split(tokens, {",", ";", "and", "or", r"\\"})]
+    if len(tokens) > 1 and tokens[-1].text == ROUND and any(part.text == r"\in" for part in tokens[-1].parts):
+        tokens = (*tokens[:-1], Token("sign", ","), *tokens[-1].parts)  # k\pi (k\in\mathbb{Z})
+    first, *more = split(tokens, {",", ";", "and", "or", r"\\"})
+    exact = [piece for piece in more if not (piece and re.fullmatch(_NEAR, piece[0].text))]  # not "or about 0.67"
     items: list[Form] = []
-    for piece in filter(None, pieces):
+    for piece in filter(None, map(_trimmed, [first, *exact])):
         item = _choice(piece) or _item(piece)
         items.extend(item.items if isinstance(item, Many) and _signs(piece) else [item])
     if not items:
@@ -191,7 +194,7 @@ def _item(tokens: Tokens) -> Form:
     tokens = _trimmed(tokens)
     if not tokens:
         return Text("")
-    if phrase := PHRASES.get(plain_words(tokens) or spelled(tokens)):
+    if phrase := phrase_of(tokens):
         return phrase
     if signs := _signs(tokens):
         return _both_signs(tokens, signs)

@@ -159,16 +159,17 @@ def key(text: str) -> str:
 
 def spelled(tokens: Iterable[Token]) -> str:
     """The tokens as one text, with a blank only where two of them would run together."""
-    text = ""
+    text, argument = "", False
     for token in tokens:
-        piece = _spelled_group(token, text[-1:]) if token.kind == "group" else token.text
+        piece = _spelled_group(token, argument) if token.kind == "group" else token.text
+        argument = token.kind == "command" or token.text in {"^", "_"}
         if text[-1:].isalnum() and piece[:1].isalnum() and text[-1].isdigit() == piece[0].isdigit():
             text += " "
         text += piece
     return text
 
 
-def _spelled_group(group: Token, before: str) -> str:
+def _spelled_group(group: Token, argument: bool) -> str:
     """`^{x}` and `^{(x)}` are `^x`; other braces stay, as `{1,2}` may be a set."""
     parts = group.parts
     opening, _, closing = group.text.partition(" ")
@@ -176,8 +177,7 @@ def _spelled_group(group: Token, before: str) -> str:
         return f"{opening}{spelled(parts)}{closing}" if closing else f"{opening}({spelled(parts)})"
     while len(parts) == 1 and parts[0].text in {ROUND, BRACES}:
         parts = parts[0].parts
-    bare = len(parts) == 1 and before in {"^", "_"}
-    return spelled(parts) if bare else f"{{{spelled(parts)}}}"
+    return spelled(parts) if argument and len(parts) == 1 else f"{{{spelled(parts)}}}"
 
 
 def split(tokens: Tokens, signs: set[str]) -> list[Tokens]:
