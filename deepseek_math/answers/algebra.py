@@ -90,13 +90,21 @@ def _has(node: Node, op: str) -> bool:
 
 
 def points(names: set[str]) -> Iterator[Point]:
-    """Where expressions are compared: fractions of either sign, and whole numbers, as `(-1)^n` has no other."""
+    """Where expressions are compared. A name has the same value at a point in any expression, unrelated to others'."""
     if not names:
         yield {}
         return
-    # odd over even: `(-1)^n` is not real there, as `(-1)^{1/3}` would be
-    for start, step, bottom in ((3, 2, 8), (11, 4, 16), (-5, 8, 16), (7, -10, 8), (2, 1, 1), (5, 3, 1), (901, 8, 16)):
-        yield {name: Fraction(start + step * at, bottom) for at, name in enumerate(sorted(names))}
+    for place, (signs, bottom) in enumerate(_POINTS):
+        yield {name: _coordinate(crc32(f"{place}{name}".encode()), signs, bottom) for name in names}
+
+
+_POINTS = [((1,), 128), ((1,), 32), ((-1,), 64), ((1, -1), 64), ((1,), 1), ((1,), 1), ((1,), 1), ((1, -1), 4)]
+
+
+def _coordinate(seed: int, signs: tuple[int, ...], bottom: int) -> Fraction:
+    """An odd number over an even one, or a whole one, where alone `(-1)^x` is real: `(-1)^{1/3}` would be, too."""
+    sign = signs[seed % len(signs)]
+    return Fraction(seed // 7 % 12 + 2) if bottom == 1 else Fraction(sign * (seed // 7 % 512 * 2 + 1), bottom)
 
 
 def value(node: Node, point: Point, real: bool = True) -> Value | None:
