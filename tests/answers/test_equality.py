@@ -11,6 +11,8 @@ from deepseek_math.answers.reading import read
 from deepseek_math.answers.spelling import key
 from tests.support.answer_rows import NEIGHBOURS, REPORTED, TABLE, Row, anything
 
+pytestmark = pytest.mark.unit
+
 ROWS = TABLE + REPORTED + NEIGHBOURS
 DRESSES = ["${}$", r"\({}\)", r"\[ {} \]", r"\boxed{{{}}}", r"  {}  ", "{}.", r"{}\,", r"\displaystyle {}", "**{}**"]
 
