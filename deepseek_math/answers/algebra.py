@@ -4,8 +4,9 @@ r"""Whether two expressions are equal: whether they have the same value, to 45 d
     True
 
 An identity that holds at a handful of unrelated points holds everywhere (Schwartz 1980, Zippel 1979, for polynomials;
-WeBWorK grades formulas of any kind that way). It also decides what simplification can't: `\cos 36^\circ` is
-`\frac{1+\sqrt5}{4}`. Rational values are exact whatever their size, so `2^{1000}` is told from its neighbour.
+WeBWorK grades formulas of any kind that way). It also decides what sympy's simplification did not:
+`\cos\frac{\pi}{7}\cos\frac{2\pi}{7}\cos\frac{3\pi}{7}` is `\frac18`. Rational values are exact whatever
+their size, so `2^{1000}` is told from its neighbour.
 """
 
 import math
