@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from deepseek_math.programs.fences import prose
+from deepseek_math.fences import prose
 
 MAX_PHRASE = 500  # characters after "The answer is": what is longer is an explanation
 LAYERS = 8  # layers of markup taken off an answer at most, so that a tower of `\text{\text{` costs no more

@@ -21,7 +21,9 @@ _ALIASES = r"""
     yen=jpy,日元; degree=deg,度; degreeC=celsius,摄氏度; degreeF=fahrenheit,华氏度; radian=rad,弧度; kelvin=K,开尔文;
     person=people,人,个人,名; child=children; unit=单位; piece=pc; 岁;
     N=newton,牛,牛顿; J=joule,焦,焦耳; kJ=kilojoule,千焦; cal=calorie; W=watt,瓦; kW=kilowatt,千瓦; kWh; Hz=hertz,赫兹;
-    V=volt,伏; A=amp,ampere,安; Pa=pascal,帕; kPa; mol=mole,摩尔; eV; ohm=Ω,欧姆
+    V=volt,伏; A=amp,ampere,安; Pa=pascal,帕; kPa; mol=mole,摩尔; eV; ohm=Ω,欧姆;
+    erg; dyne; parsec; angstrom; lightyear; keV; MeV; GeV; tesla; gauss; bar; atm; kHz; MHz; GHz; MPa; GPa; kN; kcal;
+    MJ; MW; GW; mW; mA; mV; kV; μs=microsecond; ns=nanosecond; rpm; dB
 """
 _NAMES: dict[str, str] = {
     alias.strip(): name.strip()

@@ -9,7 +9,7 @@ from deepseek_math.evaluation.choice import choice, letters
 from deepseek_math.evaluation.published import verdict
 from deepseek_math.evaluation.published.findings import boxes
 from deepseek_math.evaluation.undecided import equivalent
-from deepseek_math.programs.fences import prose
+from deepseek_math.fences import prose
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
 

@@ -101,7 +101,7 @@ async def answers(plan: Plan, questions: Iterable[Question], url: str, in_flight
 async def _answer(plan: Plan, question: Question, session: httpx.AsyncClient, url: str) -> Line:
     started = time.perf_counter()
     prompt = plan.prompt(question)
-    refused = _unsendable(prompt)
+    refused = _unsendable(question.text, prompt)
     prediction = {} if refused else await _prediction(plan, question, session, url)
     seconds = round(time.perf_counter() - started, 3)
     metrics = prediction.get("metrics") or {}
@@ -127,13 +127,13 @@ async def _answer(plan: Plan, question: Question, session: httpx.AsyncClient, ur
     }
 
 
-def _unsendable(prompt: str) -> str | None:
-    """The error code of a prompt that Cog's own server would refuse before the service sees it."""
+def _unsendable(question: str, prompt: str) -> str | None:
+    """The error code of a question that is not sent: a suffix alone would be answered, half a character can't be."""
     try:
         prompt.encode()
     except UnicodeEncodeError:
         return "text_invalid"
-    return None if prompt else "prompt_empty"
+    return None if question.strip() else "prompt_empty"
 
 
 async def _prediction(plan: Plan, question: Question, session: httpx.AsyncClient, url: str) -> dict[str, Any]:

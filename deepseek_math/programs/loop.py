@@ -15,7 +15,7 @@ from textwrap import dedent
 
 from deepseek_math.completion import STALL_SECONDS, Completion, generate
 from deepseek_math.engines.protocol import Engine
-from deepseek_math.programs.fences import CLOSING, FENCE, OPENING, OUTPUT
+from deepseek_math.fences import CLOSING, FENCE, OPENING, OUTPUT
 from deepseek_math.programs.output import run_program
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.prompts import Prompt

@@ -8,7 +8,7 @@ import time
 
 from deepseek_math.completion import Completion
 from deepseek_math.engines.protocol import Tokenizer
-from deepseek_math.programs.fences import FENCE, OUTPUT
+from deepseek_math.fences import FENCE, OUTPUT
 from deepseek_math.programs.sandbox.outcome import Outcome
 from deepseek_math.programs.sandbox.pool import Sandbox
 

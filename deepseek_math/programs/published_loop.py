@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 from deepseek_math.completion import STALL_SECONDS, Completion, generate
 from deepseek_math.engines.protocol import Engine
-from deepseek_math.programs.fences import FENCE, OUTPUT
+from deepseek_math.fences import FENCE, OUTPUT
 from deepseek_math.programs.output import run_program
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.prompts import Prompt

@@ -164,7 +164,7 @@ GRADED: list[tuple[str, str, bool, bool, bool, str]] = [
     ("gsm8k", " So 1002", True, False, True, "after shots the last number"),
     ("math", r"\boxed{-1, 1}", False, True, True, "in any order"),
     ("math", r"\boxed{1}", False, False, False, "one of two"),
-    ("math", r"\boxed{1} and \boxed{-1}", False, False, True, "two boxes: the published grader takes both"),
+    ("math", r"\boxed{1} and \boxed{-1}", False, True, True, "boxes joined by and are one list"),
     ("ocw", r"It is $\boxed{4.5 \times 10^{33}}$ m", False, True, True, "a power of ten"),
     ("ocw", "The final answer is 4.5e33 erg/s. I hope it is correct.", True, True, True, "after shots, with a unit"),
     ("ocw", r"\boxed{4.4e33}", False, False, False, "another number"),

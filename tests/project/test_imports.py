@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from deepseek_math.paths import ROOT
 
 PACKAGE = ROOT / "deepseek_math"
@@ -34,6 +36,23 @@ def test_the_service_imports_neither_benchmarks_nor_evaluation_nor_training() ->
     assert len(files) > 50
     for file in files:
         assert not folders_imported(file) & set(APART), file
+
+
+BELOW = {  # each folder, and those that it may import beside itself and the files at the root
+    "answers": set(),
+    "engines": set(),
+    "checkpoints": set(),
+    "programs": {"engines"},
+    "cog": set(),
+    "local": {"checkpoints", "cog"},
+}
+
+
+@pytest.mark.parametrize("folder", BELOW)
+def test_no_folder_of_the_service_reaches_back_up(folder: str) -> None:
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    for file in (PACKAGE / folder).rglob("*.py"):
+        assert folders_imported(file) & folders <= BELOW[folder] | {folder}, file
 
 
 def test_benchmarks_evaluation_and_training_do_not_import_each_other_or_the_tests() -> None:

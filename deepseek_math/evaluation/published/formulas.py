@@ -11,23 +11,14 @@ from math import isclose
 from typing import Any
 
 import sympy
-from sympy.parsing.latex import _parse_latex_antlr as sympy_latex
+from sympy.parsing import latex
 
 TOLERANCE = 1e-3
 
 
-def _release(package: str) -> str:
-    """The release of antlr that sympy 1.14 insists on. What 4.11 generated runs on 4.13 too, which math-verify's parser
-    needs here; a table of the original's verdicts tests it."""
-    return "4.11"
-
-
-sympy_latex.version = _release
-
-
 def parse_latex(text: str) -> Any:
     """A sympy object of any kind. Raises whatever the parser raises."""
-    return sympy_latex.parse_latex(text)
+    return latex.parse_latex(text)
 
 
 def same_formula(a: str, b: str) -> bool:
