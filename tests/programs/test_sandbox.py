@@ -269,9 +269,9 @@ async def test_a_program_that_computes_for_long_gets_only_what_nobody_else_wants
 
 
 async def test_the_time_in_which_others_have_the_cores_does_not_count() -> None:
-    """0.4 s of work within a limit of 1 s of wall time, at a low priority beside two busy processes a core."""
+    """0.4 s of work within a limit of 4 s of wall time, at a low priority beside two busy processes a core."""
     work = "import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass\nprint('done')"
-    alone = Sandboxes(1, Limits(wall_seconds=1.0, patience_seconds=300.0, prompt_seconds=60.0))
+    alone = Sandboxes(1, Limits(wall_seconds=4.0, patience_seconds=300.0, prompt_seconds=60.0))
     await alone.require()
     endless = (sys.executable, "-c", "while True: pass")
     busy = [await asyncio.create_subprocess_exec(*endless) for _ in range(2 * (os.cpu_count() or 1))]
@@ -279,7 +279,7 @@ async def test_the_time_in_which_others_have_the_cores_does_not_count() -> None:
         async with alone.open(seed=0) as sandbox:
             outcome = await sandbox.run(work)
             assert (outcome.printed, outcome.error) == ("done\n", None)
-            assert "ran for more than 1 s" in str((await sandbox.run("import time; time.sleep(9)")).error)
+            assert "ran for more than 4 s" in str((await sandbox.run("import time; time.sleep(9)")).error)
     finally:
         for process in busy:
             process.kill()
