@@ -182,7 +182,7 @@ INPUTS: tuple[InputField, ...] = (
     InputField(
         "max_tool_rounds",
         "int",
-        "The most programs that one completion may run with mode tool. The published results allow one.",
+        "The most programs that one completion may run with mode tool. The published script runs two.",
         default=4,
         minimum=1,
         maximum=8,

@@ -106,7 +106,7 @@ class Predictor(BasePredictor):
             le=1.0,
         ),
         max_tool_rounds: int = Input(
-            description="The most programs that one completion may run with mode tool. The published results allow one.",
+            description="The most programs that one completion may run with mode tool. The published script runs two.",
             default=4,
             ge=1,
             le=8,
