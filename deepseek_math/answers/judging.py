@@ -115,7 +115,8 @@ class Judge:
     async def close(self) -> None:
         """Ends all workers, busy or not. Comparisons after that are of text only."""
         self._closed = True
-        for task in (starting := [*self._chores, *self._running.values()]):
+        starting = [*self._chores, *self._running.values()]
+        for task in starting:
             task.cancel()
         await asyncio.gather(*starting, return_exceptions=True)
         await asyncio.gather(*self._chores)  # those that shoot the workers of the comparisons just cut off

@@ -32,7 +32,6 @@ from deepseek_math.answers.forms import (
     Text,
     Time,
 )
-from deepseek_math.answers.names import is_description, is_ratio, name_of
 from deepseek_math.answers.phrases import NOTHING, phrase_of, plain_words
 from deepseek_math.answers.spelling import (
     BRACES,
@@ -48,6 +47,7 @@ from deepseek_math.answers.spelling import (
     tokenize,
 )
 from deepseek_math.answers.units import measure, price
+from deepseek_math.answers.value_names import is_description, is_ratio, name_of
 
 FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 _RELATIONS = {"=", r"\ne", r"\approx", r"\equiv", r"\in", r"\sim", *FLIPPED}
@@ -111,7 +111,9 @@ def _listed(tokens: Tokens) -> Form:
 
 def _choice(tokens: Tokens) -> Choice | None:
     letters, beside = choice_of(tokens)
-    return Choice(letters, _listed(_trimmed(beside)) if beside else None) if letters else None
+    if not letters:
+        return None
+    return Choice(letters, _listed(_trimmed(beside)) if beside else None)
 
 
 def _together(items: list[Form], either: bool) -> Form:

@@ -59,7 +59,8 @@ def test_every_answer_is_itself(a: str) -> None:
 @given(a=anything)
 def test_any_text_is_read(a: str) -> None:
     assert read(a) == read(a)
-    assert key(a) == key(a + " " * (a[-1:] != "\\"))
+    if not a.endswith("\\"):  # a backslash before a blank is a blank of its own
+        assert key(a) == key(a + " ")
 
 
 @settings(max_examples=150, deadline=None)

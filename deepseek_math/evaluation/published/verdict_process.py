@@ -11,16 +11,16 @@ import resource
 import signal
 import sys
 
-from deepseek_math.evaluation.published import equality, ocw_equality
+from deepseek_math.evaluation.published import ocw_equality, published_equality
 
 MEMORY = 2 * 2**30  # bytes of address space
 RETIRE = 512 * 2**10  # KiB of resident memory after which it asks to be replaced
 RULES = {
-    "one": equality.same_one,
-    "list": equality.same_list,
-    "row": equality.same_row,
-    "letter": equality.same_letter,
-    "last letter": equality.same_last_letter,
+    "one": published_equality.same_one,
+    "list": published_equality.same_list,
+    "row": published_equality.same_row,
+    "letter": published_equality.same_letter,
+    "last letter": published_equality.same_last_letter,
     "ocw": ocw_equality.same_ocw,
 }
 
