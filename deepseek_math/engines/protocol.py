@@ -43,9 +43,10 @@ class Tokenizer(Protocol):
 class Engine(Protocol):
     """Runs a checkpoint. Many requests at once; each is cancelled by closing its generator.
 
-    Promises: the same seed gives the same text alone or beside other requests (exactly, on a CPU); temperature 0
-    is greedy; no character is cut in two; memory for the KV cache is fixed when the engine starts. A fault ends
-    the request with `ServiceError("engine_failed")` and leaves the engine ready for the next one.
+    Promises: the same seed gives the same text alone or beside other requests (as far as docs/determinism.md says);
+    an engine that works shows it at least every STALL_SECONDS (`completion.py`), by an empty delta if need be;
+    temperature 0 is greedy; no character is cut in two; memory for the KV cache is fixed when the engine starts. A
+    fault ends the request with `ServiceError("engine_failed")` and leaves the engine ready for the next one.
     """
 
     name: str

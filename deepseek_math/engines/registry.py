@@ -14,16 +14,21 @@ from deepseek_math.settings import Settings
 @dataclass(frozen=True, slots=True)
 class EngineRow:
     folder: str
-    name: str
+    name: str  # of the class
+    label: str  # for people
     slots: int | None  # where SLOTS is unset; None: the engine decides by its device
     settings: tuple[str, ...]  # those that are this engine's alone
     package: tuple[str, str] | None = None  # and its version, where the engine touches parts that are not public
 
 
-LLAMA_CPP = EngineRow("llama_cpp", "LlamaCppEngine", 16, ("threads",))
-TRANSFORMERS = EngineRow("hf", "TransformersEngine", None, ("dtype", "device_map"), ("transformers", "5.23.0"))
+LLAMA_CPP = EngineRow("llama_cpp", "LlamaCppEngine", "llama.cpp", 16, ("threads",))
+TRANSFORMERS = EngineRow(
+    "hf", "TransformersEngine", "transformers", None, ("dtype", "device_map"), ("transformers", "5.23.0")
+)
 # CONTEXT alone: a row of the table bounds what is asked of this machine's memory, which is not used.
-REMOTE = EngineRow("remote", "RemoteEngine", 64, ("context", "engine_url", "engine_model", "engine_api_key"))
+REMOTE = EngineRow(
+    "remote", "RemoteEngine", "a server elsewhere", 64, ("context", "engine_url", "engine_model", "engine_api_key")
+)
 
 
 def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
@@ -41,7 +46,7 @@ def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
     except ModuleNotFoundError as error:
         raise ServiceError(
             "package_missing",
-            f"{path.name} runs on the {row.name}, which needs {error.name}. Run make setup-all.",
+            f"{path.name} is a checkpoint for {row.label}, which needs the package {error.name}. Run make setup-all.",
         ) from error
     return opened
 
@@ -58,7 +63,7 @@ def _require_version(row: EngineRow) -> None:
     if installed != needed:
         raise ServiceError(
             "package_missing",
-            f"The {row.name} needs {name} {needed}, and {installed} is installed. Run pip install {name}=={needed}.",
+            f"This engine needs {name} {needed}, and {installed} is installed. Run pip install {name}=={needed}.",
         )
 
 

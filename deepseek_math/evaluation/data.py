@@ -78,7 +78,7 @@ def _read(
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise EvaluationError(
                 f"{source}, line {number} is not a question of {benchmark.name}: "
-                f"{type(error).__name__} {error}. Its fields: {', '.join(row) or 'none'}."
+                f"{_fault(error)}. Its fields: {', '.join(row) or 'none'}."
             ) from error
     if not found:
         raise EvaluationError(f"{source} has no questions.")
@@ -162,3 +162,9 @@ def hub_rows(hub: Hub, split: str, limit: int | None, viewer: str | None = None)
             f"{hub.name} could not be read from the hub ({type(error).__name__}: {error}). Check the network, or pass "
             "the questions as a file: --data FILE (JSON lines)."
         ) from error
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no field {error}"
+    return f"{type(error).__name__} {error}"

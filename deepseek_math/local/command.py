@@ -1,6 +1,7 @@
 """`dsm predict` and `dsm serve`: one prediction in the terminal, and Cog's HTTP API on this machine."""
 
 import argparse
+import difflib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from deepseek_math.signals import run_until_stopped
 def predict(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dsm predict",
-        description="Answers one prompt: streams its completion, then prints its metrics. CHECKPOINT names the model.",
+        description="Answers one prompt: streams its completion, then prints its metrics. CHECKPOINT names the model (rl, 13.8 GB, when unset).",
         epilog="A prompt that begins with a dash comes after --: dsm predict -- '-x^2 = 4?'",
     )
     parser.add_argument("prompt")
@@ -33,7 +34,7 @@ def predict(arguments: Sequence[str] | None = None) -> int:
 def serve(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dsm serve",
-        description="Serves Cog's HTTP API on 127.0.0.1, without Docker. CHECKPOINT names the model.",
+        description="Serves Cog's HTTP API on 127.0.0.1, without Docker. CHECKPOINT names the model (rl, 13.8 GB, when unset).",
     )
     parser.add_argument("--port", type=int, default=5000, help="default: 5000")
     options = parser.parse_args(arguments)
@@ -61,7 +62,7 @@ def _command(run: Callable[[], int]) -> int:
 def _predict(prompt: str, settings: list[str], url: str | None) -> int:
     inputs = _checked(client.parse_inputs(prompt, settings))  # before a checkpoint is loaded for it
     if url:
-        return client.show(url.rstrip("/"), inputs)
+        return _ask(url.rstrip("/"), inputs)
     with LocalServer(say=_say) as server:
         _say("")
         status = client.show(server.url, inputs)
@@ -71,10 +72,19 @@ def _predict(prompt: str, settings: list[str], url: str | None) -> int:
         return status
 
 
+def _ask(url: str, inputs: dict[str, Any]) -> int:
+    try:
+        return client.show(url, inputs)
+    except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise ServerFailed(f"No service can be reached at {url} ({error}). Start one with: dsm serve") from error
+
+
 def _checked(inputs: dict[str, Any]) -> dict[str, Any]:
-    unknown = set(inputs) - set(BY_NAME)
-    if unknown:  # Cog would drop it and say nothing
-        raise ServerFailed(f"No input is called {', '.join(sorted(unknown))}. There are {', '.join(BY_NAME)}.")
+    for name in inputs:
+        if name not in BY_NAME:  # Cog would drop it and say nothing
+            near = difflib.get_close_matches(name, BY_NAME, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise ServerFailed(f"No input is called {name}. {hint}There are {', '.join(BY_NAME)}.")
     Request.checked(**inputs)
     return inputs
 

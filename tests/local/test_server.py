@@ -157,7 +157,7 @@ def test_an_input_that_does_not_exist_is_refused_before_anything_starts() -> Non
     with command("predict", "Hi", "max_tokens=5") as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "No input is called max_tokens. There are prompt, mode" in err
+    assert "No input is called max_tokens. Did you mean max_new_tokens? There are prompt, mode" in err
     assert "checkpoint" not in err
 
 

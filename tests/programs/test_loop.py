@@ -132,14 +132,14 @@ TRANSCRIPTS = {
     "a program that is ended": Transcript(
         ("```python\nimport os\nos._exit(1)\n```", "Oh."),
         "```python\nimport os\nos._exit(1)\n```\n```output\n"
-        "Runtime errors: The program was ended: it left its process. Its variables are gone.\n```\nOh.",
+        "Runtime errors: The program was ended: it ended its own process. Its variables are gone.\n```\nOh.",
         programs=1,
         errors=1,
     ),
     "after one that was ended the variables are gone": Transcript(
         ("```python\nx = 1\nimport os; os.abort()\n```", "```python\nprint(x)\n```", "."),
         "```python\nx = 1\nimport os; os.abort()\n```\n```output\n"
-        "Runtime errors: The program was ended: SIGABRT met it. Its variables are gone.\n```\n"
+        "Runtime errors: The program was ended: SIGABRT ended it (signal). Its variables are gone.\n```\n"
         "```python\nprint(x)\n```\n```output\nRuntime errors: NameError: name 'x' is not defined\n```\n.",
         programs=2,
         errors=2,

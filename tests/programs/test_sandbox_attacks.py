@@ -378,7 +378,7 @@ GREEDY: dict[str, tuple[str, str]] = {
         "made more than 200 files",
     ),
     "many open files": ("x = [open('x', 'w') for _ in range(1000)]", "Too many open files"),
-    "leave the process": ("import os; os._exit(0)", "left its process"),
+    "leave the process": ("import os; os._exit(0)", "ended its own process"),
     "close every descriptor": ("import os; os.closerange(0, 100)", "ended"),
     "write nonsense to every descriptor": (
         "import os\nfor n in range(100):\n    try: os.write(n, b'nonsense\\n' * 1000)\n    except OSError: pass",

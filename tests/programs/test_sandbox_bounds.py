@@ -139,8 +139,8 @@ async def test_processor_time_is_of_all_programs_of_a_prediction() -> None:
             assert (await another.run("print(1)")).printed == "1\n"
     finally:
         await pool.close()
-    assert "left its process" in told[0]
-    assert "left its process" in told[1]
+    assert "ended its own process" in told[0]
+    assert "ended its own process" in told[1]
     assert all("used more than 2 s of processor time" in each for each in told[3:])
 
 

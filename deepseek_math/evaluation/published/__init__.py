@@ -1,6 +1,6 @@
 r"""The published grader, restated: what deepseek-ai/DeepSeek-Math at b8b0f8c takes for an answer, and for the same one.
 
-`findings.py` finds a completion's answers, `normal_form.py` has the form that they are compared in, `published_equality.py` and
+`findings.py` finds the answers, `normal_form.py` has the form that they are compared in, `published_equality.py` and
 `ocw_equality.py` compare; `verdict.py` does so in processes that can be killed.
 
 Beside the original (sympy 1.12, antlr 4.11), over all 11,458 rows of its nine files: every question, prompt with a

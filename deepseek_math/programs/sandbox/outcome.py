@@ -33,7 +33,7 @@ def timed_out(why: str) -> str:
     return f"Timeout Error: the program {why}. Its variables are gone."
 
 
-BROKEN = ended("it broke the line that programs come by")
+BROKEN = ended("it closed or wrote to the service's own pipe")
 
 
 def explained(exit: Exit | None, cpu_seconds: int) -> str:
@@ -41,12 +41,12 @@ def explained(exit: Exit | None, cpu_seconds: int) -> str:
     if exit is None:
         return BROKEN
     if exit.status >= 0:
-        return ended("it left its process")
+        return ended("it ended its own process")
     if exit.status == -signal.SIGXCPU:
         return used_up(cpu_seconds)
     if exit.status == -signal.SIGKILL:
         return ended("the kernel killed it (processor time or memory)")
-    return ended(f"{_signal_name(-exit.status)} met it")
+    return ended(f"{_signal_name(-exit.status)} ended it (signal)")
 
 
 def used_up(cpu_seconds: int) -> str:

@@ -242,7 +242,9 @@ def _user(uid: int | None) -> str:
         return f"as user {uid}"
     if os.geteuid():
         return "as this user"
-    return "as root without capabilities: it may become nobody else, or Python's files are for root alone"
+    return (
+        "as root without capabilities (this process can't switch to another user, or only root can read Python's files)"
+    )
 
 
 class Sandbox:
