@@ -98,7 +98,7 @@ class Election:
                 async for _ in pieces:
                     pass
         except Exception as fault:
-            if not self._faults_abstain or _of_engine(fault):
+            if not self._faults_abstain:
                 raise
             log.warning("sample %d of the vote failed and abstains", number, exc_info=fault)
             self.faults[number] = fault
@@ -133,11 +133,6 @@ class Election:
     def _likelihood(self, number: int) -> float:
         logprob = self.completions[number].mean_logprob
         return float("-inf") if logprob is None else logprob
-
-
-def _of_engine(fault: Exception) -> bool:
-    """Whether the other samples would meet it too."""
-    return isinstance(fault, ServiceError) and fault.code.startswith("engine_")
 
 
 def _result(task: asyncio.Task[int]) -> int:

@@ -16,11 +16,13 @@ from deepseek_math.local.server import LocalServer, ServerFailed
 from deepseek_math.request import Request
 from deepseek_math.signals import run_until_stopped
 
+MODEL = "The variable CHECKPOINT names the model: rl (13.8 GB) when unset; demo needs no download."
+
 
 def predict(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dsm predict",
-        description="Answers one prompt: streams its completion, then prints its metrics. CHECKPOINT names the model (rl, 13.8 GB, when unset).",
+        description=f"Answers one prompt: streams its completion, then prints its metrics. {MODEL}",
         epilog="A prompt that begins with a dash comes after --: dsm predict -- '-x^2 = 4?'",
     )
     parser.add_argument("prompt")
@@ -34,7 +36,7 @@ def predict(arguments: Sequence[str] | None = None) -> int:
 def serve(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dsm serve",
-        description="Serves Cog's HTTP API on 127.0.0.1, without Docker. CHECKPOINT names the model (rl, 13.8 GB, when unset).",
+        description=f"Serves Cog's HTTP API on 127.0.0.1, without Docker. {MODEL}",
     )
     parser.add_argument("--port", type=int, default=5000, help="default: 5000")
     options = parser.parse_args(arguments)

@@ -367,10 +367,11 @@ async def test_a_fault_in_one_sample_of_a_vote_is_an_abstention_and_is_counted(s
     assert metrics["samples_failed"] == 0
 
 
-async def test_a_vote_of_which_every_sample_fails_is_the_fault_itself(sandboxes: Sandboxes) -> None:
+@pytest.mark.parametrize("failing", [{0, 1, 2}, {0, 1}])
+async def test_a_vote_of_which_most_samples_fail_is_the_fault_itself(sandboxes: Sandboxes, failing: set[int]) -> None:
     metrics: dict[str, Any] = {}
     with pytest.raises(ServiceError, match="engine_failed: It broke"):
-        await run(voting(sandboxes, {0, 1, 2}), metrics, samples=3, seed=0)
+        await run(voting(sandboxes, failing), metrics, samples=3, seed=0)
     assert metrics["error_code"] == "engine_failed"
 
 
