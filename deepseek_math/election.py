@@ -74,7 +74,7 @@ class Election:
                     task.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
         failed = self.faults_counted
-        if 2 * len(failed) > self.vote.counted:  # what is left would be no majority of anything
+        if 2 * len(failed) > self.vote.samples:  # too few are left for a majority of anything
             raise self.faults[failed[0]]
         return self._chosen()
 

@@ -293,18 +293,23 @@ async def test_a_sample_that_the_engine_drops_ends_the_vote(monkeypatch: pytest.
     assert scripted.engine.gate.running == 0
 
 
-async def test_answers_that_hang_algebra_are_compared_as_text_once_patience_is_gone(
+async def test_answers_are_compared_as_text_once_algebra_has_had_its_time(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Time counts that workers took, not that this vote waited for them."""
-    monkeypatch.setattr(election, "ALGEBRA_SECONDS", 1.0)
-    towers = [f"{base}^{{9^{{9^{{9^9}}}}}}" for base in (2, 3, 4)]
-    answers = [*towers, *towers, "0.5", "\\frac12"]
+
+    async def compare(self: object, a: str, b: str) -> Verdict:
+        return Verdict(a == b, 2.0)
+
+    monkeypatch.setattr("deepseek_math.answers.judging.Judge.compare", compare)
+    monkeypatch.setattr(election, "ALGEBRA_SECONDS", 3.0)
+    answers = ["7", "8", "9", "7", "0.5", "\\frac12"]
     with caplog.at_level(logging.WARNING):
-        _, metrics, _ = await run(service({seed: says(text) for seed, text in enumerate(answers)}, slots=1), samples=8)
+        _, metrics, _ = await run(service({seed: says(text) for seed, text in enumerate(answers)}, slots=1), samples=6)
     assert "compares its answers as text from here on" in caplog.text
-    assert metrics["votes"][0] == {"answer": towers[0], "count": 2}
+    assert metrics["votes"][0] == {"answer": "7", "count": 2}
     assert {"answer": "0.5", "count": 1} in metrics["votes"]
+    assert metrics["undecided_comparisons"] > 0
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
