@@ -218,7 +218,7 @@ def test_a_load_that_begins_while_servers_are_busy_is_marked(
 
 
 def test_a_newcomer_that_came_when_the_others_had_left_is_marked(quiet_rival: Running) -> None:
-    many, few = measure(quiet_rival, None, 0, 100, []), measure(quiet_rival, None, 1, 1, [])
+    many, few = measure(quiet_rival, None, 0, 400, []), measure(quiet_rival, None, 1, 1, [])
     assert many.others_at_work == OTHERS
     assert few.others_at_work is not None
     assert few.others_at_work < OTHERS  # four tokens of a toy are over before the last of 15 has begun
@@ -507,9 +507,9 @@ def test_the_gpu_bench_says_that_it_needs_a_gpu(
     assert "needs a GPU" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["comparison", "gpu", "scale", "variants", "sandbox", "download", "seven_b"])
+@pytest.mark.parametrize("command", ["side_by_side", "gpu", "scale", "variants", "sandbox", "download", "seven_b"])
 def test_a_command_s_help_says_how_it_is_called(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    name = {"comparison": "dsm bench [", "seven_b": "dsm bench seven-b "}.get(command, f"dsm bench {command} ")
+    name = {"side_by_side": "dsm bench [", "seven_b": "dsm bench seven-b "}.get(command, f"dsm bench {command} ")
     with pytest.raises(SystemExit) as ended:
         importlib.import_module(f"deepseek_math.bench.{command}").main(["--help"])
     assert ended.value.code == 0

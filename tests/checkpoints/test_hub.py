@@ -347,7 +347,7 @@ def test_a_file_that_xet_does_not_have_is_one_sentence(weights: Path, hub: Stand
 def test_the_client_s_private_functions_are_used_in_the_pinned_version_alone(
     weights: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert f"huggingface_hub=={hub_client.VERSION}" in (ROOT / "requirements.txt").read_text().splitlines()
+    assert f"huggingface-hub=={hub_client.VERSION}" in (ROOT / "requirements.txt").read_text().splitlines()
     monkeypatch.setattr("huggingface_hub.__version__", "99.0")
     message = refused("download_failed")
     assert "huggingface_hub 99.0 is installed" in message

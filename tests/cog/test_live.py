@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +102,8 @@ def test_fast_pieces_are_joined_to_forty_chunks_a_second(counting: Counting) -> 
 
 def test_slow_pieces_are_not_held_back(counting: Counting) -> None:
     arrivals = [event.at for event in outputs(counting.events(name="slow", chunks=6, pause=0.2))]
-    assert len(arrivals) == 6
-    assert all(0.1 < later - earlier < 2 for earlier, later in pairwise(arrivals))
+    assert len(arrivals) == 6  # none was joined to the next
+    assert arrivals[-1] - arrivals[0] > 0.8 * 5 * 0.2
 
 
 @pytest.mark.parametrize(("name", "pause"), [("cancelled", 0.05), ("interrupted", 0.002)])

@@ -445,7 +445,7 @@ async def test_a_checkpoint_without_a_tokenizer_is_refused(server: HostileComple
 def test_a_package_that_the_tokenizer_needs_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     monkeypatch.delitem(sys.modules, "deepseek_math.engines.hf.tokenizer", raising=False)
-    with pytest.raises(ServiceError, match="package_missing: .*remote engine, which needs tokenizers"):
+    with pytest.raises(ServiceError, match="package_missing: .*a server elsewhere, which needs the package tokenizers"):
         open_engine(folder, None, Settings(engine_url="http://127.0.0.1:1"))
 
 

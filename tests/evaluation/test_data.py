@@ -100,7 +100,7 @@ CHOICE = {"question": "?", "options": "A) 1 B) 2"}
         ("ocw", {"problem": "?", "solution": "s", "answer": None}, "answer is null"),
         ("sat", CHOICE | {"Answer": None}, "Answer is null"),
         ("sat", CHOICE | {"Answer": "none"}, "the answer is not the letter of an option: 'none'"),
-        ("mmlu_stem", {"question": "?", "choices": ["1"] * 4, "answer": -1}, "KeyError -1"),
+        ("mmlu_stem", {"question": "?", "choices": ["1"] * 4, "answer": -1}, "no field -1"),
         ("mmlu_stem", {"question": "?", "choices": ["1"] * 4, "answer": None}, "answer is null"),
         ("gaokao_mathqa", {"question": "?", "options": ["(A)1"], "label": None}, "label is null"),
         ("gaokao_mathcloze", {"question": "?", "answer": None}, "answer is null"),

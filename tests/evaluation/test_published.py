@@ -128,10 +128,9 @@ async def test_a_process_ends_with_its_time_and_the_next_question_is_judged(monk
     monkeypatch.setattr(verdict, "SECONDS", 3.0)
     process = verdict._start()
     hostile = {"rule": "one", "found": ["(x+1)^{4000}(x+2)^{4000}(y+1)^{4000}"], "expected": ["x^2+y"]}
-    assert verdict._reply(process, {"rule": "one", "found": ["x+x"], "expected": ["2x"]}) == {
-        "same": True,
-        "retire": False,
-    }
+    first = verdict._reply(process, {"rule": "one", "found": ["x+x"], "expected": ["2x"]})
+    assert first is not None
+    assert first["same"]
     assert verdict._reply(process, hostile) is None
     assert process.wait(timeout=30) == -14
     assert verdict._reply(process, hostile) is None  # to a dead process
