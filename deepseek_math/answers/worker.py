@@ -12,10 +12,12 @@ import resource
 import signal
 import sys
 
+import psutil
+
 from deepseek_math.answers.equality import equivalent
 
 MEMORY = 2 * 2**30  # bytes of address space
-RETIRE = 512 * 2**10  # KiB of resident memory after which a worker asks to be replaced
+RETIRE = 512 * 2**20  # bytes of resident memory after which a worker asks to be replaced
 ALARM = 4.0  # seconds after which the kernel ends a comparison whose parent has not
 RECURSION = 20_000  # calls: a sum of a thousand terms is a tree of that depth
 
@@ -46,7 +48,8 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_REAL, ALARM)
         equal, reason = compare(question["a"], question["b"])
         signal.setitimer(signal.ITIMER_REAL, 0)
-        retire = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > RETIRE
+        # NOTE: not ru_maxrss, which begins with the memory of the process that started this one.
+        retire = psutil.Process().memory_info().rss > RETIRE
         print(json.dumps({"equal": equal, "reason": reason, "retire": retire}), file=answers, flush=True)
 
 

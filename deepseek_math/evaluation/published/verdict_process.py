@@ -11,10 +11,12 @@ import resource
 import signal
 import sys
 
+import psutil
+
 from deepseek_math.evaluation.published import ocw_equality, published_equality
 
 MEMORY = 2 * 2**30  # bytes of address space
-RETIRE = 512 * 2**10  # KiB of resident memory after which it asks to be replaced
+RETIRE = 512 * 2**20  # bytes of resident memory after which it asks to be replaced
 RULES = {
     "one": published_equality.same_one,
     "list": published_equality.same_list,
@@ -38,7 +40,8 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
         same = RULES[question["rule"]](question["found"], question["expected"])
         signal.setitimer(signal.ITIMER_REAL, 0)
-        retire = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > RETIRE
+        # NOTE: not ru_maxrss, which begins with the memory of the process that started this one.
+        retire = psutil.Process().memory_info().rss > RETIRE
         print(json.dumps({"same": bool(same), "retire": retire}), file=answers, flush=True)
 
 
