@@ -37,9 +37,19 @@ def test_the_model_s_program_runs_inside_the_stream(demo: LocalServer) -> None:
     assert metrics["tool_seconds"] > 0
     assert (metrics["answer"], metrics["correct"]) == (ANSWER, True)
     assert metrics["finish_reason"] == "stop"
+    assert metrics["completion_tokens"] <= 400
     assert TOOL_SUFFIX["en"].strip() in final["logs"]
     chunks = [event for event in events if event.kind == "output"]
     assert len(chunks) > 2  # some before the program, its output, some behind it
+
+
+def test_the_limit_of_tokens_is_the_model_s_own_and_not_the_outputs(demo: LocalServer) -> None:
+    """A program's output counts against the context alone: the model has all the tokens that were asked for."""
+    whole = predict(demo)[-1].data["metrics"]["completion_tokens"]
+    final = predict(demo, max_new_tokens=whole)[-1].data
+    assert (final["metrics"]["completion_tokens"], final["metrics"]["finish_reason"]) == (whole, "stop")
+    short = predict(demo, max_new_tokens=whole - 2)[-1].data
+    assert (short["metrics"]["completion_tokens"], short["metrics"]["finish_reason"]) == (whole - 2, "length")
 
 
 def test_the_log_of_the_start_says_what_the_kernel_offers(demo: LocalServer) -> None:

@@ -1,5 +1,6 @@
 """The prompt path, right to the token: published strings, one BOS, no control token that acts."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,15 @@ TURNS = [{"role": "user", "content": "What is 2 + 3?"}, {"role": "assistant", "c
 @pytest.fixture(scope="module")
 def tokenizer(deepseek_tokenizer: Path) -> HFTokenizer:
     return HFTokenizer(deepseek_tokenizer)
+
+
+@pytest.fixture(scope="module")
+def control_ids(deepseek_tokenizer: Path) -> tuple[int, int]:
+    """The ids of BOS and EOS, as the file has them."""
+    added = json.loads((deepseek_tokenizer / "tokenizer.json").read_text())["added_tokens"]
+    ids = {token["content"]: token["id"] for token in added}
+    assert (ids[BOS], ids[EOS]) in {(1500, 1501), (100000, 100001)}  # of the small one, and of the published one
+    return ids[BOS], ids[EOS]
 
 
 TABLE: list[tuple[str, PromptStyle, dict[str, Any], str]] = [
@@ -71,14 +81,20 @@ TABLE: list[tuple[str, PromptStyle, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("why", "style", "inputs", "text"), TABLE)
 async def test_the_model_reads_the_published_text(
-    tokenizer: HFTokenizer, why: str, style: PromptStyle, inputs: dict[str, Any], text: str
+    tokenizer: HFTokenizer,
+    control_ids: tuple[int, int],
+    why: str,
+    style: PromptStyle,
+    inputs: dict[str, Any],
+    text: str,
 ) -> None:
     prompt = await build(Request.checked(**({"prompt": "What is 2 + 3?"} | inputs)), style, tokenizer)
     assert prompt.text == text, why
     body = text.removeprefix(BOS)
-    assert prompt.ids[0] == tokenizer.bos
-    assert prompt.ids.count(tokenizer.bos) == 1
-    assert prompt.ids.count(tokenizer.eos) == body.count(EOS)
+    bos, eos = control_ids
+    assert prompt.ids[0] == bos
+    assert prompt.ids.count(bos) == 1
+    assert prompt.ids.count(eos) == body.count(EOS)
     assert list(prompt.ids[1:]) == await tokenizer.encode(body, control=True)
 
 
@@ -108,10 +124,12 @@ async def test_a_control_token_is_refused_wherever_it_is_written(tokenizer: HFTo
 
 
 @pytest.mark.parametrize("text", CONTROL_TOKENS)
-async def test_a_control_token_is_plain_text_in_raw(tokenizer: HFTokenizer, text: str) -> None:
+async def test_a_control_token_is_plain_text_in_raw(
+    tokenizer: HFTokenizer, control_ids: tuple[int, int], text: str
+) -> None:
     prompt = await build(Request.checked(prompt=text, mode="raw"), DEEPSEEK, tokenizer)
-    assert prompt.ids[0] == tokenizer.bos
-    assert not {tokenizer.bos, tokenizer.eos} & set(prompt.ids[1:])
+    assert prompt.ids[0] == control_ids[0]
+    assert not set(control_ids) & set(prompt.ids[1:])
     assert prompt.text == BOS + text
 
 
