@@ -1,11 +1,9 @@
 """Programs of the kinds that math models write: what the published executor made of them, and what the sandbox does."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from deepseek_math.paths import ROOT
 from deepseek_math.programs.sandbox.pool import Sandboxes
@@ -13,14 +11,6 @@ from deepseek_math.programs.sandbox.pool import Sandboxes
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROGRAMS: list[dict[str, Any]] = json.loads((ROOT / "tests/data/published_programs.json").read_text())["programs"]
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def sandboxes() -> AsyncIterator[Sandboxes]:
-    running = Sandboxes(2)
-    await running.require()
-    yield running
-    await running.close()
 
 
 async def test_the_programs_are_many_and_few_of_them_differ() -> None:

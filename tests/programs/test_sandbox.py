@@ -7,12 +7,10 @@ import re
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
-import pytest_asyncio
 
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
@@ -22,14 +20,6 @@ from deepseek_math.programs.sandbox.limits import Limits
 from deepseek_math.programs.sandbox.pool import Sandboxes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def sandboxes() -> AsyncIterator[Sandboxes]:
-    running = Sandboxes(2)
-    await running.require()
-    yield running
-    await running.close()
 
 
 # program and what it prints
