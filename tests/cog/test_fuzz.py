@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -40,6 +41,12 @@ def shortened(body: Any) -> Any:
     return body
 
 
+def allowed(document: dict[str, Any], body: Any) -> bool:
+    """Whether the document allows a request that was made to be invalid, as another reader of JSON Schema has it."""
+    schema = {"$ref": "#/components/schemas/PredictionRequest", "components": document["components"]}
+    return bool(jsonschema_rs.validator_for(schema).is_valid(body))
+
+
 @pytest.mark.parametrize(("method", "path", "mode"), REQUESTS)
 def test_every_request_gets_an_answer(server: LocalServer, method: str, path: str, mode: GenerationMode) -> None:
     document = httpx.get(f"{server.url}/openapi.json").json()
@@ -63,6 +70,7 @@ def test_every_request_gets_an_answer(server: LocalServer, method: str, path: st
         assert response.status_code < 500, (case.body, response.text)
         answers[str(response.status_code)] += 1
         if response.status_code == httpx.codes.OK and path == "/predictions":
+            assert mode == VALID or allowed(document, case.body), case.body
             answer = response.json()
             answers[answer["status"]] += 1
             if answer["status"] == "failed":
@@ -73,8 +81,6 @@ def test_every_request_gets_an_answer(server: LocalServer, method: str, path: st
     print(method, path, mode.name, dict(answers))
     if path == "/predictions":
         assert {"succeeded", "failed"} <= set(answers) if mode == VALID else "422" in answers
-        # 3 of 100 invalid ones were once answered: Cog does not look at all that a case may change.
-        assert mode == VALID or 10 * answers["200"] < answers["422"]
     assert answers
     assert server.health()["status"] in ("READY", "BUSY")
     final = list(stream(server.url, {"prompt": "Hi", "max_new_tokens": 2}))[-1]

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -103,7 +105,9 @@ def test_fast_pieces_are_joined_to_forty_chunks_a_second(counting: Counting) -> 
 def test_slow_pieces_are_not_held_back(counting: Counting) -> None:
     arrivals = [event.at for event in outputs(counting.events(name="slow", chunks=6, pause=0.2))]
     assert len(arrivals) == 6  # none was joined to the next
-    assert arrivals[-1] - arrivals[0] > 0.8 * 5 * 0.2
+    gaps = [later - earlier for earlier, later in pairwise(arrivals)]
+    assert all(gap < 2 for gap in gaps)
+    assert median(gaps) > 0.1  # a chunk that a busy machine delays is near to the next
 
 
 @pytest.mark.parametrize(("name", "pause"), [("cancelled", 0.05), ("interrupted", 0.002)])
