@@ -1,7 +1,8 @@
 """Files and folders that are replaced whole or not at all.
 
 New content is written beside the old, forced to the disk, and then renamed. Whoever opens the name finds the old
-content or the new, never a part, also after a kill or a power cut.
+content or the new, never a part, also after a kill or a power cut. NOTE: a folder can't be renamed over another, so
+for a moment neither has the name; what was there before is then in `<name>.old`.
 """
 
 import os
