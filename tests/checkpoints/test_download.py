@@ -6,6 +6,7 @@ import io
 import os
 import queue
 import random
+import re
 import signal
 import subprocess
 import sys
