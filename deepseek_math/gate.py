@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import ceil
 
-Place = tuple[int, int, asyncio.Future[None]]  # number in the order of arrival, tokens, set when it may enter
+Waiter = tuple[int, int, asyncio.Future[None]]  # number in the order of arrival, tokens, set when it may enter
 
 
 class Gate:
@@ -24,7 +24,7 @@ class Gate:
         self.page = page
         self.reserved = 0
         self._at_work: Counter[object] = Counter()  # requests by owner
-        self._line: dict[object, deque[Place]] = {}  # by owner, none empty
+        self._line: dict[object, deque[Waiter]] = {}  # by owner, none empty
         self._arrivals = 0
 
     @property
@@ -45,9 +45,9 @@ class Gate:
         tokens = ceil(tokens / self.page) * self.page
         owner = owner or object()
         turn = asyncio.get_running_loop().create_future()
-        place = (self._arrivals, tokens, turn)
+        waiter = (self._arrivals, tokens, turn)
         self._arrivals += 1
-        self._line.setdefault(owner, deque()).append(place)
+        self._line.setdefault(owner, deque()).append(waiter)
         self._admit()
         try:
             await turn
@@ -58,25 +58,25 @@ class Gate:
                 self._at_work[owner] -= 1
                 if not self._at_work[owner]:
                     del self._at_work[owner]
-            elif place in self._line.get(owner, ()):
-                self._leave(owner, place)
+            elif waiter in self._line.get(owner, ()):
+                self._leave(owner, waiter)
             self._admit()
 
     def _admit(self) -> None:
         while self._line:
             owner = min(self._line, key=lambda owner: (self._at_work[owner], self._line[owner][0][0]))
-            place = _, tokens, turn = self._line[owner][0]
+            waiter = _, tokens, turn = self._line[owner][0]
             if turn.cancelled():  # its task has not run again yet
-                self._leave(owner, place)
+                self._leave(owner, waiter)
                 continue
             if self.running == self.slots or self.reserved + tokens > self.tokens:
                 return
-            self._leave(owner, place)
+            self._leave(owner, waiter)
             self._at_work[owner] += 1
             self.reserved += tokens
             turn.set_result(None)
 
-    def _leave(self, owner: object, place: Place) -> None:
-        self._line[owner].remove(place)
+    def _leave(self, owner: object, waiter: Waiter) -> None:
+        self._line[owner].remove(waiter)
         if not self._line[owner]:
             del self._line[owner]

@@ -90,14 +90,21 @@ def _checked(field: InputField, value: Any) -> Any:
 
 def _whole_number(field: InputField, value: Any) -> int:
     if not _is_number(value) or value != int(value) or not _within(field, value):
-        raise ServiceError(field.error_code, f"{field.name} is {value!r}. Use a whole number {field.limits}.")
+        raise ServiceError(field.error_code, f"{field.name} is {_shown(value)}. Use a whole number {field.limits}.")
     return int(value)
 
 
 def _number(field: InputField, value: Any) -> float:
     if not _is_number(value) or not _within(field, value):
-        raise ServiceError(field.error_code, f"{field.name} is {value!r}. Use a number {field.limits}.")
+        raise ServiceError(field.error_code, f"{field.name} is {_shown(value)}. Use a number {field.limits}.")
     return float(value)
+
+
+def _shown(value: Any) -> str:
+    """NOTE: Python does not write whole numbers of over 4,300 digits."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value)
 
 
 def _within(field: InputField, value: float) -> bool:

@@ -11,6 +11,7 @@ import httpx
 
 from deepseek_math.errors import ServiceError
 
+MOST_DIGITS = 18  # of a whole number; Python reads no more than 4,300
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's ways to spread a model
 
@@ -127,6 +128,8 @@ def _whole(environment: Mapping[str, str], name: str) -> int | None:
     value = environment.get(name)
     if not value:
         return None
-    if not value.isascii() or not value.isdigit() or int(value) == 0:
-        raise ServiceError("setting_invalid", f"{name}={value!r}. Use a whole number of 1 or more, or leave it unset.")
+    if not value.isascii() or not value.isdigit() or len(value) > MOST_DIGITS or int(value) == 0:
+        raise ServiceError(
+            "setting_invalid", f"{name}={value[:40]!r}. Use a whole number of 1 or more, or leave it unset."
+        )
     return int(value)

@@ -2,8 +2,8 @@
 
     {"template": "{{ messages[0].content }}", "variables": {"messages": [{"content": "2+3?"}]}}  ->  {"text": "2+3?"}
 
-The kernel ends it when a template has used CPU_SECONDS of processor time, which no template can prevent or delay. It
-ends by itself when its input is closed.
+Its argument is the processor time that one template may use, in seconds. Then the kernel ends it, which no template can
+prevent or delay. It ends by itself when its input is closed.
 """
 
 import json
@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-CPU_SECONDS = 2.0  # of one template; those of known checkpoints take a thousandth
 MEMORY_BYTES = 1 << 30  # of address space
 ERROR_CHARACTERS = 300  # that are shown of an error
 TEXT_CHARACTERS = 4 << 20  # of one prompt: many times what a context holds
@@ -53,13 +52,14 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
 
 
 def main() -> None:
+    cpu_seconds = float(sys.argv[1])
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     soft = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service ends it
     for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         said = json.dumps(answer(json.loads(line)))
         signal.setitimer(signal.ITIMER_PROF, 0)
         print(said, flush=True)

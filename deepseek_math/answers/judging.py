@@ -1,4 +1,4 @@
-"""The worker processes that compare answers: two work, one waits with its imports done, and one that hangs is shot."""
+"""The worker processes that compare answers: two work, one waits with its imports done, and one that hangs is killed."""
 
 import asyncio
 import contextlib
@@ -80,7 +80,7 @@ class _Worker:
         return answer
 
     async def kill(self) -> None:
-        """Shoots the process; one that has closed its pipe is ending by itself, and asyncio would miss how."""
+        """Kills the process; one that has closed its pipe is ending by itself, and asyncio would miss how."""
         assert self._process.stdout is not None
         if self._process.stdout.at_eof():
             with contextlib.suppress(TimeoutError):
@@ -119,7 +119,7 @@ class Judge:
         for task in starting:
             task.cancel()
         await asyncio.gather(*starting, return_exceptions=True)
-        await asyncio.gather(*self._chores)  # those that shoot the workers of the comparisons just cut off
+        await asyncio.gather(*self._chores)  # those that kill the workers of the comparisons just cut off
         while not self._idle.empty():
             worker = self._idle.get_nowait()
             if isinstance(worker, _Worker):

@@ -65,8 +65,10 @@ class Vote:
         if group in self.groups:
             self.groups.remove(group)
         votes = len(group.samples)
-        fewer = (place for place, other in enumerate(self.groups) if len(other.samples) < votes)
-        self.groups.insert(next(fewer, len(self.groups)), group)
+        position = 0
+        while position < len(self.groups) and len(self.groups[position].samples) >= votes:
+            position += 1
+        self.groups.insert(position, group)
 
     async def _group(self, answer: str) -> Group:
         for group in self.groups:

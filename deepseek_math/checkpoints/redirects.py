@@ -18,7 +18,10 @@ SCHEMES = ("http", "https")
 
 def open_url(request: urllib.request.Request | str, timeout: float) -> HTTPResponse:
     """As `urllib.request.urlopen`. Raises ServiceError("download_failed") for a redirect that is not followed."""
-    response: HTTPResponse = _opener.open(request, timeout=timeout)
+    try:
+        response: HTTPResponse = _opener.open(request, timeout=timeout)
+    except ValueError as error:  # the first address was read before: it is one that the server sends
+        raise ServiceError("download_failed", f"The server redirects to what is not an address ({error}).") from error
     return response
 
 

@@ -50,6 +50,15 @@ def test_a_redirect_that_is_not_http_is_refused(target: str) -> None:
         assert "only http and https" in str(refused.value) or "is not allowed" in str(refused.value)
 
 
+def test_a_redirect_to_what_is_not_an_address_is_refused_in_a_sentence() -> None:
+    with redirecting("http://[x") as url, pytest.raises(ServiceError, match="redirects to what is not an address"):
+        redirects.open_url(url, TIMEOUT)
+
+
+def test_a_private_address_of_ip_6_may_redirect_to_another() -> None:
+    assert redirects._refusal("::1", "http://[::1]/x") is None
+
+
 @pytest.mark.parametrize(
     "target",
     [

@@ -52,6 +52,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"seed": 0.5}, "seed_out_of_range", "0.5"),
     ({"seed": 2**53}, "seed_out_of_range", str(2**53 - 1)),
     ({"seed": 1e300}, "seed_out_of_range", "1e+300"),
+    ({"seed": 10**5000}, "seed_out_of_range", "16610 bits"),
     ({"seed": False}, "seed_out_of_range", "False"),
     ({"stop": [""]}, "stop_invalid", "string 1 of 1 is empty"),
     ({"stop": ["a", ""]}, "stop_invalid", "string 2 of 2"),

@@ -17,6 +17,7 @@ REFUSED = [
     {"SLOTS": "1.5"},
     {"SLOTS": "²"},
     {"CONTEXT": "0"},
+    {"CONTEXT": "1" * 40},
     {"CONTEXT": "4k"},
     {"THREADS": "all"},
     {"TOOL_PROCESSES": "0"},
@@ -41,6 +42,11 @@ def test_a_value_that_means_nothing_is_refused_by_name(environment: dict[str, st
     with pytest.raises(ServiceError, match="setting_invalid") as refused:
         Settings.read(environment)
     assert f"{name}={value!r}" in refused.value.message
+
+
+def test_a_number_of_thousands_of_digits_is_refused_and_cut_in_the_message() -> None:
+    with pytest.raises(ServiceError, match=r"SLOTS='1{40}'\. Use a whole number"):
+        Settings.read({"SLOTS": "1" * 5000})
 
 
 def test_unset_and_empty_are_the_defaults() -> None:
