@@ -1,4 +1,4 @@
-"""The worker processes that compare answers: two work, one waits with its imports done, and one that hangs is killed."""
+"""The worker processes that compare answers: two work, one waits with its imports done; one that hangs is killed."""
 
 import asyncio
 import contextlib
