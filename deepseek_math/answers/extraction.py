@@ -8,7 +8,8 @@ English and Chinese phrases, headings, `#### 18`, and the markup around an answe
 taken off.
 Does not cover: whether the answer is right, or equal to another one (see `equality`).
 
-Only the model's own prose states an answer: a program's source and output do not count. The published scripts fall back on the last output where there is no box and no phrase; here such a completion has no answer.
+Only the model's own prose states an answer: a program's source and output do not count. The published scripts fall
+back on the last output where there is no box and no phrase; here such a completion has no answer.
 
 Fails closed: a box that was never closed holds no answer, for half an answer is often another answer (`\boxed{1` of
 `\boxed{12}`). Claims before it count only if they are complete themselves. Time is linear in the text's length.
