@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -132,8 +133,10 @@ async def test_the_client_obeys_a_full_service_s_retry_after(monkeypatch: pytest
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr("deepseek_math.local.client.time.sleep", waited.append)
-    monkeypatch.setattr("deepseek_math.local.client.asyncio.sleep", sleep)
+    # The module's own names, not the functions: other threads of this process sleep too.
+    own_time = SimpleNamespace(sleep=waited.append, perf_counter=time.perf_counter, monotonic=time.monotonic)
+    monkeypatch.setattr("deepseek_math.local.client.time", own_time)
+    monkeypatch.setattr("deepseek_math.local.client.asyncio", SimpleNamespace(sleep=sleep))
     longest = client.BUSY_RETRY.longest_wait
     with running(FullService("2", date(3600))) as service:
         events = await asyncio.to_thread(lambda: list(client.stream(service.url, {}, patience=60.0)))
