@@ -286,7 +286,7 @@ def test_grpo_goes_on_from_the_newest_state_that_is_whole(tmp_path: Path) -> Non
 
 def test_grpo_refuses_a_file_that_it_cannot_train(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").touch()
-    with pytest.raises(ServiceError, match="training starts from safetensors"):
+    with pytest.raises(ServiceError, match="Training starts from safetensors"):
         grpo.grpo(str(tmp_path / "m.gguf"), [], tmp_path / "out", SETTINGS["toy"])
 
 
