@@ -17,6 +17,8 @@ CODES: dict[str, str] = {
     "stop_when_sure_out_of_range": "`stop_when_sure` is outside its bounds.",
     "vote_of_one": "`stop_when_sure` is below 1 and `samples` is 1, so there is no vote to stop.",
     "max_tool_rounds_out_of_range": "`max_tool_rounds` is not a whole number within its bounds.",
+    "tool_loop_unknown": "`tool_loop` is not one of its choices.",
+    "tool_loop_without_tool": "`tool_loop` is `published` and `mode` is not `tool`, so no program runs.",
     "vote_is_greedy": "`samples` is over 1 and `temperature` is 0, which would draw the same completion each time.",
     "stop_invalid": "`stop` is not a list of strings, holds an empty one, or holds too many.",
     "messages_invalid": "`messages` is not a list of turns that alternate user, assistant and end with assistant.",

@@ -188,6 +188,15 @@ INPUTS: tuple[InputField, ...] = (
         maximum=8,
         error_code="max_tool_rounds_out_of_range",
     ),
+    InputField(
+        "tool_loop",
+        "str",
+        "How programs run with mode tool. service: each one once, and the model goes on after the last. published: as "
+        "in the published script, all of them anew each time, and the output of the last one ends the completion.",
+        default="service",
+        choices=("service", "published"),
+        error_code="tool_loop_unknown",
+    ),
 )
 
 BY_NAME: Mapping[str, InputField] = {field.name: field for field in INPUTS}

@@ -15,6 +15,7 @@ from deepseek_math.sampling import Sampling
 DRAWN_SEEDS = 2**31  # seeds that the service draws itself are short enough to type
 
 Mode = Literal["auto", "chat", "cot", "raw", "tool"]
+ToolLoop = Literal["service", "published"]
 Role = Literal["user", "assistant"]
 
 
@@ -39,6 +40,7 @@ class Request:
     samples: int
     stop_when_sure: float
     max_tool_rounds: int
+    tool_loop: ToolLoop
 
     @classmethod
     def checked(cls, **inputs: Any) -> "Request":
@@ -68,6 +70,7 @@ class Request:
             samples=samples,
             stop_when_sure=_sure(values["stop_when_sure"], samples),
             max_tool_rounds=values["max_tool_rounds"],
+            tool_loop=_tool_loop(values["tool_loop"], values["mode"]),
         )
 
 
@@ -193,6 +196,15 @@ def _seed(seed: int | None, samples: int) -> int:
             f"seed is {seed} and samples is {samples}: the last seed would be over {MAX_SEED}. Use a smaller one.",
         )
     return seed
+
+
+def _tool_loop(loop: ToolLoop, mode: Mode) -> ToolLoop:
+    if loop == "published" and mode != "tool":
+        raise ServiceError(
+            "tool_loop_without_tool",
+            f"tool_loop is {loop} and mode is {mode}: no program would run. Set mode to tool, or leave tool_loop out.",
+        )
+    return loop
 
 
 def _stop_strings(strings: list[Any]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from deepseek_math.errors import ServiceError
 from deepseek_math.metrics import Served
 from deepseek_math.prediction import Prediction
 from deepseek_math.programs.loop import solve
+from deepseek_math.programs.published_loop import solve_as_published
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.prompts import Prompt
 from deepseek_math.request import Request
@@ -27,6 +28,7 @@ from deepseek_math.settings import Settings
 
 log = logging.getLogger(__name__)
 
+LOOPS = {"service": solve, "published": solve_as_published}  # by the input tool_loop
 Record = Callable[[str, Any], None]  # a metric's name and its value, which JSON can hold
 WARM_UP_PROMPT = "What is 2 + 3?"
 WARM_UP_TOKENS = 8
@@ -145,8 +147,9 @@ class Service:
     ) -> AsyncGenerator[str, None]:
         """Streams one completion, with programs in mode tool."""
         if prompt.mode == "tool":
+            loop = LOOPS[request.tool_loop]
             rounds = request.max_tool_rounds
-            return solve(self.engine, self.sandboxes, prompt, sampling, rounds, completion, owner=owner)
+            return loop(self.engine, self.sandboxes, prompt, sampling, rounds, completion, owner=owner)
         return complete(self.engine, prompt, sampling, completion, owner=owner)
 
     def _served(self) -> Served:

@@ -111,6 +111,11 @@ class Predictor(BasePredictor):
             ge=1,
             le=8,
         ),
+        tool_loop: str = Input(
+            description="How programs run with mode tool. service: each one once, and the model goes on after the last. published: as in the published script, all of them anew each time, and the output of the last one ends the completion.",
+            default="service",
+            choices=["service", "published"],
+        ),
     ) -> ConcatenateIterator[str]:
         """Streams the completion."""
         inputs = {
@@ -128,5 +133,6 @@ class Predictor(BasePredictor):
             "samples": samples,
             "stop_when_sure": stop_when_sure,
             "max_tool_rounds": max_tool_rounds,
+            "tool_loop": tool_loop,
         }
         return live.stream(self.service.complete(inputs, self.record_metric))

@@ -9,7 +9,7 @@ from deepseek_math.evaluation.choice import choice, letters
 from deepseek_math.evaluation.published import verdict
 from deepseek_math.evaluation.published.findings import boxes
 from deepseek_math.evaluation.undecided import equivalent
-from deepseek_math.fences import prose
+from deepseek_math.fences import FENCE, OUTPUT, prose
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
 
@@ -39,13 +39,21 @@ async def grade(benchmark: Benchmark, question: Question, text: str, after_shots
 
 
 def stated(benchmark: Benchmark, question: Question, text: str, after_shots: bool) -> str | None:
-    """The answer as the service finds it, else as the benchmark's form of answer allows too."""
-    answer = extract(text).text
+    """The answer as the service finds it, else as the benchmark's form of answer allows too, else the output of a
+    program that ends the completion."""
+    answer = extract(text).text or _last_output(text)
     if benchmark.judging == "choice":
         return _stated_choice(question, text, answer, after_shots)
     if benchmark.judging == "ordered":
         return _stated_blanks(question, text, answer)
     return answer
+
+
+def _last_output(text: str) -> str | None:
+    """As published: a completion whose last round ends with a program has no words after its output."""
+    _, mark, rest = text.rpartition(OUTPUT)
+    output, fence, after = rest.partition(FENCE)
+    return tidy(output) if mark and fence and not after.strip() else None
 
 
 def _stated_choice(question: Question, text: str, answer: str | None, after_shots: bool) -> str | None:

@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         "--max-tool-rounds",
         type=_of_input("max_tool_rounds"),
         metavar="N",
-        help="--mode tool: programs a completion (default: 1)",
+        help="--mode tool: programs a completion (default: 2, as published)",
     )
     add("--seed", type=int, help="of a vote's first completion (default: 0)")
     add("--grader", choices=list(KEY), help="which count decides; both are reported (default: strict)")

@@ -10,10 +10,10 @@ from deepseek_math.evaluation.benchmark import Benchmark, EvaluationError, Mode,
 from deepseek_math.evaluation.results import FORMAT
 from deepseek_math.prompts import COT_SUFFIX, TOOL_SUFFIX
 
-# As published. Its scripts let a completion with programs run one, in two rounds of 1024 tokens each
-# (evaluation/infer/run_tool_integrated_eval.py: n_iters, max_tokens); the service counts both rounds together.
+# As published: with programs two rounds of 1024 tokens each (evaluation/infer/run_tool_integrated_eval.py: n_iters,
+# max_tokens), which max_new_tokens counts together.
 MAX_NEW_TOKENS: dict[Mode, int] = {"cot": 1024, "tool": 2048}
-MAX_TOOL_ROUNDS: dict[Mode, int | None] = {"cot": None, "tool": 1}
+MAX_TOOL_ROUNDS: dict[Mode, int | None] = {"cot": None, "tool": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Plan:
         else:
             inputs |= {"mode": self.mode}
         if self.mode == "tool":
-            inputs |= {"max_tool_rounds": self._rounds}
+            inputs |= {"tool_loop": "published", "max_tool_rounds": self._rounds}
         if self.samples > 1:
             return inputs | {"samples": self.samples}
         return inputs | {"temperature": 0.0}

@@ -16,7 +16,7 @@ from typing import Any
 from deepseek_math.evaluation.benchmark import EvaluationError
 from deepseek_math.files import write_whole
 
-FORMAT = 3  # of the file, and of the graders
+FORMAT = 4  # of the file, and of the graders
 MARK = b'{"evaluate": '  # what a header begins with
 
 Line = dict[str, Any]

@@ -1,9 +1,9 @@
-"""Tool-integrated reasoning with the published script's rounds, for the evaluation that stands beside its results.
+"""Tool-integrated reasoning with the published script's rounds: what the evaluation compares with its results.
 
 After evaluation/infer/run_tool_integrated_eval.py (deepseek-ai/DeepSeek-Math at b8b0f8c). The model writes, a program
-runs, it writes, a program runs: two rounds of at most 1024 tokens, and the last output ends the completion. A round
-ends where the model ends or begins "```output", and a program runs if the text then ends with the fence of a block. It
-is all blocks so far in a new process, the earlier ones without their prints. `loop.py` says where the service differs.
+runs, and so on: two rounds there, of at most 1024 tokens each, and the last output ends the completion. A round ends
+where the model ends or begins "```output", and a program runs if the text then ends with the fence of a block. It is
+all blocks so far in a new process, the earlier ones without their prints. `loop.py` says where the service differs.
 """
 
 import re
@@ -19,7 +19,6 @@ from deepseek_math.prompts import Prompt
 from deepseek_math.sampling import Sampling
 from deepseek_math.stop_strings import StopStrings
 
-ROUNDS = 2
 ROUND_TOKENS = 1024
 
 BLOCK = re.compile(r"```python(.*?)```", re.DOTALL)
@@ -31,6 +30,7 @@ async def solve_as_published(
     sandboxes: Sandboxes,
     prompt: Prompt,
     sampling: Sampling,
+    rounds: int,
     completion: Completion,
     *,
     owner: object = None,
@@ -38,12 +38,12 @@ async def solve_as_published(
 ) -> AsyncGenerator[str, None]:
     """Streams a completion as the published script has it: see `loop.solve`, whose promises hold here too.
 
-    `sampling.max_new_tokens` bounds both rounds together; the script's own bound is ROUNDS * ROUND_TOKENS.
+    `sampling.max_new_tokens` bounds all rounds together; the script's own bound is `rounds` * ROUND_TOKENS.
     `finish_reason` is "tool_rounds" where the output of the last round's program ends it.
     """
     ids = prompt.ids
     async with engine.gate.enter(engine.context, owner):
-        for number in range(ROUNDS):
+        for number in range(rounds):
             room = min(ROUND_TOKENS, sampling.max_new_tokens - completion.tokens, engine.context - len(ids))
             if room <= 0:
                 completion.finish_reason = "length"

@@ -32,9 +32,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExamService]:
     exam: dict[str, Any] = perfect(COUNT)
     exam |= {f"Odd {n}?": f"\\boxed{{{n if n % 2 else 'x'}}}" for n in range(COUNT)}
     exam |= {f"Vote {n}?": [f"\\boxed{{{n}}}", "\\boxed{no}", f"\\boxed{{{n}.0}}", f"\\boxed{{{n}}}"] for n in range(4)}
-    exam |= {f"Tool {n}?": f"```python\nprint({n} * 7)\n```" for n in range(5)}
+    exam |= {f"Tool {n}?": f"```python\nprint({n} * 7)\n```\n```output\n0" for n in range(5)}
     exam |= {f"```output\n{n * 7}\n```": f"So \\boxed{{{n * 7}}}." for n in range(5)}
-    exam |= {"Twice?": "```python\nprint(98)\n```", "```output\n98\n```": "```python\nprint(99)\n```"}
+    exam |= {"Twice?": "```python\nx = 98\nprint(x)\n```\n```output\n98"}
+    exam |= {"```output\n98\n```": "Then\n```python\nprint(x + 1)\n```\n```output\n0"}
     exam |= {"```output\n99\n```": "So \\boxed{99}."}
     exam |= {"Percent?": "\\boxed{0.5}", "Open?": " Two. The answer is 2.\nQ: What else?"}
     with exam_service(tmp_path_factory.mktemp("exam"), exam) as running:
@@ -179,7 +180,9 @@ def test_both_counts_are_reported_and_the_grader_asked_for_decides(service: Exam
     assert len(service.asked()) == before  # the same run, counted otherwise
 
 
-def test_programs_run_once_in_two_rounds_of_1024_tokens_as_published(service: ExamService, tmp_path: Path) -> None:
+def test_programs_run_in_two_rounds_as_published_and_the_last_output_counts(
+    service: ExamService, tmp_path: Path
+) -> None:
     rows = [{"question": f"Tool {n}?", "answer": str(n * 7)} for n in range(5)] + [
         {"question": "Twice?", "answer": "99"}
     ]
@@ -187,11 +190,16 @@ def test_programs_run_once_in_two_rounds_of_1024_tokens_as_published(service: Ex
     arguments = ("gsm8k", "--url", service.url, "--data", file, "--mode", "tool")
     before = len(service.asked())
     status, summary, said = evaluate(*arguments, "--out", out)
-    assert (status, summary["strict_correct"], summary["figure"]) == (0, 5, pytest.approx(1143 / 1319, abs=1e-6)), said
+    assert (status, summary["figure"]) == (0, pytest.approx(1143 / 1319, abs=1e-6)), said
+    assert (summary["strict_correct"], summary["published_correct"]) == (6, 6)
     header = json.loads(out.read_text().splitlines()[0])
-    assert (header["max_new_tokens"], header["max_tool_rounds"]) == (2048, 1)
+    assert (header["max_new_tokens"], header["max_tool_rounds"]) == (2048, 2)
     assert TOOL_SUFFIX["en"] in service.asked()[before]["prompt"]
     assert lines(out)[3]["completion"] == "```python\nprint(3 * 7)\n```\n```output\n21\n```\nSo \\boxed{21}."
+    twice = (
+        "```python\nx = 98\nprint(x)\n```\n```output\n98\n```\nThen\n```python\nprint(x + 1)\n```\n```output\n99\n```\n"
+    )
+    assert (lines(out)[5]["completion"], lines(out)[5]["answer"]) == (twice, "99")
     assert [line["finish_reason"] for line in lines(out)] == ["stop"] * 5 + ["tool_rounds"]
 
 
@@ -200,7 +208,7 @@ def test_other_settings_than_the_published_ones_are_never_reached(service: ExamS
     tool = ("gsm8k", "--url", service.url, "--data", file, "--mode", "tool", "--max-tool-rounds", 4)
     status, summary, said = evaluate(*tool, "--out", tmp_path / "out.jsonl")
     assert (status, summary["correct"], summary["reached"]) == (3, 1, None), said
-    assert "86.7% for rl, not comparable: max_tool_rounds 4, published 1" in said
+    assert "86.7% for rl, not comparable: max_tool_rounds 4, published 2" in said
     cot = ("gsm8k", "--url", service.url, "--data", gsm8k(tmp_path, 2), "--max-new-tokens", 512)
     status, summary, said = evaluate(*cot, "--out", tmp_path / "cot.jsonl")
     assert (status, summary["correct"], summary["reached"]) == (3, 2, None), said

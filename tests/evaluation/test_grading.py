@@ -10,7 +10,7 @@ import pytest_asyncio
 from deepseek_math.answers.judging import judge
 from deepseek_math.evaluation.benchmark import Find
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
-from deepseek_math.evaluation.grade import grade
+from deepseek_math.evaluation.grade import grade, stated
 from deepseek_math.evaluation.published import findings, verdict
 from deepseek_math.evaluation.published.normal_form import normal
 from deepseek_math.paths import ROOT
@@ -238,3 +238,19 @@ async def test_published_figures_are_those_of_the_published_file() -> None:
         if samples == 1
     }
     assert here == published
+
+
+LAST_OUTPUT: list[tuple[str, str | None]] = [
+    ("So\n```python\nprint(5)\n```\n```output\n5\n```\n", "5"),
+    ("```output\n4\n```\nSo\n```python\nprint(5)\n```\n```output\n(5, 6)\n```\n", "(5, 6)"),
+    ("\\boxed{4}\n```python\nprint(5)\n```\n```output\n5\n```\n", "4"),
+    ("```output\n5\n```\nSo that is it.", None),
+    ("```output\n5", None),
+]
+
+
+@pytest.mark.parametrize(("text", "answer"), LAST_OUTPUT)
+async def test_an_output_that_ends_a_completion_is_its_answer(text: str, answer: str | None) -> None:
+    benchmark = BENCHMARKS["math"]
+    question = benchmark.read({"problem": "?", "solution": "\\boxed{5}", "answer": "5"}, "q")
+    assert stated(benchmark, question, text, after_shots=False) == answer

@@ -101,7 +101,7 @@ def test_a_folder_of_runs_becomes_a_table_and_a_picture(tmp_path: Path) -> None:
     run(tmp_path / "f.jsonl", "0" * 5, checkpoint="mine", benchmark="mgsm_zh", published="rl")
     run(tmp_path / "c.jsonl", "1" * 4, checkpoint="base", benchmark="sat", shots=4)
     run(tmp_path / "d.jsonl", "1" * 4, checkpoint="base", benchmark="sat", shots=2)
-    run(tmp_path / "e.jsonl", "1" * 4, mode="tool", max_new_tokens=2048, max_tool_rounds=1, questions=9)
+    run(tmp_path / "e.jsonl", "1" * 4, mode="tool", max_new_tokens=2048, max_tool_rounds=2, questions=9)
     found, left_out = report.summaries(tmp_path, "strict")
     assert left_out == []
     assert report.table(found).splitlines()[2:] == [

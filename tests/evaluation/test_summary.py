@@ -62,8 +62,8 @@ def test_the_figure_is_the_checkpoint_s_own_or_the_one_asked_for() -> None:
         ({"max_new_tokens": 512}, "max_new_tokens 512, published 1024"),
         ({"shots": 8}, "shots 8, published 0"),
         ({"checkpoint": "base", "shots": 4}, "shots 4, published 8"),
-        ({"mode": "tool", "max_new_tokens": 1024, "max_tool_rounds": 1}, "max_new_tokens 1024, published 2048"),
-        ({"mode": "tool", "max_new_tokens": 2048, "max_tool_rounds": 4}, "max_tool_rounds 4, published 1"),
+        ({"mode": "tool", "max_new_tokens": 1024, "max_tool_rounds": 2}, "max_new_tokens 1024, published 2048"),
+        ({"mode": "tool", "max_new_tokens": 2048, "max_tool_rounds": 4}, "max_tool_rounds 4, published 2"),
         ({"questions": 9}, "unfinished, 1 of 9 questions are answered"),
     ],
 )
@@ -75,7 +75,7 @@ def test_what_was_run_otherwise_than_published_is_not_held_against_it(settings: 
 
 def test_what_was_run_as_published_is_held_against_it() -> None:
     assert of(RIGHT, checkpoint="base", shots=8).reached is True
-    assert of(RIGHT, mode="tool", max_new_tokens=2048, max_tool_rounds=1).reached is True
+    assert of(RIGHT, mode="tool", max_new_tokens=2048, max_tool_rounds=2).reached is True
 
 
 def test_refused_questions_are_wrong_and_named_but_are_no_verdict() -> None:

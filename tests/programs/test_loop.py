@@ -404,6 +404,9 @@ REFUSED: list[tuple[dict[str, Any], PromptStyle, str]] = [
     ({"max_tool_rounds": 0}, PromptStyle(chat_template=DEEPSEEK_TEMPLATE), "max_tool_rounds_out_of_range"),
     ({"max_tool_rounds": 9}, PromptStyle(chat_template=DEEPSEEK_TEMPLATE), "max_tool_rounds_out_of_range"),
     ({"max_tool_rounds": 1.5}, PromptStyle(chat_template=DEEPSEEK_TEMPLATE), "max_tool_rounds_out_of_range"),
+    ({"tool_loop": "ours"}, PromptStyle(chat_template=DEEPSEEK_TEMPLATE), "tool_loop_unknown"),
+    ({"tool_loop": "published", "mode": "cot"}, PromptStyle(chat_template=DEEPSEEK_TEMPLATE), "tool_loop_without_tool"),
+    ({"tool_loop": "published", "mode": "auto"}, PromptStyle(), "tool_loop_without_tool"),
     ({"max_new_tokens": 4096}, PromptStyle(chat_template=DEEPSEEK_TEMPLATE), "context_exceeded"),
 ]
 
@@ -495,7 +498,8 @@ async def as_published(sandboxes: Sandboxes, *rounds: str, **sampling: Any) -> t
     completion = Completion()
     engine = ScriptedEngine(script)
     sampling = {"max_new_tokens": 2048} | sampling
-    stream = solve_as_published(engine, sandboxes, Prompt("tool", "?", (63,)), Sampling(**sampling), completion)
+    prompt = Prompt("tool", "?", (63,))
+    stream = solve_as_published(engine, sandboxes, prompt, Sampling(**sampling), 2, completion)
     async with aclosing(stream) as pieces:
         text = "".join([piece async for piece in pieces])
     assert text == completion.text
@@ -513,6 +517,15 @@ async def test_the_published_loop_ends_with_the_second_output(sandboxes: Sandbox
     assert text == f"{AFTER_FIRST}So\n```python\nprint(x + 3)\n```\n```output\n5\n```\n"
     assert (completion.finish_reason, completion.tool_rounds) == ("tool_rounds", 2)
     assert allowed == [ROUND_TOKENS, ROUND_TOKENS]
+
+
+async def test_a_request_says_which_loop_it_wants(sandboxes: Sandboxes) -> None:
+    rounds = (FIRST, SECOND, "It is \\boxed{5}.")
+    pieces, metrics = await run(service(sandboxes, rounds), tool_loop="published", max_tool_rounds=2)
+    text, _, _ = await as_published(sandboxes, FIRST, SECOND)
+    assert ("".join(pieces), metrics["finish_reason"], metrics["tool_rounds"]) == (text, "tool_rounds", 2)
+    pieces, metrics = await run(service(sandboxes, rounds), max_tool_rounds=2)
+    assert ("".join(pieces), metrics["finish_reason"]) == (f"{text}It is \\boxed{{5}}.", "stop")
 
 
 async def test_the_published_loop_ends_where_the_model_does(sandboxes: Sandboxes) -> None:

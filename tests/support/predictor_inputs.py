@@ -14,7 +14,17 @@ COUNTING = (
 )
 EXAM = tuple(
     BY_NAME[name]
-    for name in ("prompt", "mode", "max_new_tokens", "temperature", "stop", "seed", "samples", "max_tool_rounds")
+    for name in (
+        "prompt",
+        "mode",
+        "max_new_tokens",
+        "temperature",
+        "stop",
+        "seed",
+        "samples",
+        "tool_loop",
+        "max_tool_rounds",
+    )
 )
 EXAM_WITHOUT_TOOL = tuple(
     replace(field, choices=("auto", "chat", "cot", "raw")) if field.name == "mode" else field for field in EXAM

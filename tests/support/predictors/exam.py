@@ -48,6 +48,7 @@ class Predictor(BasePredictor):
         stop: list[str] = Input(description="Stop strings.", default=[]),
         seed: int | None = Input(description="Seed.", default=None),
         samples: int = Input(description="Votes.", default=1),
+        tool_loop: str = Input(description="Loop.", default="service", choices=["service", "published"]),
         max_tool_rounds: int = Input(description="Programs.", default=4),
     ) -> ConcatenateIterator[str]:
         inputs = {
@@ -58,6 +59,7 @@ class Predictor(BasePredictor):
             "stop": stop,
             "seed": seed,
             "samples": samples,
+            "tool_loop": tool_loop,
             "max_tool_rounds": max_tool_rounds,
         }
         return live.stream(self.service.complete(inputs, self.record_metric))
