@@ -109,7 +109,7 @@ def _prompt(mode: Literal["chat", "cot", "raw", "tool"], text: str, ids: list[in
 async def _refuse_control_tokens(request: Request, tokenizer: Tokenizer) -> None:
     """A text that tokenises otherwise once control tokens count holds the name of one."""
     texts = {"prompt": request.prompt, "system_prompt": request.system_prompt}
-    texts |= {f"message {place}": turn.content for place, turn in enumerate(request.messages, 1)}
+    texts |= {f"message {number}": turn.content for number, turn in enumerate(request.messages, 1)}
     for name, text in texts.items():
         acting, plain = await tokenizer.encode(text, control=True), await tokenizer.encode(text, control=False)
         if acting != plain:

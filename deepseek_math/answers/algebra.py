@@ -95,8 +95,8 @@ def points(names: set[str]) -> Iterator[Point]:
     if not names:
         yield {}
         return
-    for place, (signs, bottom) in enumerate(_POINTS):
-        yield {name: _coordinate(crc32(f"{place}{name}".encode()), signs, bottom) for name in names}
+    for number, (signs, bottom) in enumerate(_POINTS):
+        yield {name: _coordinate(crc32(f"{number}{name}".encode()), signs, bottom) for name in names}
 
 
 _POINTS = [((1,), 128), ((1,), 32), ((-1,), 64), ((1, -1), 64), ((1,), 1), ((1,), 1), ((1,), 1), ((1, -1), 4)]
@@ -259,16 +259,16 @@ class _Evaluation:
         index, *bounds, term = node.parts
         first, last = (self.of(bound) for bound in bounds)
 
-        def at(place: Fraction) -> Value:
-            return _Evaluation({**self._point, index.name: place}, self._real).of(term)
+        def at(point: Fraction) -> Value:
+            return _Evaluation({**self._point, index.name: point}, self._real).of(term)
 
         if not (isinstance(first, Fraction) and isinstance(last, Fraction) and last - first <= MAX_TERMS):
             raise Undefined("a range without an end")
         if first.denominator == last.denominator == 1:
             total: Value = Fraction(node.op == r"\prod")
             combine = operator.add if node.op == r"\sum" else operator.mul
-            for place in range(int(first), int(last) + 1):
-                total = combine(*(map(_number, (total, at(Fraction(place))))))
+            for index_value in range(int(first), int(last) + 1):
+                total = combine(*(map(_number, (total, at(Fraction(index_value))))))
             return total
         return _unknown(node.op, [first, last, at(Fraction(355, 113))])
 
@@ -281,8 +281,8 @@ def _is_giant(found: Value) -> bool:
 def _unknown(name: str, values: list[Value]) -> Value:
     """A function that nobody defined, as one that no identity holds for."""
     angle = mp.mpf(crc32(name.encode())) / 2**31
-    for place, each in enumerate(values):
-        angle += _number(each) * mp.sqrt(place + 2)
+    for number, each in enumerate(values):
+        angle += _number(each) * mp.sqrt(number + 2)
     return mp.sin(angle) + angle / 3
 
 

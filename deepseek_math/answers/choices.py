@@ -10,7 +10,7 @@ _SEVERAL = re.compile(r"[A-H]{2,8}|[A-H](?: [A-H])+|(?:\([A-H]\)){2,}")
 
 
 def choice_of(tokens: Tokens) -> tuple[str, Tokens]:
-    """The letters in order, and the tokens beside the only one; no letters where this is no choice."""
+    """The letters in order, and the tokens beside the only one; no letters where this is not a choice."""
     while len(tokens) > 1 and tokens[0].text.lower() in _WORDS | {":"}:
         tokens = tokens[1:]
     if len(tokens) > 1 and tokens[-1].text in _WORDS:

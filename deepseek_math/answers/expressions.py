@@ -25,7 +25,7 @@ FUNCTIONS = (
 )
 _INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot"}
 _SHORT = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
-_UNDEFINED = frozenset("fghFGHPQ")  # letters that a bracket is an argument of: `f(x)` is no product
+_UNDEFINED = frozenset("fghFGHPQ")  # letters that a bracket is an argument of: `f(x)` is not a product
 _IS_FUNCTION = re.compile(rf"\\?(?:{FUNCTIONS})")
 _STARTS = re.compile(rf"\\(?:{GREEK}|{FUNCTIONS}|pi|infty|frac|sqrt|binom|sum|prod|bar|overline)")
 _WORDS = re.compile(
@@ -123,7 +123,7 @@ class _Parser:
         if token.text == "|":
             return self._bars == 0
         if token.kind == "number" and self._tokens[self._at - 1].kind == "number":
-            return False  # `2 3` is no product
+            return False  # `2 3` is not a product
         return token.kind in {"number", "word", "group"} or _STARTS.fullmatch(token.text) is not None
 
     def _power(self) -> Node:

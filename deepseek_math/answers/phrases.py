@@ -65,7 +65,7 @@ def phrase_of(tokens: Tokens) -> Form | None:
 
 
 def plain_words(tokens: Tokens) -> str:
-    """The tokens as a phrase, or nothing if some are no words."""
+    """The tokens as a phrase, or nothing if some are not words."""
     if any(token.kind not in {"word", "han"} and token.text != "'" for token in tokens):
         return ""
     return re.sub(r"^(?:the|a|an) ", "", " ".join(token.text for token in tokens).lower())

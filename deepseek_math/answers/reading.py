@@ -170,7 +170,7 @@ def _both_signs(tokens: Tokens, signs: list[str]) -> Form:
         raise Unreadable("too many signs")
     found: list[Form] = []
     for number_of_choice in range(2 if tied else 2 ** len(signs)):
-        choices = [number_of_choice if tied else number_of_choice >> place & 1 for place in range(len(signs))]
+        choices = [number_of_choice if tied else number_of_choice >> bit & 1 for bit in range(len(signs))]
         found.append(_item(_signed(tokens, choices)))
     return Many(tuple(found))
 

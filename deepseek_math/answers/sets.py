@@ -38,7 +38,7 @@ class RealSet:
 
 
 def same_set(a: Form, b: Form) -> bool | None:
-    """Whether two forms are the same set; None if one of them is no set of real numbers that is known here."""
+    """Whether two forms are the same set; None if one of them is not a set of real numbers that is known here."""
     with mp.workdps(DIGITS):
         left, right = real_set(a), real_set(b)
         if left is None or right is None:

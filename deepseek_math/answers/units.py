@@ -86,7 +86,7 @@ def _may_be_unit(tokens: Tokens, at: int) -> bool:
 
 
 def _scale(tokens: Tokens) -> tuple[Fraction, Tokens]:
-    """What "percent" or "million" multiplies with, and what is left: 万元 leaves 元, while 千克 is no thousand."""
+    """What "percent" or "million" multiplies with, and what is left: 万元 leaves 元, while 千克 is not a thousand."""
     first, rest = tokens[0].text.lower(), tokens[1:]
     if first in _PERCENT:
         return Fraction(1, 100), rest

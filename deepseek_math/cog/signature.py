@@ -116,7 +116,7 @@ def _conditions(field: InputField) -> list[tuple[bool, str]]:
         (_plain(field.description), "Cog does not decode escapes: no quote, backslash or line break in a description"),
         (default is not None or field.optional, "default None without | None: Cog calls the input required"),
         (not (field.optional and field.required), "an input that may be None needs default=None written out"),
-        (not numbers or bool({"int", "float"} & set(members)), "a bound on a type that is no number means nothing"),
+        (not numbers or bool({"int", "float"} & set(members)), "a bound on a type that is not a number means nothing"),
         (field.min_length is None or field.min_length >= 0, "Cog turns a negative length into a huge one"),
         (field.min_length is None or field.kind == "str", "min_length counts characters, so it needs a str"),
         (not field.choices or field.kind == "str", "choices are for a str: Cog would ask for one string"),

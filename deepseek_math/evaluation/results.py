@@ -25,7 +25,7 @@ Line = dict[str, Any]
 class Results:
     """Opens FILE to go on with it, or begins it: `with Results(file, settings) as results: results.add(line)`.
 
-    `notes` go into a new file's header too, but are no settings: the same questions from another `source` are the same
+    `notes` go into a new file's header too, but are not settings: the same questions from another `source` are the same
     run.
     """
 

@@ -1,7 +1,7 @@
 """Comparisons of answers that failed: each is tried once more, and one that fails again is noted.
 
-A failure (a comparison that took too long on a busy machine, a worker that died) is no verdict, so it must be told from
-a wrong answer.
+A failure (a comparison that took too long on a busy machine, a worker that died) is not a verdict, so it must be told
+from a wrong answer.
 """
 
 import asyncio

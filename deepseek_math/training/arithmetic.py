@@ -123,7 +123,7 @@ _STEPS: dict[str, Callable[[int, int], str]] = {"+": _sum, "-": _difference, "×
 def _long_product(a: int, b: int) -> str:
     """One product for each digit of the shorter number that is not zero, added up from the largest."""
     long, short = (a, b) if len(str(a)) >= len(str(b)) else (b, a)
-    digits = [(digit, 10**place) for place, digit in enumerate(_digits(short)) if digit > 0]
+    digits = [(digit, 10**power) for power, digit in enumerate(_digits(short)) if digit > 0]
     digits.reverse()
     parts = [digit * power for digit, power in digits]
     lines: list[str] = []

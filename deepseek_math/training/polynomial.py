@@ -12,7 +12,7 @@ Term = tuple[Fraction, int]  # coefficient and power
 def terms_of(coefficients: Parameters) -> list[Term]:
     """The terms that are not zero, from the coefficients in falling order of their powers."""
     degree = len(coefficients) - 1
-    return [(Fraction(c), degree - place) for place, c in enumerate(coefficients) if c]
+    return [(Fraction(c), degree - number) for number, c in enumerate(coefficients) if c]
 
 
 def term(coefficient: Fraction, power: int, letter: str = "x") -> str:

@@ -54,7 +54,7 @@ class HFTokenizer:
         return self._control.decode([token], skip_special_tokens=False)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of `tokens` without control tokens; U+FFFD for bytes that are no character."""
+        """The text of `tokens` without control tokens; U+FFFD for bytes that are not a character."""
         return self._control.decode(tokens, skip_special_tokens=True)
 
 

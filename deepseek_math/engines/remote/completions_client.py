@@ -1,7 +1,7 @@
 """A client of an OpenAI-compatible server: streams of chunks, and what can go wrong with them in words.
 
 httpx speaks HTTP and httpx-sse reads the events. The package `openai` is not used: it takes 0.65 s to import and, with
-pydantic and jiter, 30 MB, and of what is sent and read here half is no part of its types.
+pydantic and jiter, 30 MB, and of what is sent and read here half is not part of its types.
 """
 
 import asyncio
@@ -144,7 +144,7 @@ class CompletionsServer:
         return await retrying(ask)
 
     async def _refusal(self, answer: httpx.Response, model: str | None = None) -> ServiceError:
-        """A status that is no success, in a sentence."""
+        """A status that is not a success, in a sentence."""
         status, said = answer.status_code, self._said(answer)
         if status in (401, 403):
             fault = "the key in ENGINE_API_KEY" if self._key else "a request without a key: set ENGINE_API_KEY"

@@ -167,8 +167,8 @@ def malformed(text: str) -> ServiceError:
     )
 
 
-def _logprobs(given: Mapping[str, Any]) -> tuple[float, ...]:
+def _logprobs(reported: Mapping[str, Any]) -> tuple[float, ...]:
     """llama.cpp lists objects, vLLM numbers as OpenAI's completions do."""
-    if "content" in given:
-        return tuple(float(token["logprob"]) for token in given["content"] or ())
-    return tuple(float(value) for value in given.get("token_logprobs") or () if value is not None)
+    if "content" in reported:
+        return tuple(float(token["logprob"]) for token in reported["content"] or ())
+    return tuple(float(value) for value in reported.get("token_logprobs") or () if value is not None)

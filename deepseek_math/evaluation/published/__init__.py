@@ -9,7 +9,7 @@ spellings, other rows' answers, solutions cut off or without their box) 33 verdi
 - 29: where a percent sign follows a box, `\boxed{5}%`, the original keeps the closing brace and reads `5}`.
 - 3: a number before \infty, of which the original's verdict depends on what its process compared before.
 - 1: the original gave up after 15 s where this grader decides. Either way the answer counts as wrong.
-What its parser cannot read, the original runs as a Python program; here that is no formula.
+What its parser cannot read, the original runs as a Python program; here that is not a formula.
 
 Its other faults count as there, for the published figures have them. An exact answer after shots is wrong in 8 rows of
 OCW (see `ocw_equality.py`), 31 of CMATH (fractions: the last number counts), 21 of Gaokao MathCloze (an answer after

@@ -22,10 +22,10 @@ def parse_latex(text: str) -> Any:
 
 
 def same_formula(a: str, b: str) -> bool:
-    """Whether the difference of two formulas is zero, or their values are close. False for what is no formula."""
+    """Whether the difference of two formulas is zero, or their values are close. False for what is not a formula."""
     try:
         one, other = parse_latex(a), parse_latex(b)
-    except Exception:  # a parser may raise anything about a text that is no formula
+    except Exception:  # a parser may raise anything about a text that is not a formula
         return False
     try:
         if sympy.simplify(one - other) == 0:

@@ -21,7 +21,7 @@ from deepseek_math.evaluation.published.formulas import parse_latex
 RELATIVE, ABSOLUTE = 1e-5, 1e-8  # tolerances: numpy's isclose
 NEAR_ZERO = 0.01  # relative to the mean, where a number or a difference is within ABSOLUTE of zero
 
-# In the order of their removal, which matters: without "cm", `\mathrm{~cm}` is no unit any more.
+# In the order of their removal, which matters: without "cm", `\mathrm{~cm}` is not a unit any more.
 UNITS = (
     "eV",
     " \\mathrm{~kg} \\cdot \\mathrm{m} / \\mathrm{s}",
@@ -145,12 +145,12 @@ def _close(found: float, expected: float) -> bool:
 
 
 def _equation(text: str) -> Any:
-    """None for what is no equation."""
+    """None for what is not an equation."""
     text = text.removeprefix("\\[").removesuffix("\\]")
     text = text.replace("\\left(", "(").replace("\\right)", ")").replace("\\\\", "\\").strip("$")
     try:
         equation = parse_latex(text)
-    except Exception:  # a parser may raise anything about a text that is no formula
+    except Exception:  # a parser may raise anything about a text that is not a formula
         return None
     return equation if isinstance(equation, Eq) else None
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-DEMOTE = 0  # in the place of a signal's number
+DEMOTE = 0  # stands where a signal's number would
 PACKET_BYTES = 1 << 16  # of the longest packet between the service and the zygote
 
 

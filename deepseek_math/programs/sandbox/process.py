@@ -236,5 +236,5 @@ class _Deadline:
 
 
 def _text(error: str | None) -> str | None:
-    """NOTE: half a UTF-16 pair, which JSON can carry, is no text."""
+    """NOTE: half a UTF-16 pair, which JSON can carry, is not text."""
     return None if error is None else error.encode(errors="backslashreplace").decode()
