@@ -57,8 +57,8 @@ async def build(request: Request, style: PromptStyle, tokenizer: Tokenizer) -> P
     if mode == "tool" and style.base:
         raise ServiceError(
             "base_has_no_tools",
-            "Mode tool asks for programs in words, which a base checkpoint was never trained on: its published results "
-            "with programs are of few-shot prompts. Use the instruct or rl checkpoint, or mode raw.",
+            "Mode tool asks for a program in words. A base checkpoint was not trained on that: its published results "
+            "with programs used few-shot prompts. Use the instruct or rl checkpoint, or mode raw.",
         )
     if mode == "raw":
         if request.system_prompt or request.messages:
