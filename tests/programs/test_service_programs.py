@@ -44,12 +44,18 @@ def test_the_model_s_program_runs_inside_the_stream(demo: LocalServer) -> None:
 
 
 def test_the_limit_of_tokens_is_the_model_s_own_and_not_the_outputs(demo: LocalServer) -> None:
-    """A program's output counts against the context alone: the model has all the tokens that were asked for."""
-    whole = predict(demo)[-1].data["metrics"]["completion_tokens"]
-    final = predict(demo, max_new_tokens=whole)[-1].data
-    assert (final["metrics"]["completion_tokens"], final["metrics"]["finish_reason"]) == (whole, "stop")
-    short = predict(demo, max_new_tokens=whole - 2)[-1].data
-    assert (short["metrics"]["completion_tokens"], short["metrics"]["finish_reason"]) == (whole - 2, "length")
+    """A program's output counts against the context alone: the model has all the tokens that were asked for. Its end
+    takes one of them too."""
+    whole = predict(demo)[-1].data
+    tokens = whole["metrics"]["completion_tokens"]
+    for limit, ends, as_whole in (
+        (tokens + 1, (tokens, "stop"), True),
+        (tokens, (tokens, "length"), True),
+        (tokens - 1, (tokens - 1, "length"), False),
+    ):
+        final = predict(demo, max_new_tokens=limit)[-1].data
+        assert (final["metrics"]["completion_tokens"], final["metrics"]["finish_reason"]) == ends
+        assert ("".join(final["output"]) == "".join(whole["output"])) == as_whole
 
 
 def test_the_log_of_the_start_says_what_the_kernel_offers(demo: LocalServer) -> None:

@@ -46,7 +46,8 @@ ENDS: list[tuple[tuple[Step, ...], dict[str, Any], str, str, int]] = [
     # script, inputs, text, finish reason, completion tokens
     (("It ", "is ", "5."), {}, "It is 5.", "stop", 3),
     (("It ", "is ", "5."), {"max_new_tokens": 2}, "It is ", "length", 2),
-    (("It ", "is ", "5."), {"max_new_tokens": 3}, "It is 5.", "stop", 3),
+    (("It ", "is ", "5."), {"max_new_tokens": 4}, "It is 5.", "stop", 3),
+    (("It ", "is ", "5."), {"max_new_tokens": 3}, "It is 5.", "length", 3),  # the end takes a token too
     (("It ", "is ", "5."), {"stop": ["is"]}, "It ", "stop_string", 2),
     (("It ", "is ", "5."), {"stop": ["s 5"]}, "It i", "stop_string", 3),
     (("It ", "is ", "5."), {"stop": ["5.!"]}, "It is 5.", "stop", 3),

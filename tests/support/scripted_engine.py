@@ -73,7 +73,8 @@ class ScriptedEngine:
                     yield Delta("", sampling.max_new_tokens, "length")
                     return
                 yield Delta(step or "", tokens, logprobs=logprobs if step is not None else ())
-            yield Delta("", tokens, "stop")
+            ended_by_itself = tokens < sampling.max_new_tokens  # the end takes a token too
+            yield Delta("", tokens, "stop" if ended_by_itself else "length")
         finally:
             try:
                 await asyncio.sleep(self.letting_go)
