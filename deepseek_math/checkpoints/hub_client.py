@@ -2,7 +2,8 @@
 
 Its `hf_hub_download` is not used: it forgets an unfinished file when it ends (version 2.4.0 gives each process a
 temporary name and removes it). The functions below it can resume at any byte, but may change with any version, so
-`require_version` comes first. HF_ENDPOINT, HF_TOKEN and the client's other variables keep their meaning.
+`checkpoint_download.source_module` compares the version before it imports this file. HF_ENDPOINT, HF_TOKEN and the
+client's other variables keep their meaning.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,6 @@ from deepseek_math.checkpoints.download_progress import Progress
 from deepseek_math.checkpoints.remote_file import RemoteFile
 from deepseek_math.errors import ServiceError
 
-VERSION = "2.4.0"  # of huggingface_hub; a test compares it with the pinned requirement
 CHUNK = 1 << 16  # bytes that the client holds back, and a dropped connection loses: its own 10 MB are too many
 TRANSIENT = (OSError, HTTPError, RuntimeError)  # errors that may pass: hf_xet raises RuntimeError
 REASONS: tuple[tuple[type[Exception], str], ...] = (  # the first that fits: a gated repository is also a missing one
@@ -39,17 +39,6 @@ class HubFile:
     size: int
     sha256: str | None
     git: str | None  # the blob id, for a file without sha256
-
-
-def require_version() -> None:
-    """Raises ServiceError where another version is installed than this file was written for."""
-    installed = huggingface_hub.__version__
-    if installed != VERSION:
-        raise ServiceError(
-            "download_failed",
-            f"huggingface_hub {installed} is installed, and downloads from the model hub need version {VERSION}. "
-            f"Install it: pip install huggingface_hub=={VERSION}.",
-        )
 
 
 def repository_files(repository: str, revision: str) -> tuple[str, dict[str, HubFile]]:

@@ -3,11 +3,11 @@ safetensors folder on transformers."""
 
 import importlib
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from deepseek_math.engines.protocol import Engine
 from deepseek_math.errors import ServiceError
+from deepseek_math.installed import require_version
 from deepseek_math.settings import Settings
 
 
@@ -39,7 +39,8 @@ def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
     row = REMOTE if settings.engine_url else row_of(path)
     own = {name: getattr(settings, name) for name in row.settings}
     options = {"context": settings.context or context, "slots": settings.slots or row.slots, **own}
-    _require_version(row)
+    if row.package is not None:
+        require_version(*row.package, user="This engine", code="package_missing")
     try:
         engine = getattr(importlib.import_module(f"deepseek_math.engines.{row.folder}.engine"), row.name)
         opened: Engine = engine(path, **options)
@@ -49,22 +50,6 @@ def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
             f"{path.name} is a checkpoint for {row.label}, which needs the package {error.name}. Run make setup-all.",
         ) from error
     return opened
-
-
-def _require_version(row: EngineRow) -> None:
-    """Before the engine is imported, which would fail in words of the package's own. Raises ServiceError."""
-    if row.package is None:
-        return
-    name, needed = row.package
-    try:
-        installed = version(name)
-    except PackageNotFoundError:
-        return  # the import says so
-    if installed != needed:
-        raise ServiceError(
-            "package_missing",
-            f"This engine needs {name} {needed}, and {installed} is installed. Run pip install {name}=={needed}.",
-        )
 
 
 def row_of(path: Path) -> EngineRow:

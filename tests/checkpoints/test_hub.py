@@ -17,11 +17,11 @@ from deepseek_math.checkpoints import (
     CHECKPOINTS,
     Checkpoint,
     Hub,
+    checkpoint_download,
     download_faults,
     fetch,
     fetch_tokenizer,
     find,
-    hub_client,
     store,
 )
 from deepseek_math.errors import ServiceError
@@ -344,14 +344,19 @@ def test_a_file_that_xet_does_not_have_is_one_sentence(weights: Path, hub: Stand
     assert "model-00002-of-00002.safetensors could not be downloaded" in refused("download_failed")
 
 
-def test_the_client_s_private_functions_are_used_in_the_pinned_version_alone(
+def test_another_version_of_the_client_is_refused_before_it_is_imported(
     weights: Path, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert f"huggingface-hub=={hub_client.VERSION}" in (ROOT / "requirements.txt").read_text().splitlines()
-    monkeypatch.setattr("huggingface_hub.__version__", "99.0")
+    """Another version may lack the private functions, or bring another HTTP client."""
+    name, needed = checkpoint_download.HUB_CLIENT
+    assert f"{name.replace('_', '-')}=={needed}" in (ROOT / "requirements.txt").read_text().splitlines()
+    monkeypatch.setattr("deepseek_math.installed.version", lambda package: "99.0")
+    for module in ("hub", "hub_client"):
+        monkeypatch.delitem(sys.modules, f"deepseek_math.checkpoints.{module}", raising=False)
+    for package in (name, "httpx2"):
+        monkeypatch.setitem(sys.modules, package, None)  # to import it would fail
     message = refused("download_failed")
-    assert "huggingface_hub 99.0 is installed" in message
-    assert f"pip install huggingface_hub=={hub_client.VERSION}" in message
+    assert f"needs {name} {needed}, and 99.0 is installed. Run pip install {name}=={needed}." in message
     assert not hub.requests
 
 

@@ -672,7 +672,7 @@ async def test_another_version_of_transformers_is_refused_before_it_is_imported(
 ) -> None:
     pins = re.findall(r"^transformers==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert registry.TRANSFORMERS.package == ("transformers", *pins)
-    monkeypatch.setattr(registry, "version", lambda name: "5.0.0")
+    monkeypatch.setattr("deepseek_math.installed.version", lambda name: "5.0.0")
     monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"{name} was imported"))
     with pytest.raises(ServiceError, match=rf"needs transformers {pins[0]}, and 5\.0\.0 is installed"):
         registry.open_engine(folder, None, Settings())
