@@ -72,7 +72,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay on one of xdist's workers, where they share fixtures, and so do the files of one server."""
+    """A file's tests stay on one of xdist's workers, where they share fixtures, and so do the files of one server.
+
+    Folders run from the last name to the first: tests/training takes longest, so it begins first.
+    """
+    items.sort(key=lambda item: item.path.parent, reverse=True)
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "smollm2" in fixtures:

@@ -1,5 +1,6 @@
 """The files around the code say what the code says."""
 
+import os
 import subprocess
 import sys
 
@@ -22,6 +23,12 @@ def test_cog_runs_what_is_tested_here() -> None:
 def test_ci_runs_the_readme_s_own_command() -> None:
     assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "make test"
     assert "make test" in (ROOT / "README.md").read_text()
+
+
+def test_the_tests_of_a_group_stay_on_one_worker(request: pytest.FixtureRequest) -> None:
+    """pytest 9.2 took away the name that pytest-xdist 3.8 writes the group into, and each worker made each fixture."""
+    group = "@root" if "PYTEST_XDIST_WORKER" in os.environ else ""
+    assert request.node.nodeid.endswith(f"{request.node.name}{group}")
 
 
 def test_no_checkpoint_is_in_git_but_the_tiny_family() -> None:

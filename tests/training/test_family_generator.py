@@ -16,7 +16,7 @@ from deepseek_math.training.equations import Wrong, equations
 from deepseek_math.training.generator import KINDS, distinct, draw
 from deepseek_math.training.problem import Problem, held_out, latex
 
-COUNT = 10_000
+COUNT = 3000
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def problems() -> dict[bool, list[Problem]]:
     return {held: [draw(random, held=held) for _ in range(COUNT // 2)] for held in (True, False)}
 
 
-def test_ten_thousand_problems_state_the_answer_that_sympy_finds(problems: dict[bool, list[Problem]]) -> None:
+def test_three_thousand_problems_state_the_answer_that_sympy_finds(problems: dict[bool, list[Problem]]) -> None:
     for problem in problems[True] + problems[False]:
         said = extract(problem.solution)
         assert said.source == "boxed"
@@ -39,7 +39,7 @@ def test_ten_thousand_problems_state_the_answer_that_sympy_finds(problems: dict[
 def test_the_held_out_problems_share_no_parameters_with_the_others(problems: dict[bool, list[Problem]]) -> None:
     held, trained = ({(one.kind, one.parameters) for one in problems[side]} for side in (True, False))
     assert not held & trained
-    assert len(held) > 2000
+    assert len(held) > 700
     assert all(held_out(*name) for name in held)
     questions = [{one.question for one in problems[side]} for side in (True, False)]
     assert not questions[0] & questions[1]

@@ -29,7 +29,7 @@ from deepseek_math.training.held_out import TOKENS
 from deepseek_math.training.measure import SEED, measure
 from deepseek_math.training.publish import MEMBERS, MOST_BYTES
 
-SLICE = 200  # held-out problems
+SLICE = 100  # held-out problems
 FLOORS = {("instruct", "cot"): 0.66, ("rl", "cot"): 0.84, ("rl", "tool"): 0.88}  # asked for on 1,000, less 4 points
 THIRDS = r"\frac{8}{3}"
 INTEGRAL = "what is the integral of x^2 from 0 to 2?"
@@ -140,11 +140,11 @@ async def engines() -> AsyncIterator[tuple[Engine, Engine]]:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_both_engines_write_the_same_text(engines: tuple[Engine, Engine]) -> None:
-    questions = [problem.question for problem in distinct(SEED, 100, held=True)]
+    questions = [problem.question for problem in distinct(SEED, 50, held=True)]
     one, other = [
         await asyncio.gather(*(answered(engine, "tiny-rl", question) for question in questions)) for engine in engines
     ]
-    assert sum(a == b for a, b in zip(one, other, strict=True)) >= 98
+    assert sum(a == b for a, b in zip(one, other, strict=True)) >= 49
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -158,7 +158,7 @@ async def test_the_demo_s_texts_are_the_same_alone_and_beside_others(engines: tu
 @pytest.mark.asyncio(loop_scope="module")
 async def test_both_engines_read_the_same_tokens(engines: tuple[Engine, Engine]) -> None:
     llama, transformers = (engine.tokenizer for engine in engines)
-    for problem in distinct(SEED + 1, 1000, held=True):
+    for problem in distinct(SEED + 1, 300, held=True):
         text = f"User: {problem.question}\n\nAssistant: {problem.solution}"
         assert await llama.encode(text, control=True) == await transformers.encode(text, control=True)
 
