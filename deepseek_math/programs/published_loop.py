@@ -42,7 +42,7 @@ async def solve_as_published(
     `finish_reason` is "tool_rounds" where the output of the last round's program ends it.
     """
     ids = prompt.ids
-    async with engine.gate.enter(engine.context, owner):
+    async with engine.gate.enter(engine.context, owner), sandboxes.open(sampling.seed, owner) as sandbox:
         for number in range(rounds):
             room = min(ROUND_TOKENS, sampling.max_new_tokens - completion.tokens, engine.context - len(ids))
             if room <= 0:
@@ -57,8 +57,9 @@ async def solve_as_published(
                 return
             program = published_program(completion.text)
             if program is not None:
-                async with sandboxes.open(sampling.seed, owner) as sandbox:
-                    yield await run_program(sandbox, program, completion, engine.tokenizer)
+                block = await run_program(sandbox, program, completion, engine.tokenizer)
+                await sandbox.begin_anew()
+                yield block
                 completion.finish_reason = "tool_rounds"
             ids = (*prompt.ids, *await engine.tokenizer.encode(completion.text, control=False))
 

@@ -556,6 +556,19 @@ async def test_the_published_loop_runs_all_blocks_anew(sandboxes: Sandboxes) -> 
     assert completion.tool_errors == 2
 
 
+async def test_processor_time_is_of_all_rounds_of_the_published_loop() -> None:
+    """Though each has a process of its own."""
+    first = "```python\nimport time\nwhile time.process_time() < 1.2: pass\nprint(1)\n```\n```output\n"
+    pool = Sandboxes(1, Limits(cpu_seconds=2, wall_seconds=300.0))
+    try:
+        text, completion, _ = await as_published(pool, first, "```python\nprint(2)\n```\n```output\n")
+    finally:
+        await pool.close()
+    assert "```output\n1\n```\n" in text
+    assert text.count("used more than 2 s of processor time") == 1
+    assert (completion.tool_rounds, completion.tool_errors) == (2, 1)
+
+
 async def test_what_the_published_script_runs() -> None:
     assert published_program("no block") is None
     assert published_program("```python\nprint(1)\n``` and so on") is None

@@ -116,6 +116,38 @@ async def test_pages_shared_with_the_zygote_count_once_they_are_written_to(sandb
         assert sandbox.process.memory_held - before > 5 * MEBIBYTE
 
 
+MAP = (
+    "import ctypes, os\nlibc = ctypes.CDLL(None); libc.mmap.restype = ctypes.c_void_p\n"
+    "def map(size, place=None, flags=0x22):\n"
+    "    return libc.mmap(ctypes.c_void_p(place), ctypes.c_size_t(size), 3, flags, -1, ctypes.c_long(0))\n"
+)
+
+
+async def test_page_tables_count_as_memory(sandboxes: Sandboxes) -> None:
+    """Each page has a gigabyte of addresses for itself, so it takes two pages of tables."""
+    pages = 10_000
+    program = f"for n in range({pages}): ctypes.string_at(map(4096, (0x4000 + n) << 30), 1)"
+    async with sandboxes.open(seed=0) as sandbox:
+        await sandbox.run(MAP)
+        assert sandbox.process is not None
+        before = sandbox.process.memory_held
+        assert (await sandbox.run(program)).error is None
+        assert sandbox.process.memory_held - before > 2 * pages * 4096
+
+
+async def test_a_huge_page_is_not_kept_by_its_first_bytes(sandboxes: Sandboxes) -> None:
+    """What else of it is unmapped stays in memory, and no count of the process tells."""
+    program = (
+        "start = map(2**27) + 2**21 - 1 >> 21 << 21\nlibc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(2**26), 14)\n"
+        "for n in range(32): ctypes.memset(start + (n << 21), 1, 1)"
+    )
+    async with sandboxes.open(seed=0) as sandbox:
+        await sandbox.run(MAP)
+        before = resident(sandbox)
+        assert (await sandbox.run(program)).error is None
+        assert resident(sandbox) - before < 4 * MEBIBYTE
+
+
 SPEND = "import os, time\nend = time.process_time() + {0}\nwhile time.process_time() < end: pass\n"
 
 

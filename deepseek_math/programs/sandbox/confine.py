@@ -13,7 +13,7 @@ from pathlib import Path
 from deepseek_math.programs.sandbox import folders, landlock, seccomp
 from deepseek_math.programs.sandbox.limits import Limits
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_THP_DISABLE = 1, 4, 38, 41
 SIGKILL = 9
 RLIMIT_SIGPENDING = 11  # signals that are queued; those with a number below 32 never are
 CAPABILITY_VERSION_3 = 0x20080522
@@ -52,6 +52,7 @@ def confine(folder: Path, readable: Iterable[Path], listable: Iterable[Path], li
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
     _drop_capabilities()
+    seccomp.prctl(PR_SET_THP_DISABLE, 1)  # of a huge page that is unmapped in part, the rest is held and never counted
     seccomp.prctl(PR_SET_NO_NEW_PRIVS, 1)
     seccomp.prctl(PR_SET_DUMPABLE, 0)  # no other process of this user may look into it
     seccomp.prctl(PR_SET_PDEATHSIG, SIGKILL)  # cleared by a change of user, so it comes after that

@@ -265,7 +265,7 @@ class Sandbox:
         async with self._sandboxes.gate.enter(1, self._owner):
             lost = self.process is not None and not self.process.alive  # short of memory, we or the kernel ended it
             if lost:
-                await self._end()
+                await self.begin_anew()
             limit = self._sandboxes.limits.cpu_seconds
             if self._cpu_seconds >= limit:
                 return Outcome("", used_up(limit), 0.0, killed=True)
@@ -284,12 +284,12 @@ class Sandbox:
             self.close()
             raise
         if outcome.killed:
-            await self._end()
+            await self.begin_anew()
         self._sandboxes.make_room()
         return outcome
 
-    async def _end(self) -> None:
-        """Ends the process and keeps in mind what it has used."""
+    async def begin_anew(self) -> None:
+        """Ends the process, so that the next program finds a new one; what it has used still counts."""
         process = self.process
         self.close()
         if process is not None:

@@ -165,7 +165,7 @@ class Process:
             return ended(f"it made more than {limits.folder_files} files")
         if used.bytes > limits.folder_bytes:
             return ended(f"its files took more than {limits.folder_bytes >> 20} MiB")
-        if usage.memory(pid).held > limits.memory_bytes:
+        if usage.memory(pid).total > limits.memory_bytes:
             return ended(f"it held more than {limits.memory_bytes >> 20} MiB of memory")
         self._cpu_seconds = max(self._cpu_seconds, usage.cpu_seconds(pid))
         if cpu_seconds_before + self._cpu_seconds > limits.cpu_seconds:

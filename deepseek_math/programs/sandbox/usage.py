@@ -9,6 +9,7 @@ from pathlib import Path
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 BLOCK_BYTES = 512  # of st_blocks
 HELD = {"RssAnon:", "RssShmem:", "VmSwap:", "HugetlbPages:"}  # lines of /proc/PID/status; libraries are not its own
+TABLES = "VmPTE:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,12 @@ class Memory:
     """`held`: bytes of pages that are its own or that it shares with the zygote since the fork."""
 
     held: int = 0
+    tables: int = 0  # bytes of page tables, which are its own; RLIMIT_AS does not count them
     faults: int = 0  # pages that it has touched for the first time, or the first time since the fork
+
+    @property
+    def total(self) -> int:
+        return self.held + self.tables
 
     def since(self, start: "Memory") -> int:
         """Bytes that it has taken since `start`, when it shared all its pages with the zygote.
@@ -26,7 +32,7 @@ class Memory:
         """
         grown = max(0, self.held - start.held)
         written = (self.faults - start.faults) * PAGE_BYTES - grown
-        return grown + min(start.held, max(0, written))
+        return grown + min(start.held, max(0, written)) + max(0, self.tables - start.tables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,9 @@ def memory(pid: int) -> Memory:
         return Memory()
     lines = [line.split() for line in status.splitlines()]
     held = sum(int(line[1]) << 10 for line in lines if line and line[0] in HELD)
+    tables = sum(int(line[1]) << 10 for line in lines if line and line[0] == TABLES)
     after_the_name = stat.rpartition(")")[2].split()
-    return Memory(held, faults=int(after_the_name[7]))
+    return Memory(held, tables, faults=int(after_the_name[7]))
 
 
 def cpu_seconds(pid: int) -> float:
