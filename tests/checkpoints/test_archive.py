@@ -1,15 +1,19 @@
 """Tars from strangers: what is unpacked, and that nothing is written or linked outside the folder."""
 
+import gzip
 import io
 import os
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from deepseek_math.checkpoints import archive
 from deepseek_math.errors import ServiceError
 
+Mode = Literal["w", "w:gz", "w:bz2", "w:xz"]
+PACKED: tuple[Mode, ...] = ("w", "w:gz", "w:bz2", "w:xz")
 ENOUGH = 1 << 20
 FILE, FOLDER, LINK, HARD_LINK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 CONFIG = (FILE, "m/config.json", "{}")
@@ -57,6 +61,22 @@ REFUSED: dict[str, tuple[list[tuple[bytes, str, str]], str]] = {
     "a named pipe": ([CONFIG, (tarfile.FIFOTYPE, "m/pipe", "")], "neither a file"),
     "a device": ([CONFIG, (tarfile.CHRTYPE, "m/device", "")], "neither a file"),
     "more than may be unpacked": ([CONFIG, (FILE, "m/large", "x" * ENOUGH)], "unpacks to more than"),
+    "folders deeper than Python removes": (
+        [CONFIG, (FILE, f"m/{'d/' * 1000}x", "")],
+        "lies in more than 20 folders",
+    ),
+    "more folders than a checkpoint has": (
+        [CONFIG, *[(FILE, f"{number}/{'d/' * 18}x", "") for number in range(600)]],
+        "more than 10000 files and folders",
+    ),
+    "a name that orders the terminal about": (
+        [CONFIG, (FILE, "m/\x1b]52;c;eA==\x07", "")],
+        r"'m/\x1b]52;c;eA==\x07'",
+    ),
+    "a link to a name that orders the terminal about": (
+        [CONFIG, (LINK, "m/link", "\x9b2J")],
+        r"'m/\x9b2J'",
+    ),
     "more files than a checkpoint has": (
         [CONFIG, *[(FILE, f"m/{number}", "") for number in range(archive.MOST_MEMBERS)]],
         "more than 10000 files",
@@ -64,8 +84,8 @@ REFUSED: dict[str, tuple[list[tuple[bytes, str, str]], str]] = {
 }
 
 
-def packed(path: Path, members: list[tuple[bytes, str, str]]) -> Path:
-    with tarfile.open(path, "w") as tar:
+def packed(path: Path, members: list[tuple[bytes, str, str]], mode: Mode = "w") -> Path:
+    with tarfile.open(path, mode) as tar:
         for kind, name, content in members:
             member = tarfile.TarInfo(name)
             member.type = kind
@@ -119,8 +139,45 @@ def test_links_to_files_of_the_archive_become_names_of_them(tmp_path: Path) -> N
         assert not (folder / name).is_symlink()
 
 
-def test_a_plain_archive_keeps_its_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", PACKED)
+def test_a_plain_archive_keeps_its_files(tmp_path: Path, mode: Mode) -> None:
     members = [(FOLDER, "m", ""), CONFIG, (FILE, "m/sub/model", "x" * 9999)]
-    folder = archive.unpack(packed(tmp_path / "m.tar", members), tmp_path / "target", ENOUGH)
+    folder = archive.unpack(packed(tmp_path / "m.tar", members, mode), tmp_path / "target", ENOUGH)
     assert (folder / "config.json").read_text() == "{}"
     assert (folder / "sub/model").read_text() == "x" * 9999
+
+
+def header(kind: bytes, size: int) -> bytes:
+    member = tarfile.TarInfo("m/config.json")
+    member.type, member.size = kind, size
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+RECORDS = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+SPARSE = header(tarfile.XHDTYPE, len(RECORDS)) + RECORDS.ljust(512, b"\0") + header(FILE, 1 << 40)
+# name: what an archive begins with, and what follows without end
+HEADERS = {
+    "a long name": (header(tarfile.GNUTYPE_LONGNAME, 1 << 40), b"\0"),
+    "a long link": (header(tarfile.GNUTYPE_LONGLINK, 1 << 40), b"\0"),
+    "attributes": (header(tarfile.XHDTYPE, 1 << 40), b"\0"),
+    "attributes of all": (header(tarfile.XGLTYPE, 1 << 40), b"\0"),
+    "where a sparse file has holes": (SPARSE + b"99999999\n", b"1\n"),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path, name: str) -> None:
+    begin, fill = HEADERS[name]
+    tar = tmp_path / "m.tar.gz"
+    tar.write_bytes(gzip.compress(begin + fill * (8 << 20), 1))
+    with pytest.raises(
+        ServiceError, match="checkpoint_unusable: m.tar.gz is refused: one of its headers has more than"
+    ):
+        archive.unpack(tar, tmp_path / "target", ENOUGH)
+
+
+def test_an_archive_that_ends_in_a_header_is_refused(tmp_path: Path) -> None:
+    tar = tmp_path / "m.tar"
+    tar.write_bytes(SPARSE + b"99999999\n".ljust(512, b"1"))
+    with pytest.raises(ServiceError, match="checkpoint_unusable: m.tar can't be unpacked"):
+        archive.unpack(tar, tmp_path / "target", ENOUGH)
