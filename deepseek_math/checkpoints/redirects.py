@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from deepseek_math.errors import ServiceError
 
 SCHEMES = ("http", "https")
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA has given out for the internet
+NAT64 = ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address for a network that has none (RFC 6052)
 
 
 def open_url(request: urllib.request.Request | str, timeout: float) -> HTTPResponse:
@@ -60,4 +62,15 @@ def _is_private(host: str) -> bool:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return False
-    return any(not ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_global for entry in found)
+    return any(not _is_public(ipaddress.ip_address(str(entry[4][0]).partition("%")[0])) for entry in found)
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not address.is_multicast
+    inner = address.ipv4_mapped or address.sixtofour  # the address that a gateway sends on to
+    if address in NAT64:
+        inner = ipaddress.IPv4Address(address.packed[-4:])
+    if inner is not None:
+        return _is_public(inner)
+    return address in GLOBAL_UNICAST and address.is_global

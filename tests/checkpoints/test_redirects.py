@@ -55,6 +55,14 @@ def test_a_redirect_to_what_is_not_an_address_is_refused_in_a_sentence() -> None
         redirects.open_url(url, TIMEOUT)
 
 
+@pytest.mark.parametrize(
+    "target", ["http://93.184.216.34/x", "http://[2606:2800:220:1::1]/x", "http://[64:ff9b::93.184.216.34]/x"]
+)
+def test_a_redirect_within_the_internet_is_followed(target: str) -> None:
+    """By way of a gateway from IPv6 to IPv4, too."""
+    assert redirects._refusal("93.184.216.35", target) is None
+
+
 def test_a_private_address_of_ip_6_may_redirect_to_another() -> None:
     assert redirects._refusal("::1", "http://[::1]/x") is None
 
@@ -70,6 +78,9 @@ def test_a_private_address_of_ip_6_may_redirect_to_another() -> None:
             "http://0/x",
         ),
         *("http://[::1]/x", "http://[::ffff:127.0.0.1]/x", "http://2130706433/x", "http://[fe80::1]/x"),
+        *("http://0x7f.1/x", "http://0177.0.0.1/x", "http://127.1/x", "http://224.0.0.1/x", "http://[ff02::1]/x"),
+        *("http://[::127.0.0.1]/x", "http://[64:ff9b::a9fe:a9fe]/x", "http://[64:ff9b:1::7f00:1]/x"),
+        *("http://[2002:7f00:1::]/x", "http://[fec0::1]/x", "http://[fd00::1]/x"),
         "http://inside.example/x",
     ],
 )
