@@ -5,6 +5,8 @@ Cog reports an exception as `status: failed` with the exception's text, so the t
 NOTE: coglet reports any error whose text contains "cancelled" as a cancellation, so no message may contain it.
 """
 
+from deepseek_math.terminal import printable
+
 CODES: dict[str, str] = {
     "prompt_empty": "The prompt has no visible character.",
     "mode_unknown": "`mode` is not one of its choices.",
@@ -60,5 +62,6 @@ class ServiceError(Exception):
     def __init__(self, code: str, message: str) -> None:
         assert code in CODES, code
         self.code = code
-        self.message = message.replace("ancelled", "anceled")  # a client's own text may be quoted in it
+        # A client's own text may be quoted in it, or a stranger's: of a server, an archive, a chat template.
+        self.message = printable(message).replace("ancelled", "anceled")
         super().__init__(f"{code}: {self.message}")

@@ -42,6 +42,7 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
     """The text, or the error: a template is a program that came with the checkpoint and may raise anything."""
     try:
         text = compiled(request["template"]).render(**request["variables"])
+        text.encode()  # half a UTF-16 pair is not text, and no tokenizer takes it
     except MemoryError:
         return {"error": f"it needs more than {MEMORY_BYTES >> 20} MiB of memory"}
     except Exception as error:

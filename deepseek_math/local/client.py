@@ -15,8 +15,8 @@ import httpx
 from httpx_sse import EventSource
 
 from deepseek_math.inputs import INPUTS
-from deepseek_math.local.terminal import printable
 from deepseek_math.retry import Attempts, RetryPolicy
+from deepseek_math.terminal import printable
 
 LISTS = {field.name for field in INPUTS if field.kind == "list[str]"}  # one text alone is a list of one
 TEXT = {field.name for field in INPUTS if field.kind == "str"}  # text even where it looks like a number

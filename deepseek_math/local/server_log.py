@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from deepseek_math.terminal import printable
+
 SETUP = "coglet::setup"  # the target of what a Predictor prints in setup()
 TRACEBACK = "Traceback (most recent call last):"
 SENTENCE = "ServiceError: "  # what a traceback's last line puts before the message
@@ -32,7 +34,7 @@ class ServerLog:
             if entry.get("target") == SETUP and entry["fields"].get("source") == "Stdout":
                 text = str(entry["fields"].get("message", ""))
                 self._failed = self._failed or text == TRACEBACK
-                said += [] if self._failed else [text]
+                said += [] if self._failed else [printable(text)]
         return said
 
     def fault(self) -> str:
@@ -45,7 +47,7 @@ class ServerLog:
 
     def _messages(self) -> list[str]:
         lines = self.path.read_text(errors="replace").splitlines()
-        return [str(_entry(line).get("fields", {}).get("message", line)) for line in lines]
+        return [printable(str(_entry(line).get("fields", {}).get("message", line))) for line in lines]
 
 
 def _entry(line: str) -> dict[str, Any]:

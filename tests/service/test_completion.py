@@ -158,6 +158,7 @@ async def test_a_template_that_refuses_or_breaks_is_an_error_of_its_own() -> Non
         ("{% if %}", "template_failed"),
         ("{{ messages[0].content + 1 }}", "template_failed"),
         ("{{ ''.__class__.__mro__ }}", "template_failed"),
+        ("{{ '\\ud800' }}", "template_failed"),
     ):
         _, metrics, error = await run(service("a", style=PromptStyle(chat_template=template)))
         assert error is not None, template

@@ -1,13 +1,17 @@
 """What a model or a program prints reaches a terminal as letters, not as orders to it."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deepseek_math.errors import ServiceError
 from deepseek_math.local import client
 from deepseek_math.local.client import Event
-from deepseek_math.local.terminal import printable
+from deepseek_math.local.server_log import SENTENCE, SETUP, ServerLog
+from deepseek_math.terminal import printable
 
 ORDERS = {
     "fill the clipboard": "\x1b]52;c;cm0gLXJmIC8=\x07",
@@ -54,3 +58,18 @@ def test_a_prediction_is_shown_without_orders(
     assert printed.out == "a]52;c;eA==b\n\n"
     assert not (ACTING - {"\n", "\t"}) & set(printed.err)
     assert "4[2J2" in printed.err
+
+
+def test_what_is_no_character_can_be_printed() -> None:
+    assert printable("a\ud83db") == "a?b"
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_no_order_of_a_stranger_reaches_a_terminal_in_an_error_or_in_the_log(name: str, tmp_path: Path) -> None:
+    """Such as a chat template's own error, or what an engine says of a file."""
+    log = tmp_path / "log"
+    line = {"target": SETUP, "fields": {"source": "Stdout", "message": ORDERS[name]}}
+    log.write_text(json.dumps(line) + "\n" + json.dumps({"fields": {"message": f"{SENTENCE}{ORDERS[name]}"}}) + "\n")
+    read = ServerLog(log)
+    for text in (str(ServiceError("template_failed", ORDERS[name])), *read.setup_lines(), read.fault(), read.tail()):
+        assert not (ACTING - {"\n", "\t"}) & set(text)

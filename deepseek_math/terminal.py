@@ -1,0 +1,20 @@
+"""Text of a model, of a program that it wrote or of a stranger's file or server, on its way to a terminal."""
+
+import unicodedata
+
+KEPT = "\n\t"
+# They change the order in which a terminal shows characters, so that a text reads as another one.
+DIRECTIONS = {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
+
+
+def printable(text: str) -> str:
+    """`text` without control characters: some clear the screen, go back in the line, or fill the clipboard.
+
+    Half a UTF-16 pair, which is no text and can't be printed, becomes a question mark.
+    """
+    shown = "".join(letter for letter in text if letter in KEPT or not _acts(letter))
+    return shown.encode(errors="replace").decode()
+
+
+def _acts(letter: str) -> bool:
+    return unicodedata.category(letter) == "Cc" or letter in DIRECTIONS
