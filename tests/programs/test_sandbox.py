@@ -353,6 +353,9 @@ PUBLISHED = [
     ("import matplotlib.pyplot as plt\nplt.title('x', family='Liberation Sans')\nplt.savefig('p.pdf')\nprint(1)", "1"),
     ("import matplotlib\nprint(matplotlib.get_backend().lower())", "agg"),
     ("import ctypes\nf = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(lambda n: n + 1)\nprint(f(1))", "2"),
+    ("from scipy.spatial import ConvexHull\nprint(ConvexHull([[0, 0], [1, 0], [0, 1], [1, 1]]).volume)", "1.0"),
+    ("from scipy.spatial import Delaunay\nprint(len(Delaunay([[0, 0], [1, 0], [0, 1], [1, 1]]).simplices))", "2"),
+    ("import sys\nprint(1, flush=True)\nsys.stdout = None\nprint(2)", "1"),
     ("import numpy as np\nnp.save('a', np.arange(3))\nprint(np.load('a.npy').sum())", "3"),
 ]  # fmt: skip
 

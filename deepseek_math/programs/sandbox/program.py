@@ -27,7 +27,7 @@ def serve(packages: str) -> None:
                 _seed(command["seed"])
             sys.stdout = printed
             error = _run(command["code"], main.__dict__, packages)
-            for stream in {id(each): each for each in (sys.stdout, printed)}.values():
+            for stream in {id(each): each for each in (sys.stdout, printed) if each is not None}.values():
                 try:
                     stream.flush()
                 except Exception as fault:  # a program may have closed it, or put anything in its place

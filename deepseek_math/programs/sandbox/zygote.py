@@ -18,6 +18,7 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from deepseek_math.programs.sandbox import folders, program
@@ -28,7 +29,7 @@ CLEAR = 16  # a descriptor beyond those that a sandbox gets
 # Imported before any program: what programs ask for, and modules whose shared libraries lie where none may look.
 IMPORTED = (
     *("sympy", "sympy.abc", "sympy.physics.units", "numpy"),
-    *("scipy.optimize", "scipy.integrate", "scipy.linalg", "scipy.special", "scipy.stats"),
+    *("scipy.optimize", "scipy.integrate", "scipy.linalg", "scipy.special", "scipy.stats", "scipy.spatial"),
     *("pandas", "networkx", "matplotlib.pyplot", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
     *("ctypes", "bz2", "lzma", "zlib", "decimal", "fractions", "statistics", "hashlib", "datetime", "csv", "calendar"),
 )
@@ -81,6 +82,7 @@ class Zygote:
         for name in IMPORTED:
             importlib.import_module(name)
         self._keep_fonts_that_programs_may_read()
+        _keep_qhull_s_messages_in_one_file()
         gc.collect()
         gc.freeze()  # what is never collected is never copied after a fork
 
@@ -156,6 +158,19 @@ class Zygote:
                 status = 0
         finally:
             os._exit(status)
+
+
+def _keep_qhull_s_messages_in_one_file() -> None:
+    """For ConvexHull, Delaunay and Voronoi scipy makes a temporary file and removes it, where programs can't do either:
+    they crashed. It stays in the program's folder, and the next one writes over it."""
+
+    def mkstemp(prefix: bytes) -> tuple[int, bytes]:
+        name = prefix + b"messages"
+        return os.open(name, os.O_RDWR | os.O_CREAT, 0o600), name
+
+    stream = sys.modules["scipy._lib.messagestream"].__dict__
+    stream["tempfile"] = SimpleNamespace(mkstemp=mkstemp)
+    stream["os"] = SimpleNamespace(close=os.close, remove=lambda name: None, unlink=lambda name: None)
 
 
 def _tell_fault(descriptor: int, error: OSError) -> None:
