@@ -3,7 +3,8 @@
 coglet collects what an async generator yields until it ends, and iterates a *sync* generator live but takes one
 prediction at a time. A coroutine that *returns* a sync generator gets both: many at once, each chunk sent at once.
 `stream` builds that generator over an async one. What is missing then is cancellation: coglet cancels only the
-future of the coroutine, which is done by then. `install` watches for that cancel.
+future of the coroutine, which is done by then. `install` watches for that cancel, and `second_reader.py` makes up for
+one that coglet loses.
 
 `tests/cog/test_live.py` holds all of it against a real coglet.
 """
@@ -21,6 +22,8 @@ from typing import Any
 
 from cog import CancelationException
 
+from deepseek_math.cog.second_reader import join_and_leave, prediction_id
+
 log = logging.getLogger(__name__)
 
 COGLET = "0.23.1"  # the version whose behaviour is described here and tested
@@ -28,6 +31,7 @@ COGLET = "0.23.1"  # the version whose behaviour is described here and tested
 # Text that comes faster is joined: more chunks help no reader and cost every client. A little less than the period of
 # `engines/llama_cpp/mailbox.py`, so that what was held there is not held again.
 CHUNK_SECONDS = 1 / 40
+LOOK_SECONDS = 3.0  # after which a stream is looked at, once, to see whether anybody reads it
 
 
 class _CancelSignal:
@@ -135,6 +139,7 @@ def stream(pieces: AsyncGenerator[str, None]) -> Iterator[str]:
 
     task = loop.create_task(pump())
     task.add_done_callback(ended)  # also hears of a task that was cancelled before its first step
+    _look_later(loop, task)
 
     def stop() -> None:
         if not loop.is_closed():
@@ -145,6 +150,25 @@ def stream(pieces: AsyncGenerator[str, None]) -> Iterator[str]:
     chunks = _chunks(arrived, signal)
     next(chunks)  # up to its first line: a generator that has not begun runs no `finally` when it is dropped
     return chunks
+
+
+def _look_later(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    """Looks once whether anybody reads what `task` makes. Those that end sooner, most of all, cost a timer."""
+    prediction = prediction_id()
+    if prediction is None:
+        return
+    looks = set[asyncio.Task[None]]()
+
+    def look() -> None:
+        looks.add(loop.create_task(join_and_leave(prediction)))  # held here, as the loop holds no task
+
+    timer = loop.call_later(LOOK_SECONDS, look)
+
+    def cancel(_: object) -> None:
+        timer.cancel()
+        looks.clear()
+
+    task.add_done_callback(cancel)
 
 
 class _Chunk:

@@ -27,6 +27,8 @@ TIMEOUT = httpx.Timeout(10.0, read=120.0, pool=None)  # seconds; the server send
 STREAM = {"Accept": "text/event-stream"}
 BUSY_RETRY = RetryPolicy(first_wait=0.05, factor=1.0, longest_wait=5.0)  # after a 409: all slots are taken
 
+CANCEL_RETRY = RetryPolicy(first_wait=0.02, longest_wait=0.3)  # an engine's step is over in between, mostly
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -106,10 +108,20 @@ def _wait_while_busy(response: httpx.Response, reason: str, attempts: Attempts) 
     return wait
 
 
-def cancel(url: str, prediction_id: str) -> bool:
-    """Stops a prediction; False where the server knows none of that id at work."""
+def cancel(url: str, prediction_id: str, patience: float = 60.0) -> bool:
+    """Stops a prediction, and returns when it is over; False where the server knows none of that id at work.
+
+    Cog's server can lose a cancel in a prediction's first milliseconds, so it is asked again until it knows the id no
+    longer, for `patience` seconds at most.
+    """
+    attempts = Attempts(replace(CANCEL_RETRY, seconds=patience))
     with http(timeout=TIMEOUT) as session:
-        return session.post(f"{url}/predictions/{prediction_id}/cancel").status_code == httpx.codes.OK
+        while session.post(f"{url}/predictions/{prediction_id}/cancel").status_code == httpx.codes.OK:
+            wait = attempts.wait_after_failure()
+            if wait is None:
+                return True
+            time.sleep(wait)
+    return attempts.failures > 0
 
 
 def http(timeout: httpx.Timeout | float) -> httpx.Client:

@@ -150,6 +150,28 @@ def test_a_dropped_plain_request_reaches_the_work(counting: Counting) -> None:
     assert counting.noted("impatient", "stopped") < dropped + SOON
 
 
+def test_a_stream_that_nobody_reads_is_ended_though_its_cancel_was_lost(counting: Counting) -> None:
+    inputs = {"name": "orphan", "chunks": 400, "pause": 0.05, "loses_a_cancel": True}
+    events = stream(counting.url, inputs, "orphan")
+    while next(events).kind != "output":
+        pass
+    events.close()  # type: ignore[attr-defined]
+    counting.noted("orphan", "stopped")
+
+
+def test_a_prediction_with_a_reader_or_without_need_of_one_is_left_alone(counting: Counting) -> None:
+    """A stream that is read, a plain request, and an asynchronous one, each at work for longer than LOOK_SECONDS."""
+    inputs = {"chunks": 40, "pause": 0.05}
+    url = f"{counting.url}/predictions"
+    with ThreadPoolExecutor(2) as pool:
+        streamed = pool.submit(counting.events, name="read", **inputs)
+        plain = pool.submit(httpx.post, url, json={"input": {"name": "plain"} | inputs}, timeout=60)
+        asynchronous = {"input": {"name": "asynchronous"} | inputs}
+        assert httpx.post(url, json=asynchronous, headers={"Prefer": "respond-async"}).status_code == 202
+        assert streamed.result()[-1].data["status"] == plain.result().json()["status"] == "succeeded"
+    counting.noted("asynchronous", "finished")
+
+
 def test_a_cancel_before_the_stream_exists_stops_it(counting: Counting) -> None:
     threading.Timer(0.3, counting.cancel, ["early"]).start()
     events = counting.events(name="early", late_start=30.0)

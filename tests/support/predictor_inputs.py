@@ -11,6 +11,7 @@ COUNTING = (
     InputField("fail_at", "int", "The chunk that raises; -1 for none.", default=-1),
     InputField("cleanup", "float", "Seconds that the cleanup takes.", default=0.0),
     InputField("late_start", "float", "Seconds before the stream exists.", default=0.0),
+    InputField("loses_a_cancel", "bool", "Whether the first cancel is not heard.", default=False),
 )
 EXAM = tuple(
     BY_NAME[name]

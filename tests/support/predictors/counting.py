@@ -1,6 +1,7 @@
 """A Predictor for the tests of `deepseek_math.cog.live`: it counts, at a given pace, and notes how it ended."""
 
 import asyncio
+import itertools
 import json
 import os
 import time
@@ -12,6 +13,7 @@ from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 from deepseek_math.cog import live
 
 live.install()
+live.LOOK_SECONDS = 1.0
 
 
 class Predictor(BasePredictor):
@@ -28,12 +30,15 @@ class Predictor(BasePredictor):
         fail_at: int = Input(description="The chunk that raises; -1 for none.", default=-1),
         cleanup: float = Input(description="Seconds that the cleanup takes.", default=0.0),
         late_start: float = Input(description="Seconds before the stream exists.", default=0.0),
+        loses_a_cancel: bool = Input(description="Whether the first cancel is not heard.", default=False),
     ) -> ConcatenateIterator[str]:
         try:
             await asyncio.sleep(late_start)
         except asyncio.CancelledError:
             self.note(name, "stopped before the stream")
             raise
+        if loses_a_cancel:
+            lose_the_first_cancel()
         return live.stream(self.count(name, int(chunks), pause, int(fail_at), cleanup))
 
     async def count(
@@ -59,3 +64,11 @@ class Predictor(BasePredictor):
     def note(self, name: str, what: str) -> None:
         with self.notes.open("a") as notes:
             notes.write(json.dumps({"name": name, "what": what, "at": time.time()}) + "\n")
+
+
+def lose_the_first_cancel() -> None:
+    """As coglet does with one that comes before its worker has begun the prediction."""
+    signal = live._signal.get()
+    assert signal is not None
+    hear, cancels = signal.set, itertools.count(1)
+    signal.set = lambda: hear() if next(cancels) > 1 else None  # type: ignore[method-assign]
