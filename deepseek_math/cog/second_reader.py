@@ -1,10 +1,10 @@
 """Ends a stream that nobody reads any more, by reading along for a moment.
 
 coglet (0.23.1) loses a cancel that comes after it has taken a prediction and before its worker has begun it
-(docs/cog-faults.md). The prediction then runs to its end, though its client has gone. Only the server's own process knows
-who reads, and it tells nobody. But when a stream's last reader leaves, it cancels the prediction, whoever that reader is.
-So one look suffices: it stops a stream without readers, and changes nothing for one that is read, for a plain request or
-for an asynchronous prediction. A plain request whose cancel was lost is not found.
+(docs/cog-faults.md). The prediction then runs to its end, though its client has gone. Only the server's own process
+knows who reads, and it tells nobody. But when a stream's last reader leaves, it cancels the prediction, whoever that
+reader is. So one look suffices: it stops a stream without readers, and changes nothing for one that is read, for a
+plain request or for an asynchronous prediction. A plain request whose cancel was lost is not found.
 """
 
 import contextvars

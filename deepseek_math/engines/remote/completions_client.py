@@ -16,6 +16,7 @@ import httpx
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 
 from deepseek_math.engines.remote.dialects import malformed, well_formed
+from deepseek_math.engines.remote.transport import CancelSafeTransport
 from deepseek_math.errors import ServiceError
 from deepseek_math.retry import Attempts, RetryPolicy, may_pass
 
@@ -58,12 +59,15 @@ class CompletionsServer:
         self.root = url.rstrip("/").removesuffix("/v1")
         self.where = self.root.partition("://")[2]
         self._key = key
+        transport = httpx.AsyncHTTPTransport(
+            limits=httpx.Limits(max_connections=None),  # the gate bounds them
+            verify=ssl.create_default_context(),
+        )
         self._http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=None),
-            limits=httpx.Limits(max_connections=None),  # the gate bounds them
             trust_env=False,  # no proxy: they gather what should stream
-            verify=ssl.create_default_context(),
+            transport=CancelSafeTransport(transport),
         )
 
     async def models(self) -> list[dict[str, Any]]:
