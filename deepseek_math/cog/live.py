@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 COGLET = "0.23.1"  # the version whose behaviour is described here and tested
 
+PREDICTION = "_ctx_wrapper"  # the coroutine that coglet makes of each prediction
+
 # Text that comes faster is joined: more chunks help no reader and cost every client. A little less than the period of
 # `engines/llama_cpp/mailbox.py`, so that what was held there is not held again.
 CHUNK_SECONDS = 1 / 40
@@ -76,6 +78,8 @@ def install() -> None:
         return
 
     def run_coroutine_threadsafe(coro: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Future[Any]:
+        if coro.__name__ != PREDICTION:
+            return start(coro, loop)
         signal = _CancelSignal()
         try:
             context = contextvars.copy_context()
@@ -84,7 +88,8 @@ def install() -> None:
             _watch(future, signal)
         except CancelationException:
             signal.set()
-            raise CancelledError("the prediction was cancelled as it started") from None
+            future = Future()
+            future.cancel()  # what coglet waits for; it takes an exception that is raised here for a failure
         return future
 
     run_coroutine_threadsafe.signals_cancel = True  # type: ignore[attr-defined]
@@ -100,15 +105,20 @@ def _watch(future: Future[Any], signal: _CancelSignal) -> None:
         signal.set()
         return cancelled
 
-    def result_or_signal(timeout: float | None = None) -> Any:
+    def result_or_signal() -> Iterator[Any]:
         try:
-            return result(timeout)
+            yield None
+            value = result()
         except CancelationException:
             cancel_and_signal()
             raise CancelledError("the prediction was cancelled as it started") from None
+        yield value
 
+    # A generator goes on inside its `try`; a function would meet an exception that is pending before its first line.
+    waiting = result_or_signal()
+    next(waiting)
     future.cancel = cancel_and_signal  # type: ignore[method-assign]
-    future.result = result_or_signal  # type: ignore[method-assign]
+    future.result = waiting.__next__  # type: ignore[method-assign]
 
 
 _END = object()
