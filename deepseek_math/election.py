@@ -124,11 +124,16 @@ class Election:
     def _chosen(self) -> int:
         """Of the winners the one that the model finds likeliest, else the one with the smallest seed.
 
-        Without any answer it is the first sample: the likeliest text is then one that repeats itself to the end.
+        Of equal texts the smallest seed has it: the likelihood of one text differs in its last digits by what else the
+        engine works on. Without any answer it is the first sample: the likeliest text is then one that repeats itself
+        to the end.
         """
         if self.vote.leader is None:
             return next(number for number in self.vote.silent if number not in self.faults)
-        return max(self.vote.leader.samples, key=self._likelihood)
+        first_with: dict[str, int] = {}
+        for number in self.vote.leader.samples:  # in the order of their seeds
+            first_with.setdefault(self.completions[number].text, number)
+        return max(first_with.values(), key=self._likelihood)
 
     def _likelihood(self, number: int) -> float:
         logprob = self.completions[number].mean_logprob

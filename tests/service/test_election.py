@@ -72,6 +72,16 @@ async def test_of_the_winners_the_likeliest_is_taken() -> None:
     assert (text, metrics["winner_seed"]) == (".\\boxed{4}", 1)
 
 
+async def test_of_equal_texts_the_smallest_seed_wins_whatever_the_last_digits_say() -> None:
+    """A text's likelihood differs by what else is at work: on the demo winner_seed was 2, and 3 beside other requests."""
+    scripts = {0: says("5"), 1: says("4", 2), 2: says("4", 2), 3: says("5", 4)}
+    for last in (-0.1000001, -0.1, -0.0999999):
+        scripted = service(scripts, slots=1)
+        scripted.engine.likelihood = {0: -0.5, 1: -0.1, 2: last, 3: -0.01}  # type: ignore[attr-defined]
+        _, metrics, _ = await run(scripted, samples=4)
+        assert metrics["winner_seed"] == 1
+
+
 async def test_without_any_answer_there_is_a_text_and_no_answer() -> None:
     """The first sample: the likeliest is often one that repeats itself to the end."""
     scripts: dict[int, Sequence[Step]] = {0: [0.1, "I "], 1: ["know "], 2: [0.2, "nothing"]}
