@@ -33,7 +33,9 @@ PREDICTION = "_ctx_wrapper"  # the coroutine that coglet makes of each predictio
 # Text that comes faster is joined: more chunks help no reader and cost every client. A little less than the period of
 # `engines/llama_cpp/mailbox.py`, so that what was held there is not held again.
 CHUNK_SECONDS = 1 / 40
-LOOK_SECONDS = 3.0  # after which a stream is looked at, once, to see whether anybody reads it
+# After which a stream is looked at, once, to see whether anybody reads it: a cancel is lost in the first milliseconds
+# alone.
+LOOK_SECONDS = 1.0
 
 
 class _CancelSignal:
@@ -78,7 +80,7 @@ def install() -> None:
         return
 
     def run_coroutine_threadsafe(coro: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Future[Any]:
-        if coro.__name__ != PREDICTION:
+        if getattr(coro, "__name__", "") != PREDICTION:
             return start(coro, loop)
         signal = _CancelSignal()
         try:
@@ -118,7 +120,7 @@ def _watch(future: Future[Any], signal: _CancelSignal) -> None:
     waiting = result_or_signal()
     next(waiting)
     future.cancel = cancel_and_signal  # type: ignore[method-assign]
-    future.result = waiting.__next__  # type: ignore[method-assign]
+    future.result = waiting.__next__  # type: ignore[assignment, method-assign]
 
 
 _END = object()

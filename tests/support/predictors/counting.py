@@ -13,8 +13,6 @@ from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 from deepseek_math.cog import live
 
 live.install()
-live.LOOK_SECONDS = 1.0
-
 
 class Predictor(BasePredictor):
     async def setup(self) -> None:
