@@ -14,7 +14,7 @@ override PROMPT := $(value PROMPT)# as it was typed: make would take the dollars
 override INPUTS := $(value INPUTS)
 export CHECKPOINT PROMPT INPUTS
 
-.PHONY: help predict serve checkpoints fetch image push schema native bench bench-gpu check test tiny lint types format \
+.PHONY: help predict serve checkpoints fetch image push schema native bench bench-gpu soak check test tiny lint types format \
 	audit lock setup setup-tool setup-evaluate setup-bench setup-train setup-check setup-all clean
 .NOTPARALLEL:
 
@@ -56,6 +56,9 @@ bench: setup-bench ## this service beside the original predictor and llama.cpp's
 
 bench-gpu: setup-bench ## the 7B's shape with random weights on this machine's GPU
 	@$(dsm) bench gpu
+
+soak: setup-tool ## mixed traffic on the demo for MINUTES=10: nothing lost, nothing left over, equal answers
+	@$(dsm) bench soak --minutes $(or $(MINUTES),10)
 
 check: lint types ## lint, types and the tests without processes, network or torch: under a minute
 	$(python) -m pytest -m unit

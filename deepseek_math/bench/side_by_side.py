@@ -24,6 +24,7 @@ from deepseek_math.bench.picture import draw
 from deepseek_math.bench.streams import BenchError
 from deepseek_math.checkpoints import fetch, find
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
+from deepseek_math.engines.memory import free_bytes, gib
 from deepseek_math.errors import ServiceError
 from deepseek_math.local.server import ServerFailed
 from deepseek_math.settings import Settings
@@ -32,6 +33,7 @@ from deepseek_math.signals import run_until_stopped
 FAILED = 1
 CONTEXT = 2048  # tokens, where neither CONTEXT nor the checkpoint's row gives them
 SLOTS = 16
+BYTES_PER_VALUE = 2  # of a KV cache
 PICTURES = (".png", ".svg", ".pdf")
 
 Samples = dict[str, dict[str, list[Sample]]]  # by the contender's key and the load's name, one for each round
@@ -40,8 +42,9 @@ Samples = dict[str, dict[str, list[Sample]]]  # by the contender's key and the l
 def bench(options: argparse.Namespace) -> None:
     """Measures and prints. Raises BenchError, ServerFailed, ServiceError, OSError or httpx.HTTPError."""
     began = time.monotonic()
-    terms = _terms(options.dtype)
+    terms = read_terms(options.dtype)
     rows = _rows(options, terms)
+    require_memory(rows, terms)
     _say(f"{terms.checkpoint}: {terms.threads} threads, {terms.slots} slots of {terms.context} tokens for all")
     with ExitStack() as stack:
         started = []
@@ -163,7 +166,27 @@ def _summary(
     }
 
 
-def _terms(dtype: str) -> Terms:
+def require_memory(rows: Sequence[Contender], terms: Terms) -> None:
+    """Raises BenchError where the contenders don't fit the memory at once: each has weights and a KV cache of its own.
+
+    It is the least that they need. The original predictor unpacks a GGUF's weights, and has a small cache.
+    """
+    files = terms.weights.rglob("*") if terms.weights.is_dir() else [terms.weights]
+    weights, cache = sum(file.stat().st_size for file in files), 0
+    if terms.weights.suffix == ".gguf":
+        cache = terms.slots * terms.context * read_header(terms.weights).kv_values_per_token * BYTES_PER_VALUE
+    need = sum(weights + (0 if row.one_at_a_time else cache) for row in rows)
+    free = free_bytes()
+    if need > free:
+        names = ", ".join(row.key for row in rows)
+        raise BenchError(
+            f"{names}: at once they need {gib(need)} or more ({gib(weights)} of weights each, {gib(cache)} of KV cache "
+            f"for {terms.slots} slots of {terms.context} tokens), and {gib(free)} is free. Name fewer with --only, or "
+            "set SLOTS or CONTEXT lower. dsm bench clients starts one server after the other."
+        )
+
+
+def read_terms(dtype: str = "bfloat16") -> Terms:
     """The weights, downloaded before anything is timed, and the service's own settings."""
     settings = Settings.read({**os.environ, "CHECKPOINT": os.environ.get("CHECKPOINT") or "smollm2-135m"})
     checkpoint = find(settings.checkpoint)

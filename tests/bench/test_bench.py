@@ -24,15 +24,17 @@ import torch
 
 pytest.importorskip("matplotlib", reason="matplotlib draws bench.png: make setup-bench")
 
-from deepseek_math.bench import figures, gpu, loads, result_table, streams, workload
+from deepseek_math.bench import clients, figures, gpu, loads, result_table, side_by_side, streams, workload
 from deepseek_math.bench.bandwidth import bandwidth
-from deepseek_math.bench.contenders import LLAMA_CPP, ORIGINAL, Running, Terms, running
+from deepseek_math.bench.contenders import LLAMA_CPP, ORIGINAL, SERVICE, Running, Terms, running
 from deepseek_math.bench.figures import NEWCOMER, Measured
 from deepseek_math.bench.http_program import STOP_SECONDS
 from deepseek_math.bench.loads import ENOUGH, LOADS, NEWCOMERS, OTHERS, Load, Sample, measure
 from deepseek_math.bench.original_predictor import Predictor
 from deepseek_math.bench.processes import QUIET, Clock, Peak, memory, settle
 from deepseek_math.bench.streams import COG_API, LLAMA_API, BenchError
+from deepseek_math.cli import COMMANDS
+from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.local.client import crowd, http
 from deepseek_math.paths import ROOT
 from deepseek_math.retry import RetryPolicy
@@ -44,6 +46,7 @@ from tests.support.loopback import LoopbackServer
 from tests.support.loopback import running as serving
 from tests.support.tiny_llama import make_tiny_llama
 
+BENCHES = {name: each.entry.partition(":")[0] for name, each in COMMANDS.items() if name.startswith("bench")}
 SERVERS = ("deepseek_math.bench.llama_server", "cog.server.http")  # in the command lines of the servers that it starts
 SAMPLE = Sample(
     speed=100.0,
@@ -185,6 +188,7 @@ def seen(process: "subprocess.Popen[bytes]") -> list[str]:
         (["--tokens", "120"], {}, "--tokens 120 may need a context of"),
         ([], {"LLAMA_SERVER": "/no/such/program"}, "is not a program"),
         ([], {"CHECKPOINT": "no-such-thing"}, "checkpoint_unknown"),
+        (["--only", "service", "llama", "--tokens", "16"], {"SLOTS": "10000000"}, "service, llama: at once they need "),
     ],
 )
 def test_what_can_not_be_measured_is_refused_before_anything_starts(
@@ -195,6 +199,49 @@ def test_what_can_not_be_measured_is_refused_before_anything_starts(
     assert done.returncode == 1
     assert reason in done.stderr
     assert "ready" not in done.stderr
+
+
+def test_weights_that_fit_memory_once_are_measured_one_after_the_other(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terms = Terms("toy", weights, threads=1, slots=16, context=512, dtype="bfloat16")
+    cache = 16 * 512 * read_header(weights).kv_values_per_token * side_by_side.BYTES_PER_VALUE
+    once = weights.stat().st_size + cache
+    monkeypatch.setattr(side_by_side, "free_bytes", lambda: once + once // 2)
+    with pytest.raises(BenchError, match="service, llama: at once they need"):
+        side_by_side.require_memory([SERVICE, LLAMA_CPP], terms)
+    for name, value in environment(weights).items():
+        monkeypatch.setenv(name, value)
+    assert clients.main(["--clients", "1", "3", "--tokens", "4"]) == 0
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [(row["server"], row["clients"], row["failed"]) for row in rows] == [
+        ("this service", 1, 0),
+        ("this service", 3, 0),
+        ("llama.cpp server", 1, 0),
+        ("llama.cpp server", 3, 0),
+    ]
+    assert all(0 < row["first"] <= row["seconds"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "others", "reason"),
+    [
+        (["--clients", "0"], {}, "use 1 or more of each"),
+        (["--prompt", "500"], {}, "may take 517 tokens, and the context is 512"),
+    ],
+)
+def test_a_load_of_clients_that_can_not_be_measured_is_refused(
+    weights: Path,
+    arguments: list[str],
+    others: dict[str, str],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in (environment(weights) | others).items():
+        monkeypatch.setenv(name, value)
+    assert clients.main(arguments) == 1
+    assert reason in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -507,10 +554,9 @@ def test_the_gpu_bench_says_that_it_needs_a_gpu(
     assert "needs a GPU" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["side_by_side", "gpu", "scale", "variants", "sandbox", "download", "seven_b"])
-def test_a_command_s_help_says_how_it_is_called(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    name = {"side_by_side": "dsm bench [", "seven_b": "dsm bench seven-b "}.get(command, f"dsm bench {command} ")
+@pytest.mark.parametrize("name", BENCHES)
+def test_a_command_s_help_says_how_it_is_called(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(f"deepseek_math.bench.{command}").main(["--help"])
+        importlib.import_module(f"deepseek_math.{BENCHES[name]}").main(["--help"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: {name}")
+    assert capsys.readouterr().out.startswith(f"usage: dsm {name} ")

@@ -73,7 +73,7 @@ async def test_of_the_winners_the_likeliest_is_taken() -> None:
 
 
 async def test_of_equal_texts_the_smallest_seed_wins_whatever_the_last_digits_say() -> None:
-    """A text's likelihood differs by what else is at work: on the demo winner_seed was 2, and 3 beside other requests."""
+    """A text's likelihood differs by what else is at work: on the demo winner_seed was 2, and 3 beside others."""
     scripts = {0: says("5"), 1: says("4", 2), 2: says("4", 2), 3: says("5", 4)}
     for last in (-0.1000001, -0.1, -0.0999999):
         scripted = service(scripts, slots=1)

@@ -14,6 +14,7 @@ from deepseek_math.cog import live
 
 live.install()
 
+
 class Predictor(BasePredictor):
     async def setup(self) -> None:
         self.notes = Path(os.environ["NOTES"])
