@@ -1,6 +1,7 @@
 """What the llama.cpp engine does beside what every engine does (`test_engines.py`), with a real checkpoint."""
 
 import asyncio
+import itertools
 import json
 import os
 import threading
@@ -16,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from deepseek_math.engines.llama_cpp import engine as llama_cpp
-from deepseek_math.engines.llama_cpp import mailbox, shared_prompts
+from deepseek_math.engines.llama_cpp import mailbox, shared_prompts, watch
 from deepseek_math.engines.llama_cpp.engine import LlamaCppEngine
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.memory import free_bytes
@@ -130,7 +131,7 @@ async def test_a_fault_in_the_thread_is_an_error_and_the_next_request_works(
 async def test_a_request_that_waits_for_others_shows_that_the_engine_works(
     engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So it is not given up: only an engine that makes no step for anybody has stalled."""
+    """So it is not given up: only an engine that makes no step for anybody, and computes nothing, has stalled."""
     others_work = threading.Event()
     ended = threading.Event()
 
@@ -143,7 +144,8 @@ async def test_a_request_that_waits_for_others_shows_that_the_engine_works(
                 if others_work.is_set() and not silent:
                     heard(b'{"choices": [{"text": "", "finish_reason": null}], "__verbose": {"tokens_predicted": 0}}')
 
-    monkeypatch.setattr("deepseek_math.engines.llama_cpp.engine.TICK", 0.05)
+    monkeypatch.setattr(watch, "TICK", 0.05)
+    monkeypatch.setattr(watch, "process_time", lambda: 0.0)
     monkeypatch.setattr(engine, "_server", Busy())
     other = asyncio.create_task(deltas(engine, [1], TALK))
     waiting = engine.generate([2], TALK)
@@ -153,9 +155,20 @@ async def test_a_request_that_waits_for_others_shows_that_the_engine_works(
     others_work.set()
     assert await silence == Delta("", 0)
     assert await anext(waiting) == Delta("", 0)
+    others_work.clear()
+    seconds = itertools.count()
+    monkeypatch.setattr(watch, "process_time", lambda: float(next(seconds)))  # one long step
+    for _ in range(3):
+        assert await anext(waiting) == Delta("", 0)
+    monkeypatch.setattr(watch, "SLOWEST_STEP", 0.0)
+    silence = asyncio.ensure_future(anext(waiting))
+    if (await asyncio.wait({silence}, timeout=0.3))[0]:  # it was told just before
+        silence = asyncio.ensure_future(anext(waiting))
+        await asyncio.sleep(0.3)
+    assert not silence.done()
     ended.set()
     other.cancel()
-    await asyncio.gather(other, waiting.aclose(), return_exceptions=True)
+    await asyncio.gather(other, silence, return_exceptions=True)
 
 
 async def test_a_request_that_is_held_makes_the_engine_unhealthy_until_it_is_let_go(

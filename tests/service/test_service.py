@@ -342,6 +342,25 @@ def test_a_real_checkpoint_votes(demo: LocalServer) -> None:
     print(f"{used} of 12 samples used, {metrics['tokens_not_generated']} tokens not generated: {tally}")
 
 
+def test_a_vote_is_the_same_alone_and_beside_fifteen_other_requests(demo: LocalServer) -> None:
+    """At a temperature at which samples disagree, so that a tie or an order of finishing would show."""
+    told = ("answer", "winner_seed", "samples_used", "samples_stopped_early", "votes", "agreement")
+
+    def vote(seed: int) -> tuple[Any, ...]:
+        events = predict(demo, prompt="What is 3/4 + 1/8?", samples=8, temperature=1.5, max_new_tokens=200, seed=seed)
+        metrics = events[-1].data["metrics"]
+        assert metrics["undecided_comparisons"] == 0
+        return text(events), *(metrics.get(name) for name in told)
+
+    seeds = (0, 100)
+    alone = [vote(seed) for seed in seeds]
+    for seed, expected in zip(seeds, alone, strict=True):
+        with ThreadPoolExecutor(16) as pool:
+            others = [pool.submit(predict, demo, **SUM, seed=number, temperature=0.9) for number in range(15)]
+            assert pool.submit(vote, seed).result() == expected
+            assert all(other.result()[-1].data["status"] == "succeeded" for other in others)
+
+
 def test_a_vote_that_is_cancelled_frees_all_its_slots(server: LocalServer) -> None:
     """Sixteen samples hold every slot; the single request that waits gets in when the vote is cancelled."""
     expected = text(predict(server, seed=100, **TALK))

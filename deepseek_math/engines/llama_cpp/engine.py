@@ -38,6 +38,7 @@ from deepseek_math.engines.llama_cpp.private_http import PrivateHTTP
 from deepseek_math.engines.llama_cpp.shared_prompts import SharedPrompts
 from deepseek_math.engines.llama_cpp.slots import Slots
 from deepseek_math.engines.llama_cpp.tokenizer import LlamaTokenizer
+from deepseek_math.engines.llama_cpp.watch import Steps, Watch
 from deepseek_math.engines.memory import CPU_SHARE, checked_context, free_bytes, gib, too_large
 from deepseek_math.engines.protocol import Delta
 from deepseek_math.errors import ServiceError
@@ -54,14 +55,13 @@ SMALL_MODEL = 2**28  # bytes of weights
 MOST_SLOTS = 256  # llama.cpp's LLAMA_MAX_SEQ
 BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
 RELEASE_SECONDS = 60.0  # held for longer, a request means that the engine hangs: a step of a 7B may take 10 on 2 cores
-TICK = 15.0  # seconds without a chunk after which a request looks whether llama.cpp works on others
 PROGRESS = b'"prompt_progress":'  # in a chunk that tells how far the prompt has been read
 RANDOM_SEED = 2**32 - 1  # llama.cpp reads this seed as "draw one"
 
-# Of one request: a chunk and when it was made, a fault, the end, or WORKS_ON_OTHERS.
+# Of one request: a chunk and when it was made, a fault, the end, or WORKS.
 Arrival = tuple[float, bytes] | BaseException | None
 Arrivals = asyncio.Queue[Arrival]
-WORKS_ON_OTHERS = (0.0, b"")
+WORKS = (0.0, b"")  # llama.cpp does, though not on this request, or slowly
 
 
 class LlamaCppEngine:
@@ -185,9 +185,11 @@ class LlamaCppEngine:
         stop = threading.Event()
 
         reading = True  # the prompt; the first chunk after it is waited for
+        own = 0
 
         def heard(chunk: bytes) -> bool:
-            nonlocal reading
+            nonlocal reading, own
+            own += 1
             self._steps += 1
             self._mailbox.post(arrived.put_nowait, (time.perf_counter(), chunk), urgent=reading)
             reading = reading and PROGRESS in chunk
@@ -204,44 +206,32 @@ class LlamaCppEngine:
                 end = error
             self._mailbox.post(arrived.put_nowait, end, urgent=True)
 
+        def tell() -> None:
+            log.info("a request waits: llama.cpp works, with %d at once", self.gate.running)
+            arrived.put_nowait(WORKS)
+
         call = asyncio.get_running_loop().run_in_executor(self._threads, run)
         try:
             tokens = 0
-            while (item := await self._next(arrived, reading=tokens == 0)) is not None:
-                if isinstance(item, BaseException):
-                    raise ServiceError("engine_failed", "llama.cpp failed on this prediction. Send it again.") from item
-                if item == WORKS_ON_OTHERS:
-                    yield Delta("", tokens)
-                    continue
-                at, chunk = item[0], json.loads(item[1])
-                delta = _delta(chunk, at)
-                tokens = delta.tokens
-                said += chunk["__verbose"]["tokens"] if delta.tokens else ()
-                yield delta
-                if delta.finish:
-                    return
+            with Watch(lambda: Steps(own, self._steps), tell):
+                while (item := await arrived.get()) is not None:
+                    if isinstance(item, BaseException):
+                        message = "llama.cpp failed on this prediction. Send it again."
+                        raise ServiceError("engine_failed", message) from item
+                    if item == WORKS:
+                        yield Delta("", tokens)
+                        continue
+                    at, chunk = item[0], json.loads(item[1])
+                    delta = _delta(chunk, at)
+                    tokens = delta.tokens
+                    said += chunk["__verbose"]["tokens"] if delta.tokens else ()
+                    yield delta
+                    if delta.finish:
+                        return
             raise ServiceError("engine_failed", "llama.cpp ended the completion without a reason. Send it again.")
         finally:
             stop.set()
             await self._released(call, slot)
-
-    async def _next(self, arrived: "Arrivals", *, reading: bool) -> "Arrival":
-        """What arrives next; WORKS_ON_OTHERS where a prompt waits while llama.cpp makes steps for other requests.
-
-        NOTE: at a 7B's size on few cores a prompt may wait for minutes while those of others are read. A request that
-        has begun to generate is part of every step, so its silence is the engine's.
-        """
-        if not reading or not arrived.empty():
-            return await arrived.get()
-        while True:
-            steps = self._steps
-            try:
-                async with asyncio.timeout(TICK):
-                    return await arrived.get()
-            except TimeoutError:
-                if self._steps != steps:
-                    log.info("a request waits: llama.cpp works on %d others", self.gate.running - 1)
-                    return WORKS_ON_OTHERS
 
     async def _released(self, call: "asyncio.Future[None]", slot: int) -> None:
         """Waits until llama.cpp has let go of a request, which it does at its next token or prefill step."""
