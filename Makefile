@@ -95,8 +95,8 @@ audit: $(ready)lock ## known faults in the pinned packages; asks the package reg
 	$(venv)/bin/pip-audit --disable-pip --require-hashes -r requirements/test.txt
 	$(venv)/bin/pip-audit --disable-pip --no-deps -r requirements.txt
 
-# The list of all packages is made first and binds the others. The container's alone has no hashes: Cog rewrites its
-# lines of torch to the build for the machine, another file, and pip wants hashes for all packages or for none.
+# The list of all packages is made first and binds the others. The container's two have no hashes: Cog rewrites
+# the lines of torch to the build for the machine, another file, and pip wants hashes for all packages or for none.
 compile := $(venv)/bin/uv pip compile --quiet --python-version 3.11 --custom-compile-command "make lock" \
 	--no-annotate --no-emit-index-url $(LOCK)
 list := $(compile) pyproject.toml --universal --generate-hashes --no-emit-package torch
@@ -115,6 +115,8 @@ lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.tom
 	$(compile) pyproject.toml --extra hf --group container --constraint requirements/test.txt \
 		--python-platform x86_64-manylinux_2_28 --no-emit-package cog --no-emit-package coglet \
 		--output-file requirements.txt
+	$(compile) pyproject.toml --constraint requirements/test.txt --python-platform x86_64-manylinux_2_28 \
+		--no-emit-package cog --no-emit-package coglet --output-file requirements/llama_cpp.txt
 
 setup: $(dsm) $(ready)run ## the packages of predict, serve, fetch and image
 setup-tool: setup $(ready)programs ## and those that programs of mode tool may import, 480 MB in a folder of their own

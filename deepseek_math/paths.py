@@ -4,3 +4,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PREDICTOR = ROOT / "replicate" / "predict.py"
+CHECKPOINT_FILE = ROOT / "checkpoint.txt"  # in an image: the name of the checkpoint it was built for

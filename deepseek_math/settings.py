@@ -10,13 +10,15 @@ from urllib.parse import urlsplit
 import httpx
 
 from deepseek_math.errors import ServiceError
+from deepseek_math.paths import CHECKPOINT_FILE
 
 MOST_DIGITS = 18  # of a whole number; Python reads no more than 4,300
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's ways to spread a model
 
 VARIABLES: dict[str, str] = {
-    "CHECKPOINT": "A name, a path or an address. `rl` when unset; with `make predict` and `make serve` `demo`.",
+    "CHECKPOINT": "A name, a path or an address. When unset what the image was built for, else `rl`; with "
+    "`make predict` and `make serve` `demo`.",
     "COG_WEIGHTS": "Cog's own variable: takes the same as CHECKPOINT, and wins.",
     "WEIGHTS_FOLDER": "Where downloaded checkpoints are kept; `weights` beside the code when unset.",
     "SLOTS": "The most requests at work at once. When unset 16 on a CPU, 64 on a GPU and with ENGINE_URL, fewer where "
@@ -24,7 +26,8 @@ VARIABLES: dict[str, str] = {
     "CONTEXT": "Tokens of prompt and completion together, up to the checkpoint's own limit.",
     "THREADS": "llama.cpp: its threads. All cores when unset. One fewer leaves a core to the programs of mode tool, at "
     "the price of speed.",
-    "TOOL_PROCESSES": "The most programs of mode tool at work at once. All cores, and at least 2, when unset.",
+    "TOOL_PROCESSES": "The most programs of mode tool at work at once. When unset all cores, at least 2, and fewer "
+    "where a container's memory is short.",
     "PROGRAM_PACKAGES": (
         "The folder of the packages that programs of mode tool import; `programs` in the environment that runs the "
         "service when unset."
@@ -47,7 +50,7 @@ class Settings:
     slots: int | None = None  # most requests at work at once
     context: int | None = None  # tokens of prompt and completion together
     threads: int | None = None  # llama.cpp's
-    tool_processes: int | None = None  # most programs at work at once; all cores, and at least 2, when unset
+    tool_processes: int | None = None  # most programs at work at once
     dtype: str | None = None  # of the transformers engine, one of DTYPES
     device_map: str | None = None  # of the transformers engine on several GPUs, one of DEVICE_MAPS
     engine_url: str | None = None  # of a server that generates instead of this process
@@ -65,7 +68,7 @@ class Settings:
                         "setting_invalid", f"{name} means nothing without ENGINE_URL. Set both or neither."
                     )
         return cls(
-            checkpoint=str(weights or environment.get("CHECKPOINT") or "rl"),
+            checkpoint=str(weights or environment.get("CHECKPOINT") or _default_checkpoint()),
             slots=_whole(environment, "SLOTS"),
             context=_whole(environment, "CONTEXT"),
             threads=_whole(environment, "THREADS"),
@@ -77,6 +80,10 @@ class Settings:
             engine_model=environment.get("ENGINE_MODEL") or None,
             engine_api_key=_key(environment, "ENGINE_API_KEY"),
         )
+
+
+def _default_checkpoint() -> str:
+    return CHECKPOINT_FILE.read_text().strip() if CHECKPOINT_FILE.exists() else "rl"
 
 
 def _one_of(environment: Mapping[str, str], name: str, known: tuple[str, ...]) -> str | None:

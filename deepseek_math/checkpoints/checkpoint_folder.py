@@ -38,7 +38,7 @@ def local_path(path: Path) -> Path:
         raise ServiceError(
             "checkpoint_unusable",
             f"{path} does not exist. It is part of the repository, and only of the image made for it: "
-            "make image CHECKPOINT=tiny-rl, for one.",
+            "make image CHECKPOINT=tiny-base, for one.",
         )
     if path.is_dir():
         return loadable(path)

@@ -1,72 +1,104 @@
 """One image for each checkpoint: `dsm image rl`, `dsm push rl registry/name`.
 
-Wraps `cog build` and `cog push`. The variant of cog.yaml that they are given sets CHECKPOINT; with the weights baked
-in, the build may see `weights/<name>` besides. Both files are put back as they were, and one build runs at a time.
+Wraps `cog build` and `cog push`. They run in a folder that is made for them and holds what goes into the image, no
+more: Cog looks for weights without .dockerignore, and would find those of other checkpoints and of `.venv` too. The
+checkpoint is named by a file of the source. As a line of cog.yaml's `environment:` it would stand before the packages,
+and the images of two checkpoints would share none of their layers.
 """
 
 import argparse
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from deepseek_math.checkpoints import CHECKPOINTS, Checkpoint, Hub, Local, Wheel, fetch, find
+from deepseek_math.checkpoints import CHECKPOINTS, Checkpoint, Hub, Local, Wheel, fetch, find, store
 from deepseek_math.errors import ServiceError
-from deepseek_math.paths import ROOT
+from deepseek_math.paths import CHECKPOINT_FILE, ROOT
 from deepseek_math.signals import run_until_stopped
 
 COGLET = "pypi:0.23.1"  # the version that live streaming is tested with; cog alone would let it float upward
+FOLDER = ROOT / ".cog" / "image"  # where cog is run; beside the weights, so that they can be linked instead of copied
+SOURCE = ("deepseek_math", "replicate", "LICENSE-CODE", "weights/tiny/rl.gguf")  # the demo: a smoke test in every image
+CLIENTS = ("bench", "evaluation", "training")  # rooms of the package that the service never imports
 
 
-def variant(checkpoint: str) -> str:
-    """cog.yaml for one checkpoint. The published schema has `environment` as a list of NAME=value."""
+def variant(checkpoint: Checkpoint) -> str:
+    """cog.yaml for one checkpoint: those that are small or GGUF run on a CPU."""
     text = re.sub(r"(?m)^# Which checkpoint:.*\n", "", (ROOT / "cog.yaml").read_text())
-    source = CHECKPOINTS[checkpoint].source
-    if isinstance(source, Wheel | Local) or (isinstance(source, Hub) and source.file):  # small or GGUF: for the CPU
+    if _is_gguf(checkpoint) or isinstance(checkpoint.source, Local):
         text = re.sub(r"(?m)^  gpu: true\n  cuda: .*\n", "  gpu: false\n", text)
-    text = text if re.search(r"(?m)^environment:$", text) else text + "environment:\n"  # ENGINE_URL may stand there
-    return re.sub(r"(?m)^environment:\n", f"environment:\n  - CHECKPOINT={checkpoint}\n", text)
+    return text
 
 
-def ignored(checkpoint: str, bake: bool) -> str:
-    """.dockerignore, which with `bake` lets the checkpoint's files through; those of the repository always go along."""
-    source = CHECKPOINTS[checkpoint].source
-    if isinstance(source, Local):
-        return _plain_ignored() + f"!{source.path.relative_to(ROOT).as_posix()}\n"
-    return _plain_ignored() + (f"!weights/{checkpoint}\n" if bake else "")
+def requirements(checkpoint: Checkpoint) -> Path:
+    """The list of packages: llama.cpp needs neither torch nor transformers, 1.6 GB for a CPU and 7 GB with CUDA."""
+    return ROOT / ("requirements/llama_cpp.txt" if _is_gguf(checkpoint) else "requirements.txt")
 
 
-def _plain_ignored() -> str:
-    """.dockerignore without what a build that was killed may have left in it."""
-    return re.sub(r"(?m)^!weights/(?!README\.md$).*\n", "", (ROOT / ".dockerignore").read_text())
+def _is_gguf(checkpoint: Checkpoint) -> bool:
+    match checkpoint.source:
+        case Hub(file=file):
+            return file is not None
+        case Local(path=path):
+            return path.suffix == ".gguf"
+        case source:
+            return isinstance(source, Wheel)
 
 
-def commands(checkpoint: str, to: str | None) -> list[list[str]]:
-    """What is run, one after another, in the repository's root."""
-    file = f"cog-{checkpoint}.yaml"
-    if to:
-        return [["cog", "push", "-f", file, to]]
-    return [["cog", "build", "-f", file, "-t", f"deepseek-math:{checkpoint}"]]
+def command(checkpoint: Checkpoint, to: str | None, bake: bool) -> list[str]:
+    """What is run in FOLDER. Weights get a layer of their own, which a change of code does not send again."""
+    what = ["cog", "push", to] if to else ["cog", "build", "-t", f"deepseek-math:{checkpoint.name}"]
+    return [*what, "--separate-weights"] if bake else what
+
+
+def export(checkpoint: Checkpoint, bake: bool, folder: Path) -> None:
+    """Makes `folder`: what goes into the image. With `bake` the checkpoint must have been downloaded."""
+    for name in SOURCE:
+        _copy(ROOT / name, folder / name)
+    if isinstance(checkpoint.source, Local):
+        _copy(checkpoint.source.path, folder / checkpoint.source.path.relative_to(ROOT))
+    elif bake:
+        _copy(store.WEIGHTS / checkpoint.name, folder / "weights" / checkpoint.name)
+    shutil.copy(requirements(checkpoint), folder / "requirements.txt")
+    (folder / "cog.yaml").write_text(variant(checkpoint))
+    (folder / CHECKPOINT_FILE.name).write_text(f"{checkpoint.name}\n")
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", *CLIENTS), copy_function=_link)
+    elif not target.exists():  # the demo's image has it already
+        _link(source, target)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """A second name for a file, or a copy of it where the disk is another one. Docker reads both alike."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 @contextmanager
-def prepared(checkpoint: str, bake: bool) -> Iterator[None]:
-    """The variant's files are there inside the block, which no other build enters at that time."""
-    config, ignore = ROOT / f"cog-{checkpoint}.yaml", ROOT / ".dockerignore"
-    (ROOT / ".cog").mkdir(exist_ok=True)
-    with FileLock(ROOT / ".cog" / "image.lock", timeout=0):
+def prepared(checkpoint: Checkpoint, bake: bool) -> Iterator[None]:
+    """FOLDER is there inside the block, which no other build enters at that time. Raises Timeout."""
+    FOLDER.parent.mkdir(exist_ok=True)
+    with FileLock(FOLDER.with_suffix(".lock"), timeout=0):
+        shutil.rmtree(FOLDER, ignore_errors=True)  # of a build that was killed
         try:
-            config.write_text(variant(checkpoint))
-            ignore.write_text(ignored(checkpoint, bake))
+            export(checkpoint, bake, FOLDER)
             yield
         finally:
-            ignore.write_text(_plain_ignored())
-            config.unlink(missing_ok=True)
+            shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 def _named(checkpoint: str) -> Checkpoint:
@@ -100,7 +132,7 @@ def _command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -
     options = parser.parse_args(arguments)
     try:
         checkpoint = _named(options.checkpoint)
-        return run_until_stopped(lambda: _run(checkpoint, options), "stopped; .dockerignore is as it was")
+        return run_until_stopped(lambda: _run(checkpoint, options), "stopped; nothing is left of the build")
     except ServiceError as error:
         print(error, file=sys.stderr)
     except Timeout:
@@ -109,24 +141,24 @@ def _command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -
 
 
 def _run(checkpoint: Checkpoint, options: argparse.Namespace) -> int:
-    name = checkpoint.name
+    called = command(checkpoint, options.to, options.bake)
     if options.dry_run:
-        print(f"# cog-{name}.yaml\n{variant(name)}")
-        print(f"# .dockerignore\n{ignored(name, options.bake)}")
-        if options.bake:
-            print(f"dsm fetch {name}")
-        for command in commands(name, options.to):
-            print(f"COGLET_WHEEL={COGLET} {shlex.join(command)}")
+        _show(checkpoint, options.bake, called)
         return 0
     if options.bake:
         fetch(checkpoint)
-    with prepared(name, options.bake):
-        for command in commands(name, options.to):
-            try:
-                done = subprocess.run(command, cwd=ROOT, env=os.environ | {"COGLET_WHEEL": COGLET}, check=False)
-            except FileNotFoundError:
-                print("cog is not installed: see https://github.com/replicate/cog", file=sys.stderr)
-                return 1
-            if done.returncode:
-                return done.returncode
-    return 0
+    with prepared(checkpoint, options.bake):
+        try:
+            return subprocess.run(called, cwd=FOLDER, env=os.environ | {"COGLET_WHEEL": COGLET}, check=False).returncode
+        except FileNotFoundError:
+            print("cog is not installed: see https://github.com/replicate/cog", file=sys.stderr)
+            return 1
+
+
+def _show(checkpoint: Checkpoint, bake: bool, called: list[str]) -> None:
+    print(f"# cog.yaml\n{variant(checkpoint)}")
+    print(f"# {CHECKPOINT_FILE.name}\n{checkpoint.name}\n")
+    print(f"# requirements.txt: {requirements(checkpoint).relative_to(ROOT)}\n")
+    if bake:
+        print(f"dsm fetch {checkpoint.name}")
+    print(f"cd {FOLDER.relative_to(ROOT)}\nCOGLET_WHEEL={COGLET} {shlex.join(called)}")

@@ -1,8 +1,10 @@
 """The container: cog.yaml as Cog's schema has it, pins that resolve, a small build context, one image a checkpoint."""
 
+import errno
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -14,7 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deepseek_math.checkpoints import CHECKPOINTS
+from deepseek_math.checkpoints import CHECKPOINTS, find
+from deepseek_math.checkpoints.table import TINY
 from deepseek_math.local import image
 from deepseek_math.paths import ROOT
 from tests.project.test_requirements import canonical, declared, pins
@@ -58,10 +61,10 @@ def broken_rules(text: str) -> list[str]:
 
 def test_cog_yaml_keeps_the_rules_of_cog_s_schema_for_every_checkpoint() -> None:
     assert broken_rules((ROOT / "cog.yaml").read_text()) == []
-    for name in CHECKPOINTS:
-        text = image.variant(name)
+    for checkpoint in CHECKPOINTS.values():
+        text = image.variant(checkpoint)
         assert broken_rules(text) == []
-        assert yaml.safe_load(text)["environment"] == [f"CHECKPOINT={name}"]
+        assert "environment" not in yaml.safe_load(text)  # it would stand before the packages
 
 
 def test_the_rules_find_what_breaks_them() -> None:
@@ -100,7 +103,7 @@ def _sent(path: str, rules: list[str]) -> bool:
 def test_the_build_context_is_small_and_has_the_code() -> None:
     files = context_files((ROOT / ".dockerignore").read_text())
     size = sum((ROOT / file).stat().st_size for file in files)
-    assert size < 5_000_000, sorted(files, key=lambda file: -(ROOT / file).stat().st_size)[:5]
+    assert size < 13_000_000, sorted(files, key=lambda file: -(ROOT / file).stat().st_size)[:5]
     names = {file.as_posix() for file in files}
     assert {"replicate/predict.py", "deepseek_math/checkpoints/table.py", "requirements.txt", "cog.yaml"} <= names
     apart = tuple(f"deepseek_math/{name}/" for name in ("bench", "evaluation", "training"))
@@ -108,59 +111,114 @@ def test_the_build_context_is_small_and_has_the_code() -> None:
     assert not any(name.startswith(left_out) for name in names)
 
 
-def test_baked_weights_are_in_the_build_context(smollm2: Path) -> None:
-    weights = smollm2.relative_to(ROOT)
-    assert weights not in context_files(image.ignored("smollm2-135m", bake=False))
-    assert weights in context_files(image.ignored("smollm2-135m", bake=True))
+def test_every_image_holds_the_demo_and_no_other_checkpoint_of_the_repository() -> None:
+    """`-e CHECKPOINT=demo` is the smoke test of every image, also of one that plain `cog build` makes."""
+    names = {path.as_posix() for path in context_files((ROOT / ".dockerignore").read_text())}
+    assert {name for name in names if name.startswith("weights/")} == {"weights/README.md", "weights/tiny/rl.gguf"}
 
 
-@pytest.mark.parametrize(("name", "there"), [("tiny-rl", "rl.gguf"), ("tiny-base", "base/model.safetensors")])
-def test_the_tiny_family_goes_into_its_own_images_alone(name: str, there: str) -> None:
-    def family(checkpoint: str) -> set[str]:
-        names = {path.as_posix() for path in context_files(image.ignored(checkpoint, bake=False))}
-        return {path for path in names if path.startswith("weights/tiny/")}
+def files_of(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
-    assert f"weights/tiny/{there}" in family(name)
-    assert all(path.startswith(f"weights/tiny/{there.partition('/')[0]}") for path in family(name))
-    assert not family("rl")
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("rl", {"weights/tiny/rl.gguf"}),
+        ("tiny-rl", {"weights/tiny/rl.gguf"}),
+        ("tiny-base", {"weights/tiny/rl.gguf", *(f"weights/tiny/base/{file}" for file in files_of(TINY / "base"))}),
+    ],
+)
+def test_an_image_is_built_from_the_service_s_code_and_the_one_checkpoint(
+    name: str, weights: set[str], tmp_path: Path
+) -> None:
+    image.export(find(name), bake=False, folder=tmp_path)
+    files = files_of(tmp_path)
+    assert {file for file in files if file.startswith("weights/")} == weights
+    others = files - weights
+    assert {"cog.yaml", "requirements.txt", "checkpoint.txt", "replicate/predict.py", "LICENSE-CODE"} <= others
+    code = {file for file in others if file.startswith("deepseek_math/")}
+    assert "deepseek_math/service.py" in code
+    assert not {file for file in code if file.split("/")[1] in image.CLIENTS or "__pycache__" in file}
+    assert others - code == {"cog.yaml", "requirements.txt", "checkpoint.txt", "replicate/predict.py", "LICENSE-CODE"}
+
+
+def test_baked_weights_are_the_checkpoint_s_own_files_and_take_no_more_room(smollm2: Path, tmp_path: Path) -> None:
+    beside = image.FOLDER.parent / f"test-{tmp_path.name}"  # on the disk of the weights
+    try:
+        image.export(find("smollm2-135m"), bake=True, folder=beside)
+        found = beside / smollm2.relative_to(ROOT)
+        assert found.samefile(smollm2)
+        assert {path.parts[0] for path in map(Path, files_of(beside / "weights"))} == {"smollm2-135m", "tiny"}
+    finally:
+        shutil.rmtree(beside)
+
+
+def test_where_the_disk_is_another_one_weights_are_copied(
+    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another_disk(source: str, target: str) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr("os.link", another_disk)
+    image.export(find("smollm2-135m"), bake=True, folder=tmp_path)
+    assert (tmp_path / smollm2.relative_to(ROOT)).read_bytes() == smollm2.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["image", "rl"], ["cog build -f cog-rl.yaml -t deepseek-math:rl"]),
-        (["image", "rl-q4_k_m"], ["cog build -f cog-rl-q4_k_m.yaml -t deepseek-math:rl-q4_k_m"]),
-        (["push", "base", "registry.example/me/it"], ["cog push -f cog-base.yaml registry.example/me/it"]),
-        (["image", "smollm2-135m", "--bake"], ["cog build -f cog-smollm2-135m.yaml -t deepseek-math:smollm2-135m"]),
+        (["image", "rl"], "cog build -t deepseek-math:rl"),
+        (["image", "rl-q4_k_m"], "cog build -t deepseek-math:rl-q4_k_m"),
+        (["push", "base", "registry.example/me/it"], "cog push registry.example/me/it"),
+        (["image", "smollm2-135m", "--bake"], "cog build -t deepseek-math:smollm2-135m --separate-weights"),
     ],
 )
-def test_cog_is_called_once_with_the_variant_s_files_in_place(
-    arguments: list[str], expected: list[str], smollm2: Path, tmp_path: Path
+def test_cog_is_called_once_in_a_folder_that_is_gone_afterwards(
+    arguments: list[str], expected: str, smollm2: Path, tmp_path: Path
 ) -> None:
     """A program called cog writes down what it was called with, and what it found."""
     cog = tmp_path / "cog"
-    cog.write_text(f'#!/bin/sh\necho "cog $*" >> {tmp_path}/calls\ncat "$3" .dockerignore > {tmp_path}/files\n')
-    cog.write_text(cog.read_text() + f"echo $COGLET_WHEEL >> {tmp_path}/files\nexit 7\n")
+    cog.write_text(
+        f'#!/bin/sh\necho "cog $*" >> {tmp_path}/calls\necho "$COGLET_WHEEL" > {tmp_path}/coglet\n'
+        f"cp checkpoint.txt {tmp_path}/\nls weights > {tmp_path}/weights\nexit 7\n"
+    )
     cog.chmod(cog.stat().st_mode | stat.S_IXUSR)
-    before = (ROOT / ".dockerignore").read_text()
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     command = [sys.executable, "-m", "deepseek_math", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 7, done.stderr
-    assert (tmp_path / "calls").read_text().splitlines() == expected
-    found = (tmp_path / "files").read_text()
-    assert f"CHECKPOINT={arguments[1]}" in found
-    assert (f"!weights/{arguments[1]}\n" in found) == ("--bake" in arguments)
-    assert found.endswith(f"pypi:{declared()['coglet']}\n")
-    assert (ROOT / ".dockerignore").read_text() == before
-    assert not list(ROOT.glob("cog-*.yaml"))
+    assert (tmp_path / "calls").read_text().splitlines() == [expected]
+    assert (tmp_path / "coglet").read_text() == f"pypi:{declared()['coglet']}\n"
+    assert (tmp_path / "checkpoint.txt").read_text() == f"{arguments[1]}\n"
+    assert (tmp_path / "weights").read_text().split() == [*([arguments[1]] if "--bake" in arguments else []), "tiny"]
+    assert not image.FOLDER.exists()
 
 
-def test_an_image_for_a_cpu_asks_for_no_gpu_and_says_nothing_of_another_checkpoint() -> None:
-    for name, gpu in {"rl": True, "base": True, "smollm2-135m": False, "rl-q4_k_m": False, "tiny-base": False}.items():
-        build = yaml.safe_load(image.variant(name))["build"]
-        assert (build["gpu"], "cuda" in build) == (gpu, gpu)
-        assert "rl when unset" not in image.variant(name)
+@pytest.mark.parametrize("name", ["rl", "base", "smollm2-135m", "rl-q4_k_m", "tiny-rl", "tiny-base"])
+def test_an_image_for_a_cpu_asks_for_no_gpu_and_says_nothing_of_another_checkpoint(name: str) -> None:
+    text = image.variant(find(name))
+    build = yaml.safe_load(text)["build"]
+    gpu = name in ("rl", "base")
+    assert (build["gpu"], "cuda" in build) == (gpu, gpu)
+    assert "rl when unset" not in text
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "rl-q4_k_m", "tiny-rl"])
+def test_an_image_of_a_gguf_file_has_no_package_of_torch_s(name: str) -> None:
+    assert image.requirements(find(name)) == ROOT / "requirements" / "llama_cpp.txt"
+
+
+@pytest.mark.parametrize("name", ["rl", "tiny-base"])
+def test_an_image_of_safetensors_has_all_packages(name: str) -> None:
+    assert image.requirements(find(name)) == ROOT / "requirements.txt"
+
+
+def test_two_images_differ_in_no_step_before_the_source(tmp_path: Path) -> None:
+    """What Cog reads before it copies the source: cog.yaml and the list of packages."""
+    first, second = (find(name) for name in ("tiny-rl", "smollm2-135m"))
+    assert image.variant(first) == image.variant(second)
+    assert image.requirements(first) == image.requirements(second)
 
 
 def test_an_image_keeps_what_cog_yaml_sets_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,17 +227,16 @@ def test_an_image_keeps_what_cog_yaml_sets_in_the_environment(tmp_path: Path, mo
     assert lines
     (tmp_path / "cog.yaml").write_text((ROOT / "cog.yaml").read_text() + lines[1])
     monkeypatch.setattr(image, "ROOT", tmp_path)
-    found = yaml.safe_load(image.variant("rl"))["environment"]
-    assert sorted(found) == ["CHECKPOINT=rl", lines[1].split("- ")[1].strip()]
+    assert yaml.safe_load(image.variant(find("rl")))["environment"] == [lines[1].split("- ")[1].strip()]
 
 
 @pytest.mark.parametrize("name", ["demo", "tiny-rl"])
 def test_an_image_of_the_demo_is_that_of_the_checkpoint_it_stands_for(name: str) -> None:
-    command = [sys.executable, "-m", "deepseek_math", "image", name, "--bake", "--dry-run"]
+    command = [sys.executable, "-m", "deepseek_math", "image", name, "--dry-run"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "CHECKPOINT=tiny-rl\n" in done.stdout
-    assert done.stdout.count("!weights/tiny/rl.gguf\n") == 1
-    assert "cog build -f cog-tiny-rl.yaml -t deepseek-math:tiny-rl" in done.stdout
+    assert "# checkpoint.txt\ntiny-rl\n" in done.stdout
+    assert "requirements.txt: requirements/llama_cpp.txt" in done.stdout
+    assert "cog build -t deepseek-math:tiny-rl" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -196,34 +253,33 @@ def test_a_name_that_no_image_has_is_refused_as_elsewhere(name: str, reason: str
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_build_that_is_ended_leaves_nothing_and_no_other_runs_beside_it(
-    number: signal.Signals, smollm2: Path, tmp_path: Path
+    number: signal.Signals, tmp_path: Path
 ) -> None:
     """After a SIGKILL the next build puts things right."""
     cog = tmp_path / "cog"
     cog.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\n[ -e {tmp_path}/quick ] || exec sleep 600\n")
     cog.chmod(cog.stat().st_mode | stat.S_IXUSR)
-    before = (ROOT / ".dockerignore").read_text()
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    command = [sys.executable, "-m", "deepseek_math", "image", "smollm2-135m", "--bake"]
+    command = [sys.executable, "-m", "deepseek_math", "image", "tiny-rl"]
     first = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
         while not (tmp_path / "begun").exists() and first.poll() is None:
             time.sleep(0.02)
-        assert (ROOT / ".dockerignore").read_text() != before
+        assert (image.FOLDER / "checkpoint.txt").exists()
         second = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert second.returncode == 1
         assert "Another image is being built" in second.stderr
         first.send_signal(number)
         assert first.wait(30) != 0
         if number == signal.SIGKILL:
+            assert image.FOLDER.exists()
+            (image.FOLDER / "left-over").touch()
             (tmp_path / "quick").touch()
             assert subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
-        assert (ROOT / ".dockerignore").read_text() == before
-        assert not list(ROOT.glob("cog-*.yaml"))
+        assert not image.FOLDER.exists()
     finally:
         os.killpg(first.pid, signal.SIGKILL) if _alive(first.pid) else None
-        (ROOT / ".dockerignore").write_text(before)
-        (ROOT / "cog-smollm2-135m.yaml").unlink(missing_ok=True)
+        shutil.rmtree(image.FOLDER, ignore_errors=True)
 
 
 def _alive(group: int) -> bool:

@@ -57,7 +57,7 @@ def declared(*names: str) -> dict[str, str]:
 
 @pytest.mark.unit
 def test_each_list_is_held_against_what_it_is_made_from() -> None:
-    assert {*PARTS, "lock", "programs", "torch"} == {name.removesuffix(".txt") for name in LISTS}
+    assert {*PARTS, "lock", "programs", "torch", "llama_cpp"} == {name.removesuffix(".txt") for name in LISTS}
 
 
 @pytest.mark.unit
@@ -70,12 +70,12 @@ def test_a_list_has_what_pyproject_declares_for_it(name: str, parts: list[str]) 
 
 
 @pytest.mark.unit
-def test_every_list_but_torch_s_has_hashes_and_none_names_a_registry() -> None:
+def test_every_list_but_torch_s_and_the_container_s_has_hashes_and_none_names_a_registry() -> None:
     for name in LISTS:
         text = (ROOT / "requirements" / name).read_text()
         assert "://" not in text
         assert "index-url" not in text
-        if name != "torch.txt":
+        if name not in ("torch.txt", "llama_cpp.txt"):
             packages = re.split(r"\n(?=\S)", text.split("make lock\n")[1])
             assert all("--hash=sha256:" in package for package in packages), name
     assert {"uv", "pip-audit"} <= set(pins("requirements/lock.txt"))
@@ -100,6 +100,15 @@ def test_the_container_has_the_service_s_packages_and_none_of_training_s() -> No
     wanted = declared("hf", "container")
     assert {name for name in wanted if container.get(name) != {wanted[name]}} == {"cog", "coglet"}  # Cog installs both
     assert not {"trl", "datasets", "peft", "gguf", "matplotlib", "ray", "pytest"} & set(container)
+
+
+@pytest.mark.unit
+def test_the_container_of_a_gguf_file_has_what_its_commands_need_and_no_more() -> None:
+    listed = pins("requirements/llama_cpp.txt")
+    wanted = declared()
+    assert {name for name in wanted if listed.get(name) != {wanted[name]}} == {"cog", "coglet"}  # Cog installs both
+    assert listed.items() <= pins("requirements.txt").items()
+    assert not {"torch", "torchvision", "transformers", "accelerate", "numpy"} & set(listed)
 
 
 @pytest.mark.unit

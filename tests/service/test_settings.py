@@ -106,3 +106,15 @@ def test_a_context_beyond_the_checkpoint_s_is_refused_with_both_numbers() -> Non
     assert checked_context(512, 4096) == 512
     with pytest.raises(ServiceError, match="setting_invalid.*8192.*4096"):
         checked_context(8192, 4096)
+
+
+def test_an_image_serves_the_checkpoint_it_was_built_for_unless_it_is_told_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepseek_math.settings.CHECKPOINT_FILE", tmp_path / "checkpoint.txt")
+    assert Settings.read({}).checkpoint == "rl"
+    (tmp_path / "checkpoint.txt").write_text("instruct\n")
+    assert Settings.read({}).checkpoint == "instruct"
+    assert Settings.read({"CHECKPOINT": ""}).checkpoint == "instruct"
+    assert Settings.read({"CHECKPOINT": "demo"}).checkpoint == "demo"
+    assert Settings.read({"CHECKPOINT": "demo"}, weights="base").checkpoint == "base"
