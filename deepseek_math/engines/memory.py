@@ -1,46 +1,58 @@
 """How much memory there is for the KV cache."""
 
-from pathlib import Path
-
 import psutil
 
+from deepseek_math import container
 from deepseek_math.errors import ServiceError
 
 CPU_SHARE = 0.4  # of the memory that is free at start, the most that the KV cache may take
-CGROUP = Path("/sys/fs/cgroup")
+LOADED = 1.1  # memory that weights take, of their file's size: 4.5 GB for 4.2 GB
+# What else a container needs once the engine is there, measured with the demo: the process that programs are forked
+# from and two of these at work (0.23 GiB), and the workers that compare answers (0.05 GiB).
+BESIDE_BYTES = 320 << 20
 
 
 def free_bytes() -> int:
-    """Free memory of this machine, or of the container where that is less (cgroup v2).
-
-    What the container uses counts without the file pages that the kernel would drop: a download leaves gigabytes.
-    """
+    """Free memory of this machine, or of the container where that is less."""
     machine = int(psutil.virtual_memory().available)
-    try:
-        limit, used = (CGROUP / "memory.max").read_text(), (CGROUP / "memory.current").read_text()
-    except OSError:
-        return machine
-    return machine if limit.strip() == "max" else min(machine, max(0, int(limit) - int(used) + _droppable()))
+    limit = container.memory_limit()
+    return machine if limit is None else min(machine, max(0, limit - container.memory_used()))
 
 
-def _droppable() -> int:
-    try:
-        stat = (CGROUP / "memory.stat").read_text()
-    except OSError:
-        return 0
-    return int(dict(line.split() for line in stat.splitlines()).get("inactive_file", 0))
+def room(weights: int = 0) -> float:
+    """Bytes that the KV cache may take beside `weights` bytes that are still to be loaded.
+
+    In a container with a limit everything must fit, for the kernel kills what goes beyond.
+    """
+    free = free_bytes()
+    share = free * CPU_SHARE
+    return share if container.memory_limit() is None else min(share, _rest(free, weights))
+
+
+def _rest(free: float, weights: int) -> float:
+    return free - weights * LOADED - BESIDE_BYTES
 
 
 def gib(size: float) -> str:
     return f"{size / 2**30:.2f} GiB"
 
 
-def too_large(context: int, need: float, usable: float) -> ServiceError:
-    """What to say when not even one request of `context` tokens fits; `need` and `usable` are bytes."""
+def too_large(context: int, need: float, usable: float, weights: int = 0) -> ServiceError:
+    """What to say when not even one request of `context` tokens fits; `need`, `usable` and `weights` are bytes."""
+    limit = container.memory_limit()
+    if limit is None:
+        return ServiceError(
+            "memory_exceeded",
+            f"The KV cache of one request of {context} tokens takes {gib(need)}, and {gib(usable)} may be used. "
+            "Free some memory, or set CONTEXT lower.",
+        )
+    free = free_bytes()
+    missing = max(need - _rest(free, weights), need / CPU_SHARE - free)
     return ServiceError(
         "memory_exceeded",
-        f"The KV cache of one request of {context} tokens takes {gib(need)}, and {gib(usable)} may be used. "
-        "Free some memory, or set CONTEXT lower.",
+        f"This container may use {gib(limit)}, and needs {gib(limit + missing)} for the weights, the KV cache of one "
+        f"request of {context} tokens ({gib(need)}), programs and all else. Give it more (docker run --memory), or set "
+        "CONTEXT lower.",
     )
 
 

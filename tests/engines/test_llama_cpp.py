@@ -20,7 +20,6 @@ from deepseek_math.engines.llama_cpp import engine as llama_cpp
 from deepseek_math.engines.llama_cpp import mailbox, shared_prompts, watch
 from deepseek_math.engines.llama_cpp.engine import LlamaCppEngine
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
-from deepseek_math.engines.memory import free_bytes
 from deepseek_math.engines.protocol import Delta
 from deepseek_math.errors import ServiceError
 from deepseek_math.sampling import Sampling
@@ -207,7 +206,7 @@ async def test_the_kv_cache_is_bounded_by_memory(random_model: Path, monkeypatch
     def with_free(requests: float) -> LlamaCppEngine:
         free = type("Memory", (), {"available": int(requests * cell * 1024 / 0.4)})
         monkeypatch.setattr("psutil.virtual_memory", lambda: free)
-        monkeypatch.setattr("deepseek_math.engines.memory.CGROUP", Path("nowhere"))
+        monkeypatch.setattr("deepseek_math.container.CGROUP", Path("nowhere"))
         return LlamaCppEngine(random_model, context=1024, slots=16)
 
     assert with_free(1000).gate.slots == 16
@@ -215,22 +214,6 @@ async def test_the_kv_cache_is_bounded_by_memory(random_model: Path, monkeypatch
     assert "3 requests at once" in with_free(3.5).cache
     with pytest.raises(ServiceError, match="memory_exceeded"):
         with_free(0.9)
-
-
-@pytest.mark.parametrize(
-    ("limit", "free"),
-    [("max", 50 << 30), (str(16 << 30), 13 << 30), (str(99 << 30), 50 << 30), (str(9 << 30), 6 << 30)],
-)
-async def test_memory_that_the_kernel_would_give_back_counts_as_free(
-    limit: str, free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In a container of `limit`, after a download of 7 GiB and with 3 GiB in use, on a machine with 50 GiB free."""
-    files = {"max": limit, "current": 10 << 30, "stat": f"anon {3 << 30}\ninactive_file {7 << 30}\nactive_file 0"}
-    for name, said in files.items():
-        (tmp_path / f"memory.{name}").write_text(f"{said}\n")
-    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 50 << 30}))
-    monkeypatch.setattr("deepseek_math.engines.memory.CGROUP", tmp_path)
-    assert free_bytes() == free
 
 
 @pytest.mark.parametrize(("size", "step"), [(2**28 - 1, 256), (2**28, 64)])

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import ContinuousBatchingConfig
 
-from deepseek_math.engines.memory import CPU_SHARE, free_bytes, gib, too_large
+from deepseek_math.engines.memory import gib, room, too_large
 from deepseek_math.gate import Gate
 
 GPU_SHARE = 0.85  # of the GPU's memory that is free once the weights are loaded: for the KV cache
@@ -105,4 +105,4 @@ def usable_memory(gpu: bool) -> int:
     if gpu:
         torch.cuda.empty_cache()
         return int(GPU_SHARE * torch.cuda.mem_get_info()[0])
-    return int(CPU_SHARE * free_bytes())
+    return int(room())

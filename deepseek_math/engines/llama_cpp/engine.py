@@ -32,6 +32,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "200")
 
 import xllamacpp
 
+from deepseek_math import container
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.llama_cpp.mailbox import Mailbox
 from deepseek_math.engines.llama_cpp.private_http import PrivateHTTP
@@ -39,7 +40,7 @@ from deepseek_math.engines.llama_cpp.shared_prompts import SharedPrompts
 from deepseek_math.engines.llama_cpp.slots import Slots
 from deepseek_math.engines.llama_cpp.tokenizer import LlamaTokenizer
 from deepseek_math.engines.llama_cpp.watch import Steps, Watch
-from deepseek_math.engines.memory import CPU_SHARE, checked_context, free_bytes, gib, too_large
+from deepseek_math.engines.memory import checked_context, gib, room, too_large
 from deepseek_math.engines.protocol import Delta
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
@@ -80,13 +81,14 @@ class LlamaCppEngine:
             )
         self._path = path
         self._header = read_header(path)
-        self._thread_count = threads or _cores()
+        self._thread_count = threads or container.cores()
         self.context = checked_context(context, self._header.context)
         self.settings = f"context {self.context}"
         each = self._header.kv_values_per_token * BYTES_PER_VALUE * self.context
-        usable = free_bytes() * CPU_SHARE
+        weights = path.stat().st_size
+        usable = room(weights)
         if each > usable:
-            raise too_large(self.context, each, usable)
+            raise too_large(self.context, each, usable, weights)
         slots = min(slots, int(usable / each))
         self.gate = Gate(slots, slots * self.context)
         self.cache = f"KV cache {gib(slots * each)} for {slots} requests at once"
@@ -289,10 +291,6 @@ class LlamaCppEngine:
         server = self.__dict__.pop("_server")
         del server  # its destructor ends llama.cpp's threads
         self._folder.cleanup()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _delta(chunk: dict[str, Any], at: float) -> Delta:

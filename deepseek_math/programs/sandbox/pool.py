@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from deepseek_math import container
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
 from deepseek_math.programs.sandbox import landlock, packages, probe
@@ -24,6 +25,7 @@ from deepseek_math.programs.sandbox.process import TICK, NotIsolatedError, Proce
 log = logging.getLogger(__name__)
 
 PROBING = 20.0  # seconds for the probe, and for the kill that ends it
+WARM_BYTES = 48 << 20  # of memory that is its own, of a process that waits for a program
 LOST = "The variables of earlier programs are gone: memory was short."
 
 
@@ -39,8 +41,8 @@ class Sandboxes:
     def __init__(
         self, processes: int | None = None, limits: Limits | None = None, packages_folder: Path | None = None
     ) -> None:
-        """`processes` None takes as many as there are cores, and at least two. `packages_folder`: see packages.py."""
-        processes = processes or max(2, os.cpu_count() or 1)
+        """`processes` None takes `default_processes`. `packages_folder`: see packages.py."""
+        processes = processes or default_processes()
         self.limits = limits or Limits()
         self._packages_folder = packages_folder or packages.default_folder()
         self.gate = Gate(processes, processes)
@@ -199,6 +201,13 @@ class Sandboxes:
             log.error("no sandbox could be made ahead: %s: %s", type(error).__name__, error)
 
 
+def default_processes() -> int:
+    """As many as there are cores, and at least two; in a container with a limit, while they take an eighth of it."""
+    limit = container.memory_limit()
+    most = container.cores() if limit is None else min(container.cores(), limit // 8 // WARM_BYTES)
+    return max(2, most)
+
+
 def _landlock() -> int:
     """Landlock's version. Raises NotIsolatedError."""
     if not sys.platform.startswith("linux"):
@@ -220,8 +229,7 @@ async def _tried(limits: Limits, packages_folder: Path) -> Launcher:
                 outcome = await process.run(probe.program(os.getpid()))
             finally:
                 process.kill()
-                for file in probe.ESCAPED:
-                    file.unlink(missing_ok=True)
+                probe.remove_escaped()
             if outcome.error is not None:
                 raise (OSError if outcome.killed else NotIsolatedError)(f"the probe failed: {outcome.error}")
             if escaped := json.loads(outcome.printed):
