@@ -19,6 +19,7 @@ class Command:
 COMMANDS = {
     "predict": Command("local.command:predict", "answer one prompt: here, or with --url by a running service"),
     "serve": Command("local.command:serve", "serve Cog's HTTP API on this machine, without Docker"),
+    "health": Command("local.health:main", "say whether a service is well, as an exit status for probes"),
     "checkpoints": Command("checkpoints.command:main", "list the known checkpoints and what is on disk"),
     "fetch": Command("checkpoints.command:fetch_named", "download a checkpoint"),
     "evaluate": Command("evaluation.command:main", "run a benchmark and compare with its published score"),

@@ -1,0 +1,72 @@
+"""`dsm health`: what /health-check says, as an exit status for the probes of Docker and Kubernetes.
+
+/health-check answers 200 whatever it says, so that a probe has to read the word. Docker starts no container again for
+being unhealthy, only one whose process 1 has ended: `--end-after` ends it.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
+
+READY = ("READY", "BUSY")
+TIMEOUT = 5.0  # seconds; the server itself allows its healthcheck as many
+PROCESS_1 = 1  # of the container: Cog's server, or what was started to wait for it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dsm health",
+        description="Prints what /health-check says. The exit status is 0 where the service takes predictions.",
+    )
+    parser.add_argument("--alive", action="store_true", help="0 while it starts, too: for a liveness probe")
+    parser.add_argument(
+        "--end-after",
+        type=float,
+        metavar="SECONDS",
+        help="end process 1 of the container once the service has been unwell for so long",
+    )
+    parser.add_argument("--url", default=f"http://127.0.0.1:{os.environ.get('PORT') or 5000}")
+    options = parser.parse_args(arguments)
+    status = word(options.url)
+    print(status)
+    well = status in READY or (options.alive and status == "STARTING")
+    if options.end_after is not None:
+        _watch(well, options.end_after)
+    return 0 if well else 1
+
+
+def word(url: str) -> str:
+    """The status at `url`; a sentence where none is to be had."""
+    direct = build_opener(ProxyHandler({}))  # the container may have a proxy for its downloads
+    try:
+        with direct.open(f"{url}/health-check", timeout=TIMEOUT) as answer:
+            return str(json.load(answer)["status"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        return f"no answer at {url} ({error})"
+
+
+def mark() -> Path:
+    """The file whose age says how long the service has been unwell. Between two probes nothing else is kept."""
+    return Path(tempfile.gettempdir(), "dsm-unwell")
+
+
+def _watch(well: bool, patience: float) -> None:
+    """Ends process 1 once the service has been unwell for `patience` seconds without a break."""
+    if well:
+        mark().unlink(missing_ok=True)
+        return
+    with suppress(FileExistsError):
+        mark().touch(exist_ok=False)
+    unwell = time.time() - mark().stat().st_mtime
+    if unwell >= patience:
+        mark().unlink()  # a container that is started again keeps its files
+        print(f"unwell for {unwell:.0f} s: process 1 is told to end", file=sys.stderr)
+        os.kill(PROCESS_1, signal.SIGTERM)
