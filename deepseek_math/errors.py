@@ -48,6 +48,7 @@ CODES: dict[str, str] = {
     "engine_unusable": "The server that ENGINE_URL names would change prompts, or has another vocabulary.",
     "sandbox_failed": "The process that starts sandboxes failed while it worked on this prediction.",
     "engine_stalled": "The engine gave no sign of life for too long.",
+    "folder_unwritable": "There is no folder for temporary files that can be written to.",
     "internal_error": "A fault of the service itself; its traceback is in the log.",
 }
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -25,13 +24,14 @@ from deepseek_math.prompts import Prompt
 from deepseek_math.request import Request
 from deepseek_math.sampling import Sampling
 from deepseek_math.settings import Settings
+from deepseek_math.stages import Stages
 
 log = logging.getLogger(__name__)
 
 LOOPS = {"service": solve, "published": solve_as_published}  # by the input tool_loop
 Record = Callable[[str, Any], None]  # a metric's name and its value, which JSON can hold
 WARM_UP_PROMPT = "What is 2 + 3?"
-WARM_UP_TOKENS = 8
+WARM_UP_TOKENS = 2  # the prompt is read, and one step made
 
 
 class Service:
@@ -50,27 +50,36 @@ class Service:
         self.sandboxes = sandboxes
 
     @classmethod
-    async def open(cls, settings: Settings, say: Callable[[str], None]) -> "Service":
-        """Finds, loads and warms up the checkpoint; `say` gets a line for each step, with its time."""
-        step = _Steps(say)
+    async def open(cls, settings: Settings, say: Callable[[str], None], stages: Stages | None = None) -> "Service":
+        """Finds, loads and warms up the checkpoint; `say` gets a line for each step, `stages` its time.
+
+        Programs' packages are imported meanwhile.
+        """
+        stages = stages or Stages(say)
         checkpoint = find(settings.checkpoint)
         say(f"checkpoint {checkpoint.name}: looking for its files")
         remote = settings.engine_url is not None
         path = await asyncio.to_thread(fetch_tokenizer if remote else fetch, checkpoint, say)
-        step.done(f"files in place: {path}")
+        stages.done("files", f"files in place: {path}")
         engine = open_engine(path, checkpoint.context, settings)
-        await engine.start()
-        step.done(f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
+        sandboxes = Sandboxes(settings.tool_processes, packages_folder=settings.program_packages)
+        sandbox = asyncio.create_task(sandboxes.start())
+        try:
+            await engine.start()
+        except BaseException:
+            sandbox.cancel()
+            await sandboxes.close()
+            raise
+        stages.done("weights", f"loaded on {engine.name}: context {engine.context} tokens, {engine.cache}")
         default = Sampling().max_new_tokens
         if engine.context <= default:
             say(f"this context is shorter than the default of {default} max_new_tokens: requests must ask for less")
         files = None if remote else await asyncio.to_thread(digest, path)
-        sandboxes = Sandboxes(settings.tool_processes, packages_folder=settings.program_packages)
         service = cls(checkpoint, engine, sandboxes, files)
         await service._warm_up()
-        step.done("warmed up")
-        await service.sandboxes.start()
-        step.done(f"sandbox: {service.sandboxes.offers}")
+        stages.done("warm-up", "warmed up")
+        await sandbox
+        stages.done("sandbox", f"sandbox: {sandboxes.offers}")
         return service
 
     async def complete(self, inputs: dict[str, Any], record: Record) -> AsyncGenerator[str, None]:
@@ -184,16 +193,3 @@ def _answer(prediction: Prediction) -> Answer:
 
 async def _is_correct(answer: Answer, expected: str) -> bool:
     return answer.text is not None and await judge().equivalent(answer.text, expected)
-
-
-class _Steps:
-    """The steps of the start, each with the time it took."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._since = time.perf_counter()
-
-    def done(self, text: str) -> None:
-        now = time.perf_counter()
-        self._say(f"{text} ({now - self._since:.1f} s)")
-        self._since = now

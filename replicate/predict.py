@@ -7,13 +7,15 @@ import asyncio
 import logging
 import sys
 import traceback
+import warnings
 
 from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 
 from deepseek_math.cog import live
-from deepseek_math.service import Service
-from deepseek_math.settings import Settings
+from deepseek_math.start import start
 
+# Cog's own warnings that `predict` will be called `run`: what to do then is in docs/development.md.
+warnings.filterwarnings("ignore", r".* is deprecated; use (run\(\)|BaseRunner) instead", DeprecationWarning)
 live.install()
 
 
@@ -32,7 +34,7 @@ class Predictor(BasePredictor):
         logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s", force=True)
         logging.getLogger("httpx").setLevel(logging.WARNING)
         try:
-            self.service = await Service.open(Settings.read(weights=weights), say)
+            self.service = await start(weights, say)
         except Exception:
             say(traceback.format_exc())  # Cog keeps only the last line of a setup that failed
             raise
