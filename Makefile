@@ -14,7 +14,7 @@ override PROMPT := $(value PROMPT)# as it was typed: make would take the dollars
 override INPUTS := $(value INPUTS)
 export CHECKPOINT PROMPT INPUTS
 
-.PHONY: help predict serve checkpoints fetch image push schema native bench bench-gpu soak check test tiny lint types format \
+.PHONY: help predict serve checkpoints fetch image push schema native bench bench-gpu soak check test tiny lint types format test-container \
 	audit lock setup setup-tool setup-evaluate setup-bench setup-train setup-check setup-all clean
 .NOTPARALLEL:
 
@@ -65,6 +65,9 @@ check: lint types ## lint, types and the tests without processes, network or tor
 
 test: setup-all lint types ## everything that needs the package registry alone
 	$(python) -m pytest
+
+test-container: setup-all ## the image, built and run in a Docker engine; what it needs says tests/container/engine
+	$(python) -m pytest -n 0 tests/container
 
 tiny: setup-train ## the tiny checkpoints trained from nothing; stopped, the next call goes on
 	$(dsm) train pretrain $(grown)

@@ -22,25 +22,29 @@ PROCESS_1 = 1  # of the container: Cog's server, or what was started to wait for
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm health",
-        description="Prints what /health-check says. The exit status is 0 where the service takes predictions.",
-    )
-    parser.add_argument("--alive", action="store_true", help="0 while it starts, too: for a liveness probe")
-    parser.add_argument(
-        "--end-after",
-        type=float,
-        metavar="SECONDS",
-        help="end process 1 of the container once the service has been unwell for so long",
-    )
-    parser.add_argument("--url", default=f"http://127.0.0.1:{os.environ.get('PORT') or 5000}")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     status = word(options.url)
     print(status)
     well = status in READY or (options.alive and status == "STARTING")
     if options.end_after is not None:
         _watch(well, options.end_after)
     return 0 if well else 1
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(
+        prog="dsm health",
+        description="Prints what /health-check says. The exit status is 0 where the service takes predictions.",
+    )
+    options.add_argument("--alive", action="store_true", help="0 while it starts, too: for a liveness probe")
+    options.add_argument(
+        "--end-after",
+        type=float,
+        metavar="SECONDS",
+        help="end process 1 of the container once the service has been unwell for so long",
+    )
+    options.add_argument("--url", default=f"http://127.0.0.1:{os.environ.get('PORT') or 5000}")
+    return options
 
 
 def word(url: str) -> str:
