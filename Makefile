@@ -14,8 +14,8 @@ override PROMPT := $(value PROMPT)# as it was typed: make would take the dollars
 override INPUTS := $(value INPUTS)
 export CHECKPOINT PROMPT INPUTS
 
-.PHONY: help predict serve checkpoints fetch image push schema native bench bench-gpu soak check test tiny lint types format test-container \
-	audit lock setup setup-tool setup-evaluate setup-bench setup-train setup-check setup-all clean
+.PHONY: help predict serve checkpoints fetch image push schema native bench bench-gpu soak check test test-container tiny \
+	lint types format audit lock setup setup-tool setup-evaluate setup-bench setup-train setup-check setup-all clean
 .NOTPARALLEL:
 
 help: ## this list

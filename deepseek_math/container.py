@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+PROGRAM_BYTES = 85 << 20  # of its own, of a process that runs a program; 48 MiB while it waits for one
 NO_LIMIT = 1 << 60  # version 1 has a number of this size where there is none
 
 
@@ -59,6 +60,12 @@ def cores() -> int:
         if len(numbers) == 2 and numbers[0].isdigit():
             most = min(most, ceil(int(numbers[0]) / int(numbers[1])))
     return max(1, most)
+
+
+def programs_at_once(limit: float | None) -> int:
+    """Programs of mode tool: as many as there are cores, at least two, and of a `limit` of memory at most an eighth."""
+    most = cores() if limit is None else min(cores(), int(limit / 8 / PROGRAM_BYTES))
+    return max(2, most)
 
 
 def _read(name: str) -> str:

@@ -7,9 +7,10 @@ from deepseek_math.errors import ServiceError
 
 CPU_SHARE = 0.4  # of the memory that is free at start, the most that the KV cache may take
 LOADED = 1.1  # memory that weights take, of their file's size: 4.5 GB for 4.2 GB
-# What else a container needs once the engine is there, measured with the demo: the process that programs are forked
-# from and two of these at work (0.23 GiB), and the workers that compare answers (0.05 GiB).
-BESIDE_BYTES = 320 << 20
+# What else a container needs once the engine is there, beside programs, measured with the demo: the process that they
+# are forked from (82 MiB), the workers that compare answers (44), and a margin.
+BESIDE_BYTES = 150 << 20
+MIB = 1 << 20
 
 
 def free_bytes() -> int:
@@ -20,17 +21,17 @@ def free_bytes() -> int:
 
 
 def room(weights: int = 0) -> float:
-    """Bytes that the KV cache may take beside `weights` bytes that are still to be loaded.
-
-    In a container with a limit everything must fit, for the kernel kills what goes beyond.
-    """
-    free = free_bytes()
-    share = free * CPU_SHARE
-    return share if container.memory_limit() is None else min(share, _rest(free, weights))
+    """Bytes that the KV cache may take beside `weights` bytes that are still to be loaded."""
+    share = free_bytes() * CPU_SHARE
+    limit = container.memory_limit()
+    return share if limit is None else min(share, _room_within(limit, weights))
 
 
-def _rest(free: float, weights: int) -> float:
-    return free - weights * LOADED - BESIDE_BYTES
+def _room_within(limit: float, weights: int) -> float:
+    """The same in a container of `limit`, where everything must fit, for the kernel kills what goes beyond."""
+    free = limit - container.memory_used()
+    programs = container.programs_at_once(limit) * container.PROGRAM_BYTES
+    return min(free * CPU_SHARE, free - weights * LOADED - BESIDE_BYTES - programs)
 
 
 def gib(size: float) -> str:
@@ -40,19 +41,20 @@ def gib(size: float) -> str:
 def too_large(context: int, need: float, usable: float, weights: int = 0) -> ServiceError:
     """What to say when not even one request of `context` tokens fits; `need`, `usable` and `weights` are bytes."""
     limit = container.memory_limit()
-    if limit is None:
+    if limit is None or _room_within(limit, weights) >= need:
         return ServiceError(
             "memory_exceeded",
             f"The KV cache of one request of {context} tokens takes {gib(need)}, and {gib(usable)} may be used. "
             "Free some memory, or set CONTEXT lower.",
         )
-    free = free_bytes()
-    missing = max(need - _rest(free, weights), need / CPU_SHARE - free)
+    enough = float(limit)
+    while _room_within(enough, weights) < need:  # in steps, for more memory also means more programs
+        enough += MIB
     return ServiceError(
         "memory_exceeded",
-        f"This container may use {gib(limit)}, and needs {gib(limit + missing)} for the weights, the KV cache of one "
-        f"request of {context} tokens ({gib(need)}), programs and all else. Give it more (docker run --memory), or set "
-        "CONTEXT lower.",
+        f"This container may use {gib(limit)}, and needs {gib(enough)} for the weights, the KV cache of one request of "
+        f"{context} tokens ({gib(need)}), programs and all else. Give it more (docker run --memory), or set CONTEXT "
+        "lower.",
     )
 
 

@@ -39,7 +39,7 @@ def variant(checkpoint: Checkpoint) -> str:
 
 
 def requirements(checkpoint: Checkpoint) -> Path:
-    """The list of packages: llama.cpp needs neither torch nor transformers, 1.6 GB for a CPU and 7 GB with CUDA."""
+    """The list of packages. llama.cpp needs neither torch nor transformers."""
     return ROOT / ("requirements/llama_cpp.txt" if _is_gguf(checkpoint) else "requirements.txt")
 
 
@@ -62,7 +62,7 @@ def command(checkpoint: Checkpoint, to: str | None, bake: bool) -> list[str]:
 def export(checkpoint: Checkpoint, bake: bool, folder: Path) -> None:
     """Makes `folder`: what goes into the image. With `bake` the checkpoint must have been downloaded."""
     for name in SOURCE:
-        _copy(ROOT / name, folder / name)
+        _copy(ROOT / name, folder / name, leave_out=("__pycache__", *CLIENTS))
     if isinstance(checkpoint.source, Local):
         _copy(checkpoint.source.path, folder / checkpoint.source.path.relative_to(ROOT))
     elif bake:
@@ -72,18 +72,21 @@ def export(checkpoint: Checkpoint, bake: bool, folder: Path) -> None:
     (folder / CHECKPOINT_FILE.name).write_text(f"{checkpoint.name}\n")
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, leave_out: Sequence[str] = ()) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", *CLIENTS), copy_function=_link)
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*leave_out), copy_function=_link)
     elif not target.exists():  # the demo's image has it already
         _link(source, target)
 
 
 def _link(source: str | Path, target: str | Path) -> None:
-    """A second name for a file, or a copy of it where the disk is another one. Docker reads both alike."""
+    """A second name for a file, or a copy of it where the disk is another one. Docker reads both alike.
+
+    NOTE: of a link, what it leads to: a checkpoint's files may be links into its own folder.
+    """
     try:
-        os.link(source, target)
+        os.link(Path(source).resolve(), target)
     except OSError:
         shutil.copy2(source, target)
 
@@ -141,13 +144,14 @@ def _command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -
 
 
 def _run(checkpoint: Checkpoint, options: argparse.Namespace) -> int:
-    called = command(checkpoint, options.to, options.bake)
+    bake = options.bake and not isinstance(checkpoint.source, Local)  # whose files always go along
+    called = command(checkpoint, options.to, bake)
     if options.dry_run:
-        _show(checkpoint, options.bake, called)
+        _show(checkpoint, bake, called)
         return 0
-    if options.bake:
+    if bake:
         fetch(checkpoint)
-    with prepared(checkpoint, options.bake):
+    with prepared(checkpoint, bake):
         try:
             return subprocess.run(called, cwd=FOLDER, env=os.environ | {"COGLET_WHEEL": COGLET}, check=False).returncode
         except FileNotFoundError:

@@ -7,7 +7,6 @@ import pytest
 from deepseek_math import container
 from deepseek_math.engines import memory
 from deepseek_math.engines.memory import free_bytes, room, too_large
-from deepseek_math.programs.sandbox.pool import WARM_BYTES, default_processes
 
 pytestmark = pytest.mark.unit
 
@@ -84,7 +83,8 @@ def test_a_machine_without_a_control_group_has_all(group: Group) -> None:
 
 def test_the_kv_cache_leaves_a_container_what_all_else_needs(group: Group) -> None:
     group.memory(8 * GIB, used=GIB)
-    assert room(weights=4 * GIB) == 7 * GIB - 4 * GIB * memory.LOADED - memory.BESIDE_BYTES
+    programs = container.programs_at_once(8 * GIB) * container.PROGRAM_BYTES
+    assert room(weights=4 * GIB) == 7 * GIB - 4 * GIB * memory.LOADED - memory.BESIDE_BYTES - programs
     group.memory(40 * GIB)
     assert room(weights=4 * GIB) == 40 * GIB * memory.CPU_SHARE
 
@@ -102,12 +102,8 @@ def test_the_limit_that_a_refusal_asks_for_is_enough(group: Group, limit: int, w
     assert room(weights) < need
 
 
-def test_processes_that_wait_for_programs_take_a_small_part_of_a_container(group: Group) -> None:
-    group.memory(None)
-    assert default_processes() == 64
-    group.memory(4 * GIB)
-    assert default_processes() * WARM_BYTES <= 4 * GIB / 8
-    group.memory(GIB // 2)
-    assert default_processes() == 2
+@pytest.mark.parametrize(("limit", "programs"), [(None, 64), (4 * GIB, 6), (GIB // 2, 2), (1000 * GIB, 64)])
+def test_programs_take_a_small_part_of_a_container(group: Group, limit: int | None, programs: int) -> None:
+    assert container.programs_at_once(limit) == programs
     group.processors(1)
-    assert default_processes() == 2
+    assert container.programs_at_once(limit) == 2

@@ -25,7 +25,6 @@ from deepseek_math.programs.sandbox.process import TICK, NotIsolatedError, Proce
 log = logging.getLogger(__name__)
 
 PROBING = 20.0  # seconds for the probe, and for the kill that ends it
-WARM_BYTES = 48 << 20  # of memory that is its own, of a process that waits for a program
 LOST = "The variables of earlier programs are gone: memory was short."
 
 
@@ -41,8 +40,8 @@ class Sandboxes:
     def __init__(
         self, processes: int | None = None, limits: Limits | None = None, packages_folder: Path | None = None
     ) -> None:
-        """`processes` None takes `default_processes`. `packages_folder`: see packages.py."""
-        processes = processes or default_processes()
+        """`processes` None takes as many as this container may have. `packages_folder`: see packages.py."""
+        processes = processes or container.programs_at_once(container.memory_limit())
         self.limits = limits or Limits()
         self._packages_folder = packages_folder or packages.default_folder()
         self.gate = Gate(processes, processes)
@@ -199,13 +198,6 @@ class Sandboxes:
                 self._warm.append(await launcher.make())
         except (OSError, ServiceError) as error:
             log.error("no sandbox could be made ahead: %s: %s", type(error).__name__, error)
-
-
-def default_processes() -> int:
-    """As many as there are cores, and at least two; in a container with a limit, while they take an eighth of it."""
-    limit = container.memory_limit()
-    most = container.cores() if limit is None else min(container.cores(), limit // 8 // WARM_BYTES)
-    return max(2, most)
 
 
 def _landlock() -> int:
