@@ -13,6 +13,7 @@ from deepseek_math.checkpoints import Checkpoint, digest, fetch, fetch_tokenizer
 from deepseek_math.completion import Completion, complete, require_room
 from deepseek_math.election import Election
 from deepseek_math.engines.protocol import Engine
+from deepseek_math.engines.read_ahead import read_ahead
 from deepseek_math.engines.registry import open_engine
 from deepseek_math.errors import ServiceError
 from deepseek_math.metrics import Served
@@ -61,6 +62,8 @@ class Service:
         remote = settings.engine_url is not None
         path = await asyncio.to_thread(fetch_tokenizer if remote else fetch, checkpoint, say)
         stages.done("files", f"files in place: {path}")
+        if not remote:
+            read_ahead(path)
         engine = open_engine(path, checkpoint.context, settings)
         sandboxes = Sandboxes(settings.tool_processes, packages_folder=settings.program_packages)
         sandbox = asyncio.create_task(sandboxes.start())

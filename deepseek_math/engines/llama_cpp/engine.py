@@ -132,6 +132,7 @@ class LlamaCppEngine:
         params.ctx_shift = False
         # Mapped, the file would be in memory twice: as it is, and as the CPU's kernels want it (1.7 times its size).
         params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
+        params.warmup = False  # the service makes a completion of its own
         params.verbosity = -1
         return params
 
