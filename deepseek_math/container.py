@@ -62,9 +62,9 @@ def cores() -> int:
     return max(1, most)
 
 
-def programs_at_once(limit: float | None) -> int:
+def programs_at_once(limit: int | None) -> int:
     """Programs of mode tool: as many as there are cores, at least two, and of a `limit` of memory at most an eighth."""
-    most = cores() if limit is None else min(cores(), int(limit / 8 / PROGRAM_BYTES))
+    most = cores() if limit is None else min(cores(), limit // 8 // PROGRAM_BYTES)
     return max(2, most)
 
 

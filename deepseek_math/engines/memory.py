@@ -27,7 +27,7 @@ def room(weights: int = 0) -> float:
     return share if limit is None else min(share, _room_within(limit, weights))
 
 
-def _room_within(limit: float, weights: int) -> float:
+def _room_within(limit: int, weights: int) -> float:
     """The same in a container of `limit`, where everything must fit, for the kernel kills what goes beyond."""
     free = limit - container.memory_used()
     programs = container.programs_at_once(limit) * container.PROGRAM_BYTES
@@ -47,7 +47,7 @@ def too_large(context: int, need: float, usable: float, weights: int = 0) -> Ser
             f"The KV cache of one request of {context} tokens takes {gib(need)}, and {gib(usable)} may be used. "
             "Free some memory, or set CONTEXT lower.",
         )
-    enough = float(limit)
+    enough = limit
     while _room_within(enough, weights) < need:  # in steps, for more memory also means more programs
         enough += MIB
     return ServiceError(

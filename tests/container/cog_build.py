@@ -39,7 +39,7 @@ def _docker_build(folder: Path, tag: str, dockerfile: str) -> None:
 
 
 def weights_folders(folder: Path) -> list[str]:
-    """Those that `--separate-weights` finds. Folders of the root count whole."""
+    """Those that `--separate-weights` finds: with a large file, and no code."""
     found = []
     for path in sorted(folder.glob("*/**/")):
         files = [each for each in path.iterdir() if each.is_file()]
