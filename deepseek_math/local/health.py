@@ -17,8 +17,9 @@ from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
 READY = ("READY", "BUSY")
-TIMEOUT = 5.0  # seconds; the server itself allows its healthcheck as many
+TIMEOUT = 10.0  # seconds; the server asks the service for 5
 PROCESS_1 = 1  # of the container: Cog's server, or what was started to wait for it
+SERVER = "cog.server.http"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--alive", action="store_true", help="0 while it starts, too: for a liveness probe")
     options.add_argument(
         "--end-after",
-        type=float,
+        type=int,
         metavar="SECONDS",
         help="end process 1 of the container once the service has been unwell for so long",
     )
@@ -62,7 +63,15 @@ def mark() -> Path:
     return Path(tempfile.gettempdir(), "dsm-unwell")
 
 
-def _watch(well: bool, patience: float) -> None:
+def server_is_process_1() -> bool:
+    """Or its child, as `docker run --init` has it. On a machine that is no container process 1 is the machine's own."""
+    import psutil
+
+    first = psutil.Process(PROCESS_1)
+    return any(SERVER in each.cmdline() for each in (first, *first.children()))
+
+
+def _watch(well: bool, patience: int) -> None:
     """Ends process 1 once the service has been unwell for `patience` seconds without a break."""
     if well:
         mark().unlink(missing_ok=True)
@@ -70,7 +79,7 @@ def _watch(well: bool, patience: float) -> None:
     with suppress(FileExistsError):
         mark().touch(exist_ok=False)
     unwell = time.time() - mark().stat().st_mtime
-    if unwell >= patience:
+    if unwell >= patience and server_is_process_1():
         mark().unlink()  # a container that is started again keeps its files
         print(f"unwell for {unwell:.0f} s: process 1 is told to end", file=sys.stderr)
         os.kill(PROCESS_1, signal.SIGTERM)

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +43,7 @@ def say(status: str) -> None:
 
 
 @pytest.fixture
-def ended(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Which processes were told what."""
     told: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda *what: told.append(what))
@@ -86,8 +87,9 @@ def test_a_real_server_is_asked_at_its_port(demo: LocalServer, monkeypatch: pyte
 
 
 def test_process_1_is_ended_once_the_service_was_unwell_for_long_without_a_break(
-    url: str, ended: list[tuple[int, int]]
+    url: str, ended: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(health, "server_is_process_1", lambda: True)
     probe = ["--alive", "--end-after", "3600", "--url", url]
     for status in ("READY", "UNHEALTHY", "UNHEALTHY"):
         say(status)
@@ -106,3 +108,9 @@ def test_process_1_is_ended_once_the_service_was_unwell_for_long_without_a_break
     assert ended == [(1, signal.SIGTERM)]
     health.main(probe)  # the container that was started again has its own time
     assert len(ended) == 1
+
+
+def test_where_process_1_is_the_machine_s_own_it_is_left_alone(url: str, ended: list[tuple[int, int]]) -> None:
+    say("UNHEALTHY")
+    health.main(["--end-after", "0", "--url", url])
+    assert not ended
