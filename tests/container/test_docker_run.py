@@ -17,7 +17,7 @@ LONG = {"prompt": "1+1=2. 2+2=", "mode": "raw", "temperature": 2.0, "top_p": 1.0
 WRITABLE = ("--read-only", "--tmpfs", "/tmp")
 BARE = ("--cap-drop", "ALL", "--user", "1000:1000", "--security-opt", "no-new-privileges")
 
-ROWS = {  # what each broke: docs/containers.md
+ROWS = {
     "as it comes": (),
     "--user 1000:1000": ("--user", "1000:1000"),
     "--user 65534": ("--user", "65534"),
@@ -75,6 +75,7 @@ def test_streams_end_whole_when_a_container_is_stopped_with_time_to_spare(demo_i
 
         reading = [pool.submit(read, seed) for seed in range(8)]
         while begun.count("output") < 8:
+            assert not all(each.done() for each in reading)
             time.sleep(0.01)
         container.stop(300)
         assert [each.result() for each in reading] == ["succeeded"] * 8
@@ -97,16 +98,13 @@ FAULTS = {
 def test_a_setup_that_fails_says_why_in_the_health_check(name: str, demo_image: str) -> None:
     options, sentence = FAULTS[name]
     with Running(demo_image, *options) as container:
-        while container.health().get("status") in (None, "STARTING"):
-            time.sleep(0.1)
-        assert container.health()["status"] == "SETUP_FAILED"
+        container.wait("SETUP_FAILED")
         assert sentence in container.fault()
 
 
 def test_the_memory_that_a_refusal_asks_for_serves(demo_image: str) -> None:
     with Running(demo_image, "--memory", "256m") as container:
-        while container.health().get("status") in (None, "STARTING"):
-            time.sleep(0.1)
+        container.wait("SETUP_FAILED")
         needed = float(container.fault().split("needs ")[1].split(" GiB")[0])
     limit = f"{int((needed + 0.01) * 1024)}m"
     with Running(demo_image, "--memory", limit, "--memory-swap", limit) as container:

@@ -99,8 +99,7 @@ def test_a_download_that_was_broken_off_goes_on_at_the_next_start(plain: House) 
 def test_a_house_s_own_certificate_is_taken_from_a_file(private: House, certificates: Path) -> None:
     mounted = ("--volume", f"{certificates}/cert.pem:/etc/house.pem:ro")
     with private.run(*mounted) as stranger:
-        while stranger.health().get("status") in (None, "STARTING"):
-            time.sleep(0.1)
+        stranger.wait("SETUP_FAILED")
         assert "download_failed" in stranger.fault()
         assert "CERTIFICATE_VERIFY_FAILED" in stranger.fault()
     with private.run(*mounted, "--env", "SSL_CERT_FILE=/etc/house.pem") as guest:
