@@ -25,6 +25,7 @@ from deepseek_math.evaluation.results import Line, Results
 from deepseek_math.evaluation.summary import KEY, Summary, summarise
 from deepseek_math.local.server import LocalServer, ServerFailed
 from deepseek_math.signals import run_until_stopped
+from deepseek_math.terminal import printable
 
 REACHED, NOT_REACHED, FAILED, NO_FIGURE = 0, 1, 2, 3
 RESULTS = Path("results")
@@ -44,7 +45,7 @@ def _status(arguments: Sequence[str] | None) -> int:
             return _report(options)
         return _evaluate(options)
     except (EvaluationError, ServerFailed, ServiceError, OSError, httpx.HTTPError, httpx.InvalidURL) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
+        print(f"evaluate: {printable(str(error))}", file=sys.stderr)
         return FAILED
     except Exception:  # Python's own status would be 1, which is a verdict
         traceback.print_exc()

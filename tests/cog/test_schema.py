@@ -158,7 +158,7 @@ UNFAITHFUL = [
     ({"default": 0}, "below the minimum", "it is not checked"),
     ({"maximum": 2**53}, r"2\^53 - 1", "the bound is rounded"),
     ({"minimum": None, "maximum": None, "default": 2**53}, r"2\^53 - 1", "the default is rounded"),
-    ({"type": "str", "default": "a"}, "no number", "a bound means nothing for a text"),
+    ({"type": "str", "default": "a"}, "not a number", "a bound means nothing for a text"),
     ({"min_length": 1}, "needs a str", "JSON Schema counts only characters with it"),
     ({"choices": ("a",)}, "for a str", "it asks for one string"),
 ]

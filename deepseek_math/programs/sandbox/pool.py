@@ -25,7 +25,7 @@ from deepseek_math.programs.sandbox.process import TICK, NotIsolatedError, Proce
 log = logging.getLogger(__name__)
 
 PROBING = 20.0  # seconds for the probe, and for the kill that ends it
-LOST = "The variables of earlier programs are gone: memory was short."
+LOST = "The variables of earlier programs are gone: their process ended, by itself or because memory was short."
 
 
 class Sandboxes:
@@ -263,7 +263,7 @@ class Sandbox:
         After a program that had to be ended the next one finds a new process, without the variables.
         """
         async with self._sandboxes.gate.enter(1, self._owner):
-            lost = self.process is not None and not self.process.alive  # short of memory, we or the kernel ended it
+            lost = self.process is not None and not self.process.alive
             if lost:
                 await self.begin_anew()
             limit = self._sandboxes.limits.cpu_seconds
