@@ -33,6 +33,8 @@ class InputField:
     unpublished_maximum: float | None = None  # a maximum that is checked and not in Cog's schema
     choices: tuple[str, ...] = ()
     deprecated: bool = False
+    synonym_of: str | None = None  # the input that other models at Replicate give this name
+    neutral: tuple[Any, ...] = ()  # of an input that is not offered: the values that change nothing
     error_code: str = "text_invalid"  # of a value that is refused
 
     @property
@@ -64,7 +66,7 @@ class InputField:
         return ""
 
 
-INPUTS: tuple[InputField, ...] = (
+OWN_INPUTS: tuple[InputField, ...] = (
     InputField(
         "prompt",
         "str",
@@ -199,4 +201,43 @@ INPUTS: tuple[InputField, ...] = (
     ),
 )
 
+
+def _synonym(name: str, of: str, type: str, **limits: Any) -> InputField:
+    """Another model's name for one of the inputs above."""
+    description = f"Another name for {of}, which other models use."
+    return InputField(name, f"{type} | None", description, default=None, deprecated=True, synonym_of=of, **limits)
+
+
+def _not_offered(name: str, type: str, *neutral: Any) -> InputField:
+    """An input of other models: Cog would drop it in silence if it were not declared."""
+    values = " or ".join(str(value) or "an empty text" for value in neutral)
+    description = f"Not offered: {values} changes nothing, any other value is refused."
+    return InputField(
+        name,
+        f"{type} | None",
+        description,
+        default=None,
+        deprecated=True,
+        neutral=neutral,
+        error_code="input_not_offered",
+    )
+
+
+_TOKENS: Mapping[str, Any] = {"minimum": 1, "maximum": CONTEXT, "error_code": "max_new_tokens_out_of_range"}
+# The names that other models at Replicate use (Llama, Mixtral, DeepSeek R1, Vicuna, read in November 2026).
+OTHER_NAMES = (
+    _synonym("max_tokens", "max_new_tokens", "int", **_TOKENS),
+    _synonym("max_length", "max_new_tokens", "int", **_TOKENS),
+    _synonym("max_completion_tokens", "max_new_tokens", "int", **_TOKENS),
+    _synonym("stop_sequences", "stop", "str | list[str]", max_items=8, error_code="stop_invalid"),
+    _not_offered("presence_penalty", "float", 0),
+    _not_offered("frequency_penalty", "float", 0),
+    _not_offered("repetition_penalty", "float", 1),
+    _not_offered("length_penalty", "float", 1),
+    _not_offered("min_tokens", "int", 0),
+    _not_offered("min_new_tokens", "int", 0, -1),
+    _not_offered("min_p", "float", 0),
+    _not_offered("prompt_template", "str", "{prompt}", ""),
+)
+INPUTS = OWN_INPUTS + OTHER_NAMES
 BY_NAME: Mapping[str, InputField] = {field.name: field for field in INPUTS}

@@ -8,11 +8,19 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal, get_args
 
+from deepseek_math import other_names
 from deepseek_math.errors import ServiceError
+from deepseek_math.garbled import as_meant, one_line
 from deepseek_math.inputs import BY_NAME, INPUTS, MAX_SEED, TEXT_CHARACTERS, VOTE_TEMPERATURE, InputField
 from deepseek_math.sampling import Sampling
 
 DRAWN_SEEDS = 2**31  # seeds that the service draws itself are short enough to type
+
+MEMBERS = {  # of a list, in words
+    "list[str]": "strings",
+    "str | list[str]": "strings",
+    "list[dict]": 'objects with the keys "role" and "content"',
+}
 
 Mode = Literal["auto", "chat", "cot", "raw", "tool"]
 ToolLoop = Literal["service", "published"]
@@ -52,6 +60,7 @@ class Request:
         if unknown or "prompt" not in inputs:
             raise TypeError(f"unknown inputs {sorted(unknown)}, or no prompt")
         values = {field.name: _checked(field, inputs.get(field.name, field.default)) for field in INPUTS}
+        values = other_names.resolved(values)
         samples = values["samples"]
         return cls(
             prompt=values["prompt"],
@@ -66,7 +75,7 @@ class Request:
                 stop=_stop_strings(values["stop"]),
                 seed=_seed(values["seed"], samples),
             ),
-            expected_answer=values["expected_answer"].strip(),
+            expected_answer=one_line("expected_answer", values["expected_answer"]),
             samples=samples,
             stop_when_sure=_sure(values["stop_when_sure"], samples),
             max_tool_rounds=values["max_tool_rounds"],
@@ -93,14 +102,20 @@ def _checked(field: InputField, value: Any) -> Any:
 
 def _whole_number(field: InputField, value: Any) -> int:
     if not _is_number(value) or value != int(value) or not _within(field, value):
-        raise ServiceError(field.error_code, f"{field.name} is {_shown(value)}. Use a whole number {field.limits}.")
+        raise ServiceError(
+            field.error_code, f"{field.name} is {_shown(value)}. Use {_limits('a whole number', field)}."
+        )
     return int(value)
 
 
 def _number(field: InputField, value: Any) -> float:
     if not _is_number(value) or not _within(field, value):
-        raise ServiceError(field.error_code, f"{field.name} is {_shown(value)}. Use a number {field.limits}.")
+        raise ServiceError(field.error_code, f"{field.name} is {_shown(value)}. Use {_limits('a number', field)}.")
     return float(value)
+
+
+def _limits(kind: str, field: InputField) -> str:
+    return f"{kind} {field.limits}" if field.limits else kind
 
 
 def _shown(value: Any) -> str:
@@ -132,7 +147,7 @@ def _choice(field: InputField, value: Any) -> str:
 
 
 def _text_input(field: InputField, value: Any) -> str:
-    text = _text(field.name, value)
+    text = as_meant(field.name, _text(field.name, value))
     if field.min_length and not text.strip():
         raise ServiceError(field.error_code, f"The {field.name} has no visible character. Send a question or a text.")
     return text
@@ -156,7 +171,9 @@ def _list(field: InputField, value: Any) -> list[Any]:
     """A list within its length; an empty input may also come as null."""
     if value is None:
         return []
-    member = {"list[str]": "strings", "list[dict]": 'objects with the keys "role" and "content"'}[field.kind]
+    if isinstance(value, str) and field.kind == "str | list[str]":
+        value = other_names.listed(value)
+    member = MEMBERS[field.kind]
     if not isinstance(value, list):
         raise ServiceError(field.error_code, f"{field.name} is {type(value).__name__}, not a list of {member}.")
     if field.max_items is not None and len(value) > field.max_items:
@@ -210,11 +227,13 @@ def _tool_loop(loop: ToolLoop, mode: Mode) -> ToolLoop:
 def _stop_strings(strings: list[Any]) -> tuple[str, ...]:
     if not all(isinstance(string, str) for string in strings):
         raise ServiceError("stop_invalid", "stop is not a list of strings.")
+    meant = []
     for number, string in enumerate(strings, 1):
-        _text(f"stop string {number}", string)
         if not string:
             raise ServiceError("stop_invalid", f"stop string {number} of {len(strings)} is empty. Leave it out.")
-    return tuple(dict.fromkeys(strings))
+        name = f"stop string {number}"
+        meant.append(as_meant(name, _text(name, string)))
+    return tuple(dict.fromkeys(meant))
 
 
 def _turns(messages: list[Any]) -> tuple[Turn, ...]:
@@ -242,4 +261,5 @@ def _turn(where: str, message: Any, due: Role) -> Turn:
         )
     if not isinstance(content, str) or not content.strip():
         raise ServiceError("messages_invalid", f"{where} has no text in its content.")
-    return Turn(due, _text(where, content))
+    text = _text(where, content)
+    return Turn(due, as_meant(where, text) if due == "user" else text)  # the service's own words come back as they were

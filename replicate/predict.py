@@ -118,6 +118,58 @@ class Predictor(BasePredictor):
             default="service",
             choices=["service", "published"],
         ),
+        max_tokens: int | None = Input(
+            description="Another name for max_new_tokens, which other models use.",
+            default=None,
+            ge=1,
+            le=4096,
+            deprecated=True,
+        ),
+        max_length: int | None = Input(
+            description="Another name for max_new_tokens, which other models use.",
+            default=None,
+            ge=1,
+            le=4096,
+            deprecated=True,
+        ),
+        max_completion_tokens: int | None = Input(
+            description="Another name for max_new_tokens, which other models use.",
+            default=None,
+            ge=1,
+            le=4096,
+            deprecated=True,
+        ),
+        stop_sequences: str | list[str] | None = Input(
+            description="Another name for stop, which other models use.", default=None, deprecated=True
+        ),
+        presence_penalty: float | None = Input(
+            description="Not offered: 0 changes nothing, any other value is refused.", default=None, deprecated=True
+        ),
+        frequency_penalty: float | None = Input(
+            description="Not offered: 0 changes nothing, any other value is refused.", default=None, deprecated=True
+        ),
+        repetition_penalty: float | None = Input(
+            description="Not offered: 1 changes nothing, any other value is refused.", default=None, deprecated=True
+        ),
+        length_penalty: float | None = Input(
+            description="Not offered: 1 changes nothing, any other value is refused.", default=None, deprecated=True
+        ),
+        min_tokens: int | None = Input(
+            description="Not offered: 0 changes nothing, any other value is refused.", default=None, deprecated=True
+        ),
+        min_new_tokens: int | None = Input(
+            description="Not offered: 0 or -1 changes nothing, any other value is refused.",
+            default=None,
+            deprecated=True,
+        ),
+        min_p: float | None = Input(
+            description="Not offered: 0 changes nothing, any other value is refused.", default=None, deprecated=True
+        ),
+        prompt_template: str | None = Input(
+            description="Not offered: {prompt} or an empty text changes nothing, any other value is refused.",
+            default=None,
+            deprecated=True,
+        ),
     ) -> ConcatenateIterator[str]:
         """Streams the completion."""
         inputs = {
@@ -136,5 +188,17 @@ class Predictor(BasePredictor):
             "stop_when_sure": stop_when_sure,
             "max_tool_rounds": max_tool_rounds,
             "tool_loop": tool_loop,
+            "max_tokens": max_tokens,
+            "max_length": max_length,
+            "max_completion_tokens": max_completion_tokens,
+            "stop_sequences": stop_sequences,
+            "presence_penalty": presence_penalty,
+            "frequency_penalty": frequency_penalty,
+            "repetition_penalty": repetition_penalty,
+            "length_penalty": length_penalty,
+            "min_tokens": min_tokens,
+            "min_new_tokens": min_new_tokens,
+            "min_p": min_p,
+            "prompt_template": prompt_template,
         }
         return live.stream(self.service.complete(inputs, self.record_metric))

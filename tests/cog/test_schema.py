@@ -16,7 +16,7 @@ import pytest
 
 from deepseek_math.cog import schema, signature
 from deepseek_math.cog.signature import UnfaithfulInput
-from deepseek_math.inputs import BY_NAME, INPUTS, REQUIRED, InputField
+from deepseek_math.inputs import BY_NAME, INPUTS, OTHER_NAMES, OWN_INPUTS, REQUIRED, InputField
 from deepseek_math.paths import PREDICTOR, ROOT
 from deepseek_math.request import Mode, Request, ToolLoop
 
@@ -78,8 +78,10 @@ def test_a_table_gets_the_document_of_cogs_own_generator(name: str) -> None:
 
 
 def test_our_document_is_the_one_that_cog_writes() -> None:
-    """But for what came after Cog's was written: an input and a description."""
-    inputs = [field for field in INPUTS if field.name != "tool_loop"]
+    """But for what came after Cog's was written: an input, a description, and other models' names, last."""
+    assert INPUTS[: len(OWN_INPUTS)] == OWN_INPUTS
+    assert all(field.deprecated and field.optional for field in OTHER_NAMES)
+    inputs = [field for field in OWN_INPUTS if field.name != "tool_loop"]
     rounds = next(field for field in inputs if field.name == "max_tool_rounds")
     then = "The most programs that one completion may run with mode tool. The published results allow one."
     inputs[inputs.index(rounds)] = replace(rounds, description=then)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from deepseek_math.errors import CODES, ServiceError
+from deepseek_math.inputs import OTHER_NAMES
 from deepseek_math.request import Request, Turn
 
 pytestmark = pytest.mark.unit
@@ -73,6 +74,23 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": [USER, {"role": "assistant", "content": "\udfff"}]}, "text_invalid", "Message 2 of 2"),
     ({"messages": ["hello"]}, "messages_invalid", "Message 1 of 1"),
     ({"messages": USER}, "messages_invalid", "not a list"),
+    ({"max_tokens": 0}, "max_new_tokens_out_of_range", "max_tokens is 0"),
+    ({"max_length": 5000}, "max_new_tokens_out_of_range", "from 1 to 4096"),
+    ({"max_tokens": 5, "max_new_tokens": 7}, "names_disagree", "max_new_tokens is 7 and max_tokens is 5"),
+    ({"max_tokens": 5, "max_length": 7}, "names_disagree", "max_tokens is 5 and max_length is 7"),
+    ({"stop_sequences": "a", "stop": ["b"]}, "names_disagree", "both are names of stop"),
+    ({"stop_sequences": "a,"}, "stop_invalid", "string 2 of 2 is empty"),
+    ({"stop_sequences": "a,b,c,d,e,f,g,h,i"}, "stop_invalid", "9 strings"),
+    ({"stop_sequences": 5}, "stop_invalid", "not a list of strings"),
+    ({"stop_sequences": "[1]"}, "stop_invalid", "not a list of strings"),
+    ({"presence_penalty": 0.5}, "input_not_offered", "presence_penalty is 0.5"),
+    ({"presence_penalty": "none"}, "input_not_offered", "Use a number."),
+    ({"frequency_penalty": -0.1}, "input_not_offered", "send 0, which changes nothing"),
+    ({"repetition_penalty": 0}, "input_not_offered", "send 1, which changes nothing"),
+    ({"length_penalty": 1.2}, "input_not_offered", "length_penalty is 1.2"),
+    ({"min_tokens": 8}, "input_not_offered", "min_tokens is 8"),
+    ({"min_p": 0.05}, "input_not_offered", "min_p is 0.05"),
+    ({"prompt_template": "[INST] {prompt} [/INST]"}, "input_not_offered", "with mode raw"),
 ]
 
 
@@ -120,6 +138,36 @@ def test_good_input_reaches_the_request_unchanged() -> None:
     assert request.messages == (Turn("user", USER["content"]), Turn("assistant", ASSISTANT["content"]))
     assert request.sampling.stop == ("b", "a")
     assert request.sampling.top_p == 1.0
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_length", "max_completion_tokens"])
+def test_another_name_of_the_limit_counts_as_the_limit(name: str) -> None:
+    assert Request.checked(prompt="x", **{name: 50}).sampling.max_new_tokens == 50
+    both = Request.checked(prompt="x", max_new_tokens=50, **{name: 50})
+    assert both.sampling.max_new_tokens == 50
+
+
+@pytest.mark.parametrize(
+    ("given", "stop"),
+    [
+        ("a,b", ("a", "b")),
+        ("<end>", ("<end>",)),
+        (["a,b"], ("a,b",)),
+        ('["a,b"]', ("a,b",)),
+        ("[x,y", ("[x", "y")),
+        ("", ()),
+        (None, ()),
+    ],
+)
+def test_stop_sequences_is_a_list_or_a_text_with_commas(given: Any, stop: tuple[str, ...]) -> None:
+    assert Request.checked(prompt="x", stop_sequences=given).sampling.stop == stop
+
+
+def test_what_is_not_offered_is_taken_where_it_changes_nothing() -> None:
+    plain = Request.checked(prompt="x", seed=1)
+    for field in OTHER_NAMES:
+        for value in (None, *field.neutral):
+            assert Request.checked(prompt="x", seed=1, **{field.name: value}) == plain
 
 
 def test_every_code_has_one_meaning_that_fits_a_table() -> None:
