@@ -1,9 +1,47 @@
-PYTHON ?= python3.11
+# The first Python that runs and can make an environment; a shim of pyenv may be found and not run.
+suits := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; do \
+	"$$name" -c '$(suits)' 2> /dev/null && command -v "$$name" && break; done)
 venv := .venv
 python := $(venv)/bin/python
 dsm := $(venv)/bin/dsm
 ready := $(venv)/.
 grown := .grown
+
+# What is written behind `make` and means nothing there is refused before anything runs: deepseek_math/local/makefile.py
+# says what was meant. These are the variables that each goal takes, and those that mean something to many.
+takes.predict := PROMPT INPUTS SAMPLES CHECKPOINT
+takes.serve := PORT CHECKPOINT
+takes.fetch := CHECKPOINT
+takes.image := CHECKPOINT BAKE DRY
+takes.push := CHECKPOINT TO BAKE DRY
+takes.bench := CHECKPOINT
+takes.lock := LOCK
+takes.native := CMAKE_ARGS
+takes := PYTHON PYTEST_ADDOPTS COGLET_WHEEL PIP_% HF_% COG_WEIGHTS WEIGHTS_FOLDER SLOTS CONTEXT THREADS TOOL_PROCESSES \
+	PROGRAM_PACKAGES DTYPE DEVICE_MAP ENGINE_URL ENGINE_MODEL ENGINE_API_KEY
+
+hash := \# # escaped differently by different makes inside a function
+goals := $(shell awk -F: '/^[a-z-]+:.*$(strip $(hash)) / { print $$1 }' $(firstword $(MAKEFILE_LIST)))
+.PHONY: $(goals)
+.NOTPARALLEL:
+
+typed := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+taken := $(takes) $(foreach goal,$(MAKECMDGOALS),$(takes.$(goal)))
+strange := $(filter-out $(goals) $(venv)/%,$(MAKECMDGOALS)) $(addsuffix =,$(filter-out $(taken),$(typed)))
+ifneq ($(strip $(strange)),)
+words := $(MAKECMDGOALS) $(addsuffix =,$(typed))
+$(error $(or $(shell PYTHONPATH=. "$(PYTHON)" -m deepseek_math.local.makefile '$(subst ','\'',$(words))'), \
+	It means nothing here: $(strange)))
+endif
+
+# An environment that was never finished, was moved, or whose Python is gone or another is made anew.
+ifneq ($(and $(filter-out help clean,$(MAKECMDGOALS)),$(wildcard $(venv))),)
+ifneq ($(shell $(python) -c '$(suits)' && grep -F "$(CURDIR)/$(venv)/bin/" $(venv)/bin/pip > /dev/null && echo whole),whole)
+$(info $(venv) is not whole: it is made anew.)
+$(shell rm -rf $(venv))
+endif
+endif
 
 named := $(CHECKPOINT)
 override CHECKPOINT := $(or $(CHECKPOINT),demo)
@@ -13,10 +51,6 @@ PORT ?= 5000
 override PROMPT := $(value PROMPT)# as it was typed: make would take the dollars of $x^2$ for its own
 override INPUTS := $(value INPUTS)
 export CHECKPOINT PROMPT INPUTS
-
-.PHONY: help predict serve checkpoints fetch image push schema native bench bench-gpu soak check test test-container tiny \
-	lint types format audit lock setup setup-tool setup-evaluate setup-bench setup-train setup-check setup-all clean
-.NOTPARALLEL:
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -132,6 +166,8 @@ setup-all: setup-check setup-tool $(ready)test $(ready)torch ## those of everyth
 install = $(python) -m pip install --quiet --disable-pip-version-check --no-deps
 
 $(python):
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with the module venv was found. Install one (Debian," \
+		"Ubuntu: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(venv)
 
 $(dsm): pyproject.toml | $(python)
@@ -143,6 +179,9 @@ $(ready)%: requirements/%.txt | $(python)
 	@touch $@
 
 $(ready)programs: requirements/programs.txt | $(python)
+	@$(python) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || { echo "The packages of the published results exist" \
+		"for Python 3.11 and 3.12. Make the environment with one: make clean, then PYTHON=python3.11 make setup-tool" >&2; \
+		exit 1; }
 	rm -rf $(venv)/programs
 	$(install) --require-hashes --target $(venv)/programs --requirement $<
 	@touch $@

@@ -1,7 +1,6 @@
 """A small client of Cog's HTTP API: one prediction as a stream of server-sent events."""
 
 import asyncio
-import json
 import ssl
 import sys
 import time
@@ -14,12 +13,9 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource
 
-from deepseek_math.inputs import INPUTS
 from deepseek_math.retry import Attempts, RetryPolicy
 from deepseek_math.terminal import printable
 
-LISTS = {field.name for field in INPUTS if field.kind == "list[str]"}  # one text alone is a list of one
-TEXT = {field.name for field in INPUTS if field.kind == "str"}  # text even where it looks like a number
 BAR = 32  # columns of the longest bar of a tally
 LABEL = 24  # columns of an answer beside its bar
 STATE_SECONDS = 5.0  # between two lines about a running vote where no terminal is
@@ -210,25 +206,3 @@ def bars(votes: list[dict[str, Any]], silent: int) -> list[str]:
 
 def _label(text: str) -> str:
     return text if len(text) <= LABEL else f"{text[: LABEL - 3]}..."
-
-
-def parse_inputs(prompt: str, settings: list[str]) -> dict[str, Any]:
-    """`name=value` pairs as inputs: a value that is JSON counts as that, any other and every TEXT input as text."""
-    inputs: dict[str, Any] = {"prompt": prompt}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise SystemExit(f"{setting!r} is not of the form name=value")
-        if name in inputs:
-            raise SystemExit(f"{name} is given twice")
-        inputs[name] = value if name in TEXT else _json(value)
-        if name in LISTS and not isinstance(inputs[name], list):
-            inputs[name] = [value]
-    return inputs
-
-
-def _json(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError:
-        return value

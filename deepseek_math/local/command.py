@@ -1,8 +1,7 @@
 """`dsm predict` and `dsm serve`: one prediction in the terminal, and Cog's HTTP API on this machine."""
 
 import argparse
-import difflib
-import shlex
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import httpx
 
 from deepseek_math.errors import ServiceError
-from deepseek_math.inputs import BY_NAME
 from deepseek_math.local import client
 from deepseek_math.local.server import LocalServer, ServerFailed
-from deepseek_math.request import Request
+from deepseek_math.local.typed_inputs import EXAMPLE, InputsMistyped, inputs_of, words
 from deepseek_math.signals import run_until_stopped
+from deepseek_math.terminal import printable
 
 MODEL = "The variable CHECKPOINT names the model: rl (13.8 GB) when unset; demo needs no download."
 
@@ -27,9 +26,11 @@ def predict(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("prompt")
     parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
-    parser.add_argument("--inputs", type=words, default=[], metavar="TEXT", help="more of these, in one text")
+    parser.add_argument("--inputs", type=_words, default=[], metavar="TEXT", help="more of these, in one text")
     parser.add_argument("--url", help="a running service, such as http://127.0.0.1:5000; without it, one is started")
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(f"there is no option {unknown[0]}. {EXAMPLE}")
     return _command(lambda: _predict(options.prompt, options.inputs + options.settings, options.url))
 
 
@@ -43,26 +44,24 @@ def serve(arguments: Sequence[str] | None = None) -> int:
     return _command(lambda: _serve(options.port))
 
 
-def words(text: str) -> list[str]:
-    """Split at blanks but for those in quotes. Backslashes and dollars stay: mathematics is full of both."""
-    lexer = shlex.shlex(text, posix=True)
-    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
+def _words(text: str) -> list[str]:
     try:
-        return list(lexer)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"a quote is not closed in {text!r}") from error
+        return words(text)
+    except InputsMistyped as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _command(run: Callable[[], int]) -> int:
     try:
         return run_until_stopped(run, "stopped")
-    except (ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError) as error:
+    except (InputsMistyped, ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError) as error:
         _say(str(error))
         return 1
 
 
 def _predict(prompt: str, settings: list[str], url: str | None) -> int:
-    inputs = _checked(client.parse_inputs(prompt, settings))  # before a checkpoint is loaded for it
+    inputs = inputs_of(prompt, settings, os.environ)  # before a checkpoint is loaded for it
+    _say(f"question: {printable(prompt)}")
     if url:
         return _ask(url.rstrip("/"), inputs)
     with LocalServer(say=_say) as server:
@@ -79,16 +78,6 @@ def _ask(url: str, inputs: dict[str, Any]) -> int:
         return client.show(url, inputs)
     except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise ServerFailed(f"No service can be reached at {url} ({error}). Start one with: dsm serve") from error
-
-
-def _checked(inputs: dict[str, Any]) -> dict[str, Any]:
-    for name in inputs:
-        if name not in BY_NAME:  # Cog would drop it and say nothing
-            near = difflib.get_close_matches(name, BY_NAME, n=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
-            raise ServerFailed(f"No input is called {name}. {hint}There are {', '.join(BY_NAME)}.")
-    Request.checked(**inputs)
-    return inputs
 
 
 def _serve(port: int) -> int:

@@ -59,11 +59,13 @@ def test_no_checkpoint_is_in_git_but_the_tiny_family() -> None:
 
 
 @pytest.mark.parametrize("variable", ["PROMPT", "INPUTS"])
-def test_make_passes_a_prompt_and_inputs_on_as_they_were_typed(variable: str) -> None:
+def test_make_passes_a_prompt_and_inputs_on_as_they_were_typed(variable: str, tmp_path: Path) -> None:
     """make has a meaning of its own for dollars, and a shell for quotes: mathematics is full of both."""
     for prompt in (r"What is $\frac{1}{2}$ of $$x^2$$?", 'it\'s "5" `x` \\boxed{} #1 %s', "-x^2=4?", "1\n2", "求 $x$"):
         program = f"import os, sys; sys.stdout.write(os.environ['{variable}'])"
-        makefile = (ROOT / "Makefile").read_text() + f'\nshow:\n\t@{sys.executable} -c "{program}"\n'
-        command = ["make", "--no-print-directory", "-f", "-", "show", f"{variable}={prompt}"]
-        shown = subprocess.run(command, input=makefile, cwd=ROOT, capture_output=True, text=True, check=True)
+        text = (ROOT / "Makefile").read_text().replace("takes.predict", "takes.show := PROMPT INPUTS\ntakes.predict", 1)
+        makefile = tmp_path / "Makefile"
+        makefile.write_text(f'{text}\nshow: ## the variable\n\t@{sys.executable} -c "{program}"\n')
+        command = ["make", "--no-print-directory", "-f", str(makefile), "show", f"{variable}={prompt}"]
+        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         assert shown.stdout == prompt
