@@ -43,7 +43,7 @@ CODES: dict[str, str] = {
     "download_failed": "The checkpoint could not be downloaded; the message says whether a further start can go on.",
     "disk_full": "The disk has no room for the checkpoint; what has arrived is kept for the next start.",
     "package_missing": "The checkpoint's engine or mode tool needs a package that is not installed.",
-    "memory_exceeded": "The KV cache of even one request does not fit in memory.",
+    "memory_exceeded": "The weights, or the KV cache of even one request, do not fit in memory.",
     "engine_failed": "The engine failed while it worked on this prediction.",
     "engine_unreachable": "The server that ENGINE_URL names can't be reached, or broke off.",
     "engine_busy": "The server that ENGINE_URL names is overloaded; the message says what it answers.",

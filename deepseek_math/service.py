@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from deepseek_math import metrics, prompts
@@ -14,7 +15,7 @@ from deepseek_math.completion import Completion, complete, require_room
 from deepseek_math.election import Election
 from deepseek_math.engines.protocol import Engine
 from deepseek_math.engines.read_ahead import read_ahead
-from deepseek_math.engines.registry import open_engine
+from deepseek_math.engines.registry import open_engine, require_packages
 from deepseek_math.errors import ServiceError
 from deepseek_math.metrics import Served
 from deepseek_math.prediction import Prediction
@@ -59,8 +60,14 @@ class Service:
         stages = stages or Stages(say)
         checkpoint = find(settings.checkpoint)
         say(f"checkpoint {checkpoint.name}: looking for its files")
+        if checkpoint.knows:
+            say(f"{checkpoint.name} is {checkpoint.knows}")
         remote = settings.engine_url is not None
-        path = await asyncio.to_thread(fetch_tokenizer if remote else fetch, checkpoint, say)
+        if remote:
+            path = await asyncio.to_thread(fetch_tokenizer, checkpoint, say)
+        else:
+            usable = partial(require_packages, checkpoint.name)
+            path = await asyncio.to_thread(fetch, checkpoint, say, usable)
         stages.done("files", f"files in place: {path}")
         if not remote:
             read_ahead(path)

@@ -26,6 +26,13 @@ LISTING = ".files.json"  # in a partial folder: the version of each file that it
 UNPACKED = "unpacked"  # in a partial folder: the content of a tar
 
 
+Accept = Callable[[Sequence[str]], None]  # raises ServiceError where files of these names are of no use here
+
+
+def accept_all(names: Sequence[str]) -> None:
+    """Downloads are for other machines, too."""
+
+
 class DownloadSource(Protocol):
     """What a module must have that downloads from one kind of source."""
 
@@ -52,18 +59,22 @@ def partial_folder(folder: Path) -> Path:
     return folder.with_name(folder.name + ".partial")
 
 
-def download_checkpoint(checkpoint: Checkpoint, folder: Path, report: Callable[[str], None]) -> None:
+def download_checkpoint(
+    checkpoint: Checkpoint, folder: Path, report: Callable[[str], None], accept: Accept = accept_all
+) -> None:
     """Makes the checkpoint's folder. Raises ServiceError, and OSError for what the disk refuses."""
     source = source_module(checkpoint.source)
     partial = partial_folder(folder)
     commit, files = source.list_files(checkpoint.source, report)
+    accept([file.path for file in files])
     partial.mkdir(exist_ok=True)
     shutil.rmtree(partial / UNPACKED, ignore_errors=True)
     _remove_other_versions(partial, files)
 
     total = sum(file.size for file in files)
     received = sum(_received(source, file, partial) for file in files)
-    require_disk_space(checkpoint.name, partial, files, total - received)
+    expected = total or int((checkpoint.gigabytes or 0) * 1e9)  # a package of the registry tells no size
+    require_disk_space(checkpoint.name, partial, files, expected - received)
     report(_announcement(checkpoint, files, total, received))
 
     progress = Progress(checkpoint.name, total, received, report)

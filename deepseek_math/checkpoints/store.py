@@ -14,7 +14,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from deepseek_math.checkpoints import checkpoint_folder, file_digests
-from deepseek_math.checkpoints.checkpoint_download import download_checkpoint, partial_folder, source_module
+from deepseek_math.checkpoints.checkpoint_download import (
+    Accept,
+    accept_all,
+    download_checkpoint,
+    partial_folder,
+    source_module,
+)
 from deepseek_math.checkpoints.download_faults import DISK_FULL
 from deepseek_math.checkpoints.table import Address, Checkpoint, Hub, Local, Wheel
 from deepseek_math.errors import ServiceError
@@ -27,10 +33,11 @@ TOKENIZER = ("config.json", "tokenizer.json")
 Report = Callable[[str], None]
 
 
-def fetch(checkpoint: Checkpoint, report: Report = print) -> Path:
+def fetch(checkpoint: Checkpoint, report: Report = print, accept: Accept = accept_all) -> Path:
     """The path of the checkpoint's file or folder; downloads it to `weights/<name>/` first where it does not exist.
 
-    `report` gets a line for each step of a download. A complete checkpoint needs no network. Raises ServiceError.
+    `report` gets a line for each step of a download. A complete checkpoint needs no network. `accept` is asked about
+    the names of the files before the first byte, and before the network where they are known. Raises ServiceError.
     """
     source = checkpoint.source
     if isinstance(source, Local):
@@ -42,11 +49,12 @@ def fetch(checkpoint: Checkpoint, report: Report = print) -> Path:
         report(f"{checkpoint.name} is complete in {folder}: no download")
         shutil.rmtree(partial_folder(folder), ignore_errors=True)  # of a process that was killed right at its end
         return checkpoint_folder.loadable(folder)
+    accept(checkpoint.known_files)
     with _disk_errors_explained(checkpoint.name):
         WEIGHTS.mkdir(parents=True, exist_ok=True)
         with _lock(folder, report):
             if not folder.exists():  # the process that had the lock before may have made it
-                download_checkpoint(checkpoint, folder, report)
+                download_checkpoint(checkpoint, folder, report, accept)
     return checkpoint_folder.loadable(folder)
 
 

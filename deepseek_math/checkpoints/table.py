@@ -19,6 +19,10 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MATH_LICENCE = "DeepSeek model licence (LICENSE-MODEL), use restrictions"
 # Part of the repository, whatever WEIGHTS_FOLDER says; Ray's workers have a copy of the code alone.
 TINY = Path(os.environ.get("TINY_FOLDER") or ROOT / "weights" / "tiny")
+TINY_KNOWS = (
+    "a small model for trying the service: it knows short sums, fractions, percentages, linear equations, polynomials "
+    "and some word problems, and answers all else with nonsense. DeepSeekMath 7B is CHECKPOINT=rl"
+)
 CHAT = PromptStyle(chat_template=DEEPSEEK_TEMPLATE)
 BASE = PromptStyle(base=True, chat_template=DEEPSEEK_TEMPLATE)
 
@@ -75,12 +79,27 @@ class Checkpoint:
     context: int | None = None  # None: what its files say
     gigabytes: float | None = None  # about
     style: PromptStyle = field(default_factory=PromptStyle)
+    knows: str | None = None  # what it can be asked, where that is not mathematics at large
     tokenizer: Hub | None = None  # a repository with the tokenizer, where the one with the weights has none
 
     @property
     def in_table(self) -> bool:
         """Whether it is a row of the table, rather than a file or folder with the same name as a row."""
         return CHECKPOINTS.get(self.name) is self
+
+    @property
+    def known_files(self) -> tuple[str, ...]:
+        """The name of a file of the weights, where it is known before the source is asked."""
+        match self.source:
+            case Hub(file=None, tokenizer=False) if self.in_table:
+                return ("model.safetensors",)
+            case Hub(file=str(kind)):
+                return (f"{kind}.gguf",)
+            case Address() as address:
+                return (address.file,)
+            case Wheel(file=file):
+                return (file,)
+        return ()
 
     @property
     def origin(self) -> str:
@@ -112,11 +131,13 @@ def _deepseek(name: str, repository: str, gigabytes: float, style: PromptStyle) 
 def _quantised(kind: str, gigabytes: float) -> Checkpoint:
     repository = "tastypear/deepseek-ai-deepseek-math-7b-rl-GGUF"
     tokenizer = Hub("deepseek-ai/deepseek-math-7b-rl", tokenizer=True)
-    return Checkpoint(f"rl-{kind}", Hub(repository, file=kind), MATH_LICENCE, 4096, gigabytes, CHAT, tokenizer)
+    return Checkpoint(
+        f"rl-{kind}", Hub(repository, file=kind), MATH_LICENCE, 4096, gigabytes, CHAT, tokenizer=tokenizer
+    )
 
 
 def _tiny(member: str, file: str, style: PromptStyle) -> Checkpoint:
-    return Checkpoint(f"tiny-{member}", Local(TINY / file), "MIT", 4096, style=style)
+    return Checkpoint(f"tiny-{member}", Local(TINY / file), "MIT", 4096, style=style, knows=TINY_KNOWS)
 
 
 CHECKPOINTS = {

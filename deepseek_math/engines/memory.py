@@ -1,4 +1,6 @@
-"""How much memory there is for the KV cache."""
+"""How much memory there is for weights and for the KV cache."""
+
+import resource
 
 import psutil
 
@@ -14,8 +16,11 @@ MIB = 1 << 20
 
 
 def free_bytes() -> int:
-    """Free memory of this machine, or of the container where that is less."""
+    """Free memory of this machine, or of the container or this process (`ulimit -v`) where that is less."""
     machine = int(psutil.virtual_memory().available)
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY:
+        machine = min(machine, max(0, most - psutil.Process().memory_info().vms))
     limit = container.memory_limit()
     return machine if limit is None else min(machine, max(0, limit - container.memory_used()))
 
@@ -36,6 +41,18 @@ def _room_within(limit: int, weights: int) -> float:
 
 def gib(size: float) -> str:
     return f"{size / 2**30:.2f} GiB"
+
+
+def require_room_for_weights(name: str, need: float) -> None:
+    """Raises ServiceError where weights of `need` bytes don't fit: the loader would say that the file is damaged, or
+    the system would kill the process without a word."""
+    free = free_bytes()
+    if need > free:
+        raise ServiceError(
+            "memory_exceeded",
+            f"The weights of {name} take {gib(need)} of memory, and {gib(free)} are free. Free some, or take a smaller "
+            "checkpoint: CHECKPOINT=rl-q4_k_m takes about 4 GiB.",
+        )
 
 
 def too_large(context: int, need: float, usable: float, weights: int = 0) -> ServiceError:

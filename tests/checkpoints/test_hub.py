@@ -6,7 +6,7 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -364,3 +364,22 @@ def test_one_file_alone_uses_the_hub_s_client() -> None:
     files = (ROOT / "deepseek_math").rglob("*.py")
     users = [path.name for path in files if re.search(r"^\s*(import|from) huggingface_hub", path.read_text(), re.M)]
     assert users == ["hub_client.py"]
+
+
+def test_what_can_not_run_here_is_refused_before_the_first_byte(hub: StandInHub, weights: Path) -> None:
+    """Of a repository once its files are listed; of a row of the table before anything is asked."""
+    asked: list[list[str]] = []
+
+    def refuse(names: Sequence[str]) -> None:
+        asked.append(list(names))
+        if names:
+            raise ServiceError("package_missing", "no torch")
+
+    with pytest.raises(ServiceError, match="no torch"):
+        fetch(find("hf://owner/model"), print, refuse)
+    assert [sorted(names) for names in asked] == [[], WANTED]
+    assert not (weights / "owner--model.partial").exists()
+    asked.clear()
+    with pytest.raises(ServiceError, match="no torch"):
+        fetch(CHECKPOINTS["rl"], print, refuse)
+    assert asked == [["model.safetensors"]]

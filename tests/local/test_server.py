@@ -147,10 +147,10 @@ def test_a_port_that_is_taken_is_refused_and_the_other_server_left_alone(server:
 
 
 def test_an_input_that_does_not_exist_is_refused_before_anything_starts() -> None:
-    with command("predict", "Hi", "max_tokens=5") as process:
+    with command("predict", "Hi", "temprature=5") as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "No input is called max_tokens. Did you mean max_new_tokens? There are prompt, mode" in err
+    assert "No input is called temprature. Did you mean temperature? There are prompt, mode" in err
     assert "checkpoint" not in err
 
 

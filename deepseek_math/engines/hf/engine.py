@@ -16,10 +16,10 @@ import torch
 import transformers
 
 from deepseek_math.engines.hf.manager import Manager, Output
-from deepseek_math.engines.hf.model import load_model
+from deepseek_math.engines.hf.model import cpu_bytes, load_model
 from deepseek_math.engines.hf.paged_cache import plan_cache
 from deepseek_math.engines.hf.tokenizer import Detokenizer, HFTokenizer
-from deepseek_math.engines.memory import checked_context
+from deepseek_math.engines.memory import checked_context, require_room_for_weights
 from deepseek_math.engines.protocol import Delta, Tokenizer
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
@@ -148,7 +148,15 @@ class TransformersEngine:
         logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # its faults are logged here
         try:
             self.tokenizer = self._hf = HFTokenizer(self._path)
+            require_room_for_weights(self._path.name, cpu_bytes(self._path, self._dtype))
             self._model = self._weights()
+        except ServiceError:
+            raise
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            message = (
+                f"Not enough memory for the weights of {self._path.name}. Free some, or take a smaller checkpoint."
+            )
+            raise ServiceError("memory_exceeded", message) from error
         except Exception as error:
             logger.exception("%s could not be loaded.", self._path)
             message = f"{self._path} could not be loaded ({type(error).__name__}). Check the files; the log says more."

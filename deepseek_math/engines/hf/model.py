@@ -33,6 +33,16 @@ def load_model(path: Path, dtype: str | None, device_map: str | None = None) -> 
     )
 
 
+def cpu_bytes(path: Path, dtype: str | None) -> float:
+    """What the weights will take of the machine's memory; 0 on a GPU, whose own memory says when it is full."""
+    if torch.cuda.is_available():
+        return 0
+    stored = transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False).dtype
+    loaded = getattr(torch, dtype or "float32")
+    files = [*path.glob("*.safetensors"), *path.glob("*.bin")]
+    return sum(file.stat().st_size for file in files) * float(loaded.itemsize) / float((stored or loaded).itemsize)
+
+
 def attention(device: str, dtype: torch.dtype | None) -> str:
     """The fastest attention that is installed. Nothing is downloaded."""
     if device == "cpu":

@@ -40,7 +40,7 @@ from deepseek_math.engines.llama_cpp.shared_prompts import SharedPrompts
 from deepseek_math.engines.llama_cpp.slots import Slots
 from deepseek_math.engines.llama_cpp.tokenizer import LlamaTokenizer
 from deepseek_math.engines.llama_cpp.watch import Steps, Watch
-from deepseek_math.engines.memory import checked_context, gib, room, too_large
+from deepseek_math.engines.memory import checked_context, gib, require_room_for_weights, room, too_large
 from deepseek_math.engines.protocol import Delta
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
@@ -85,10 +85,11 @@ class LlamaCppEngine:
         self.context = checked_context(context, self._header.context)
         self.settings = f"context {self.context}"
         each = self._header.kv_values_per_token * BYTES_PER_VALUE * self.context
-        weights = path.stat().st_size
+        weights = _weight_bytes(path)
         usable = room(weights)
         if each > usable:
             raise too_large(self.context, each, usable, weights)
+        require_room_for_weights(path.name, weights)
         slots = min(slots, int(usable / each))
         self.gate = Gate(slots, slots * self.context)
         self.cache = f"KV cache {gib(slots * each)} for {slots} requests at once"
@@ -292,6 +293,12 @@ class LlamaCppEngine:
         server = self.__dict__.pop("_server")
         del server  # its destructor ends llama.cpp's threads
         self._folder.cleanup()
+
+
+def _weight_bytes(path: Path) -> int:
+    """Of the file, or of all its splits where it is the first of them."""
+    splits = path.parent.glob(path.name.replace("-00001-of-", "-*-of-")) if "-00001-of-" in path.name else [path]
+    return sum(split.stat().st_size for split in splits)
 
 
 def _delta(chunk: dict[str, Any], at: float) -> Delta:
