@@ -1,6 +1,7 @@
 """The line that a request takes: request -> prompt -> engine -> completion -> answer -> vote -> metrics."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -133,8 +134,10 @@ class Service:
                 "The next prediction is not affected.",
             ) from error
         finally:
-            for name, value in metrics.report(prediction, _answer(prediction), self._served()).items():
+            report = metrics.report(prediction, _answer(prediction), self._served())
+            for name, value in report.items():
                 record(name, value)
+            log.info("metrics: %s", json.dumps(report))  # Replicate drops a model's own metrics, and keeps its log
 
     async def _single(
         self, prediction: Prediction, prompt: Prompt, request: Request, _: Record
