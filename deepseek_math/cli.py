@@ -31,19 +31,19 @@ COMMANDS = {
     "bench variants": Command("bench.variants:main", "measure llama.cpp with other settings than those in use"),
     "bench sandbox": Command("bench.sandbox:main", "measure what running programs costs", "setup-tool"),
     "bench download": Command("bench.download:main", "measure a download of 1 GB beside curl"),
-    "bench scale": Command("bench.scale:main", "write the estimates for data centre GPUs to docs/cluster.md"),
+    "bench scale": Command("bench.scale:main", "write estimates for large GPUs to docs/cluster.md", "setup-bench"),
     "bench clients": Command("bench.clients:main", "measure what a few clients wait for", "setup-bench"),
     "bench stops": Command("bench.stops:main", "cancel and drop predictions in their first milliseconds"),
     "bench soak": Command("bench.soak:main", "serve mixed traffic for a long time, and see whether all of it holds"),
     "bench votes": Command("bench.votes:main", "compare two orders of counting a vote, on recorded answers"),
     "bench seven-b": Command("bench.seven_b:main", "make and load random weights of the 7B's shape", "setup-bench"),
-    "train pretrain": Command("training.pretrain:main", "train the tiny base checkpoint from nothing", "setup-train"),
-    "train finetune": Command("training.finetune:main", "train tiny instruct from tiny base", "setup-train"),
-    "train questions": Command("training.questions:main", "write a file of questions for GRPO", "setup-train"),
-    "train grpo": Command("training.grpo:main", "train a checkpoint with GRPO", "setup-train"),
-    "train measure": Command("training.measure:main", "measure a tiny checkpoint's accuracy", "setup-train"),
-    "train publish": Command("training.publish:main", "copy trained checkpoints to weights/tiny", "setup-train"),
-    "train plot": Command("training.plot:main", "draw the logs of a training run", "setup-train"),
+    "train pretrain": Command("training.command:pretrain", "train tiny base from nothing", "setup-train"),
+    "train finetune": Command("training.command:finetune", "train tiny instruct from tiny base", "setup-train"),
+    "train questions": Command("training.command:questions", "write a file of questions for GRPO", "setup-train"),
+    "train grpo": Command("training.command:grpo", "train a checkpoint with GRPO", "setup-train"),
+    "train measure": Command("training.command:measure", "measure a tiny checkpoint's accuracy", "setup-train"),
+    "train publish": Command("training.command:publish", "copy trained checkpoints to weights/tiny", "setup-train"),
+    "train plot": Command("training.command:plot", "draw the logs of a training run", "setup-train"),
 }
 
 
@@ -74,14 +74,13 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     command = COMMANDS[name]
     module, _, function = command.entry.partition(":")
     try:
-        entry = getattr(importlib.import_module(f"deepseek_math.{module}"), function)
+        status: int = getattr(importlib.import_module(f"deepseek_math.{module}"), function)(arguments)
     except ModuleNotFoundError as error:
         if str(error.name).startswith("deepseek_math"):
             print(f"dsm {name} is not part of the container. Run it in a clone of the repository.", file=sys.stderr)
             return 1
         print(f"dsm {name} needs the package {error.name}. Install it with: make {command.setup}", file=sys.stderr)
         return 1
-    status: int = entry(arguments)
     return status
 
 

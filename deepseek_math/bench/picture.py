@@ -4,11 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
 from deepseek_math.bench.figures import NEWCOMER
 from deepseek_math.bench.loads import LOADS, OTHERS
 
@@ -19,6 +14,11 @@ NOTHING = {"median": 0.0, "low": 0.0, "high": 0.0}
 
 def draw(records: Mapping[str, Mapping[str, Any]], title: str, file: Path) -> None:
     """Bars are medians over the rounds, whiskers the lowest and highest round."""
+    import matplotlib  # not above: `dsm bench --help` needs none
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
     streams = [str(load.streams) for load in LOADS]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(3, 4), layout="constrained")
     _bars(left, records, "tokens_per_second", streams, "{:.0f}")

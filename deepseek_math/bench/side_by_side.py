@@ -41,6 +41,8 @@ Samples = dict[str, dict[str, list[Sample]]]  # by the contender's key and the l
 
 def bench(options: argparse.Namespace) -> None:
     """Measures and prints. Raises BenchError, ServerFailed, ServiceError, OSError or httpx.HTTPError."""
+    import matplotlib  # noqa: F401  # that it is there for the picture, before hours of measuring
+
     began = time.monotonic()
     terms = read_terms(options.dtype)
     rows = _rows(options, terms)

@@ -8,15 +8,12 @@ What people ask first is rare in the random problems, so it is drilled, always w
 The same command continues a run that was stopped.
 """
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
-from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.generator import KINDS
 from deepseek_math.training.rows import Drill, Finetuning, Rows
 from deepseek_math.training.run_folder import require_replaceable
-from deepseek_math.training.stage import FAMILIES, Family
+from deepseek_math.training.stage import Family
 from deepseek_math.training.tiny_model import load, write
 from deepseek_math.training.trainer import train
 
@@ -53,13 +50,3 @@ def finetune(out: Path, family: Family) -> Path:
     train(model, rows, stage, out / "finetune")
     write(model, tokenizer, out / "instruct", template=True)
     return out / "instruct"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm train finetune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("out", type=Path, help="the folder of the run, as for `dsm train pretrain`")
-    parser.add_argument("--family", choices=FAMILIES, default="tiny", help="the sizes; default: tiny")
-    options = parser.parse_args(arguments)
-    return exit_status(lambda: finetune(options.out, FAMILIES[options.family]))

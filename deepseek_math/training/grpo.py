@@ -6,13 +6,11 @@ answer. OUT becomes a checkpoint folder that `CHECKPOINT=OUT` loads. OUT.run hol
 command continues a run that was stopped.
 """
 
-import argparse
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +24,9 @@ from deepseek_math.checkpoints import Checkpoint, digest, fetch, find
 from deepseek_math.errors import ServiceError
 from deepseek_math.files import replacing_folder
 from deepseek_math.prompts import asked
-from deepseek_math.training.exit_status import exit_status
-from deepseek_math.training.grpo_settings import SETTINGS, Settings, trainer_config
+from deepseek_math.training.grpo_settings import Settings, trainer_config
 from deepseek_math.training.log import Log
-from deepseek_math.training.questions import Row, read
+from deepseek_math.training.questions import Row
 from deepseek_math.training.reward import correct
 from deepseek_math.training.run_folder import begin, require_replaceable
 from deepseek_math.training.step_log import StepLog
@@ -146,46 +143,3 @@ def _write(state: Mapping[str, torch.Tensor], source: Path, out: Path, lora: int
         model.to(torch.bfloat16).save_pretrained(part)
         for file in (*source.glob("*token*"), *source.glob("chat_template*")):
             shutil.copy(file, part)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm train grpo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("out", type=Path, help="the checkpoint folder to write")
-    parser.add_argument("--questions", type=Path, required=True, help='JSON lines with "question" and "answer"')
-    parser.add_argument("--held-out", type=Path, help="JSON lines to measure on between steps")
-    parser.add_argument("--settings", choices=SETTINGS, default="published", help="default: published")
-    parser.add_argument("--steps", type=int, help="instead of the settings' own; -1: once through the questions")
-    parser.add_argument("--lora", type=int, default=0, help="rank of adapters; 0, the default, trains all weights")
-    options = parser.parse_args(arguments)
-    if options.lora < 0:
-        parser.error(f"--lora {options.lora}: use a rank of 1 or more, or 0 for no adapters")
-    settings = SETTINGS[options.settings]
-    if options.steps is not None:
-        settings = replace(settings, steps=options.steps)
-
-    def run() -> None:
-        questions = read(options.questions)
-        held = read(options.held_out) if options.held_out else []
-        fault = too_few(settings, len(questions))
-        if fault:
-            parser.error(fault)
-        checkpoint = os.environ.get("CHECKPOINT") or "instruct"
-        grpo(checkpoint, questions, options.out, settings, held=held, lora=options.lora)
-
-    return exit_status(run)
-
-
-def too_few(settings: Settings, questions: int) -> str | None:
-    """What is wrong where the steps or the questions do not suffice, else None."""
-    passes = questions // settings.questions  # steps that go once through the questions; what is left over is not used
-    steps = passes if settings.steps == -1 else settings.steps
-    changing = settings.warmup + settings.decay
-    if passes and steps > changing:
-        return None
-    return (
-        f"--steps {settings.steps} and {questions} questions are too few. A step takes {settings.questions} questions, "
-        f"--steps -1 goes through all of them once, and there must be more than {changing} steps, over which the "
-        "learning rate rises and falls."
-    )

@@ -4,8 +4,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from trl import GRPOConfig
+if TYPE_CHECKING:
+    from trl import GRPOConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,10 @@ SETTINGS: Mapping[str, Settings] = {
 }
 
 
-def trainer_config(settings: Settings, run: Path, on_gpu: bool) -> GRPOConfig:
+def trainer_config(settings: Settings, run: Path, on_gpu: bool) -> "GRPOConfig":
     """The same settings as TRL names them."""
+    from trl import GRPOConfig
+
     return GRPOConfig(
         output_dir=str(run),
         num_generations=settings.group,
@@ -79,4 +83,18 @@ def trainer_config(settings: Settings, run: Path, on_gpu: bool) -> GRPOConfig:
         report_to="none",
         disable_tqdm=True,
         seed=1,
+    )
+
+
+def too_few(settings: Settings, questions: int) -> str | None:
+    """What is wrong where the steps or the questions do not suffice, else None."""
+    passes = questions // settings.questions  # steps that go once through the questions; what is left over is not used
+    steps = passes if settings.steps == -1 else settings.steps
+    changing = settings.warmup + settings.decay
+    if passes and steps > changing:
+        return None
+    return (
+        f"--steps {settings.steps} and {questions} questions are too few. A step takes {settings.questions} questions, "
+        f"--steps -1 goes through all of them once, and there must be more than {changing} steps, over which the "
+        "learning rate rises and falls."
     )

@@ -10,10 +10,10 @@ from transformers import GenerationConfig, LlamaForCausalLM
 
 from deepseek_math.answers.judging import judge
 from deepseek_math.prompts import asked
+from deepseek_math.training.problem import TOKENS
 from deepseek_math.training.reward import is_correct
 from deepseek_math.training.vocabulary import BOS, EOS
 
-TOKENS = 640  # the longest solution of the field has about 560
 BATCH = 128
 PAD = 0
 

@@ -3,9 +3,7 @@
 The problems are asked through the service itself, on llama.cpp, with its prompts, votes, sandbox and judge.
 """
 
-import argparse
 import asyncio
-import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -21,11 +19,8 @@ from deepseek_math.errors import ServiceError
 from deepseek_math.service import Service
 from deepseek_math.settings import Settings
 from deepseek_math.training.documents import HEADS
-from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.generator import distinct
-from deepseek_math.training.gguf_file import convert
-from deepseek_math.training.held_out import TOKENS
-from deepseek_math.training.problem import Problem, latex
+from deepseek_math.training.problem import TOKENS, Problem, latex
 
 SEED = 20261122  # of the held-out problems, the same for every checkpoint
 IN_FLIGHT = 16
@@ -61,6 +56,8 @@ async def measure(folder: Path, mode: str, count: int) -> dict[str, Any]:
 @asynccontextmanager
 async def _service(folder: Path) -> AsyncIterator[Service]:
     """The service on the checkpoint as a GGUF file, closed in the end."""
+    from deepseek_math.training.gguf_file import convert  # with torch: `dsm train measure --help` needs none
+
     with TemporaryDirectory() as scratch:
         file = Path(scratch) / f"{folder.name}.gguf"
         convert(folder, file)
@@ -105,23 +102,3 @@ async def _is_right(service: Service, problem: Problem, mode: str) -> bool:
     async for _ in service.complete(inputs, metrics.__setitem__):
         pass
     return bool(metrics["correct"])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="dsm train measure", description=__doc__)
-    parser.add_argument("folder", type=Path, help="the checkpoint folder")
-    parser.add_argument("--mode", choices=MODES, default="cot", help="default: cot")
-    parser.add_argument("--count", type=int, default=1000, help="problems; default: 1000")
-    parser.add_argument("--out", type=Path, help="a file of JSON lines to add the result to")
-    options = parser.parse_args(arguments)
-    if options.count < 1:
-        parser.error(f"--count {options.count}: use 1 or more")
-
-    def run() -> None:
-        line = json.dumps(asyncio.run(measure(options.folder, options.mode, options.count)))
-        print(line)
-        if options.out:
-            with options.out.open("a") as file:
-                file.write(line + "\n")
-
-    return exit_status(run)

@@ -3,7 +3,6 @@
 Left: reward, KL divergence and held-out accuracy of GRPO by step. Right: the accuracy of each member of the family.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.log import Line, lines
 
 BARS: Mapping[tuple[str, str], str] = {  # (checkpoint, mode): label
@@ -87,13 +85,3 @@ def _bars(axes: Any, results: Sequence[Line]) -> None:
     count = max((line["count"] for line in shown.values()), default=0)
     axes.set(ylim=(0, 105), ylabel="right, %", title=f"{count} held-out problems")
     axes.tick_params(axis="x", labelsize=8)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm train plot", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("logs", type=Path, help="the folder with grpo.jsonl and accuracy.jsonl")
-    parser.add_argument("picture", type=Path, help="the file to write, such as accuracy.png")
-    options = parser.parse_args(arguments)
-    return exit_status(lambda: draw(options.logs, options.picture))

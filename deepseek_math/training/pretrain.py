@@ -3,19 +3,16 @@
 The same command continues a run that was stopped.
 """
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 from tokenizers import Tokenizer
 
 from deepseek_math.training.documents import Mode, conversation, document
-from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.generator import draw
 from deepseek_math.training.rows import Rows, pretraining
 from deepseek_math.training.run_folder import require_replaceable
-from deepseek_math.training.stage import FAMILIES, Family
+from deepseek_math.training.stage import Family
 from deepseek_math.training.tiny_model import fresh, write
 from deepseek_math.training.trainer import train
 from deepseek_math.training.vocabulary import grow, save
@@ -51,11 +48,3 @@ def _text(random: Random) -> str:
     mode: Mode = random.choice(("chat", "cot", "tool"))
     talk = conversation(draw(random, held=False), mode)
     return talk.prompt + talk.completion
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="dsm train pretrain", description=__doc__)
-    parser.add_argument("out", type=Path, help="the folder of the run")
-    parser.add_argument("--family", choices=FAMILIES, default="tiny", help="the sizes; default: tiny")
-    options = parser.parse_args(arguments)
-    return exit_status(lambda: pretrain(options.out, FAMILIES[options.family]))

@@ -16,6 +16,8 @@ HELD_OUT = 16  # one set of parameters in 16 is kept for measuring and never tra
 ANSWER: Mapping[Language, str] = {"en": "The answer is $\\boxed{{{}}}$.", "zh": "答案是$\\boxed{{{}}}$。"}
 SCRIPT: Mapping[Language, str] = {"en": "A program works this out.", "zh": "用程序来计算。"}
 
+TOKENS = 640  # the longest solution of the field has about 560
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

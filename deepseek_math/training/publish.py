@@ -4,14 +4,11 @@ That is three checkpoint folders, the RL one also as a GGUF file, with the logs 
 is too large for a git repository is refused.
 """
 
-import argparse
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from deepseek_math.errors import ServiceError
 from deepseek_math.files import replacing_folder
-from deepseek_math.training.exit_status import exit_status
 from deepseek_math.training.gguf_file import convert
 
 MEMBERS = ("base", "instruct", "rl")
@@ -54,16 +51,3 @@ def _copy(run: Path, family: Path) -> None:
 def _is_family(folder: Path) -> bool:
     names = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     return names >= REQUIRED and names <= ALLOWED
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="dsm train publish", description=__doc__)
-    parser.add_argument("run", type=Path, help="the folder of the run")
-    parser.add_argument("weights", type=Path, help="the folder to write")
-    options = parser.parse_args(arguments)
-
-    def run() -> None:
-        size = publish(options.run, options.weights)
-        print(f"{options.weights}: {size:,} bytes")
-
-    return exit_status(run)

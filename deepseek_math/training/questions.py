@@ -5,14 +5,11 @@
 The command writes such a file with problems of the tiny family's field.
 """
 
-import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from deepseek_math.errors import ServiceError
-from deepseek_math.training.exit_status import exit_status
-from deepseek_math.training.generator import distinct
 from deepseek_math.training.problem import Problem, latex
 
 Row = dict[str, str]
@@ -43,17 +40,3 @@ def _row(line: str, where: str) -> Row:
             "setting_invalid", f'{where} is not a JSON object with two strings, "question" and "answer".'
         )
     return row
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm train questions", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("file", type=Path, help="the file to write")
-    parser.add_argument("--count", type=int, default=8000, help="default: 8000")
-    parser.add_argument("--seed", type=int, default=2, help="default: 2")
-    parser.add_argument("--held-out", action="store_true", help="problems that no training reads")
-    options = parser.parse_args(arguments)
-    if options.count < 1:
-        parser.error(f"--count {options.count}: use 1 or more")
-    return exit_status(lambda: write(distinct(options.seed, options.count, held=options.held_out), options.file))

@@ -85,6 +85,30 @@ def test_a_package_that_is_missing_is_named_with_the_goal_that_installs_it(
     assert capsys.readouterr().err == "dsm train grpo needs the package trl. Install it with: make setup-train\n"
 
 
+HEAVY = "torch transformers accelerate datasets peft trl gguf matplotlib ray"  # what `make setup` does not install
+
+
+def test_help_needs_no_package_of_the_stage() -> None:
+    """In a process of its own, in which these packages can't be imported."""
+    program = f"""
+import sys
+sys.modules |= dict.fromkeys({HEAVY!r}.split())
+from deepseek_math import cli
+for name in cli.COMMANDS:
+    if name.startswith("train ") or name == "bench":
+        try:
+            status = cli.main([*name.split(), "--help"])
+        except SystemExit as ended:
+            status = ended.code
+        assert status == 0, name
+assert cli.main(["train", "plot", "logs", "picture.png"]) == 1
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("usage: dsm ") == 8
+    assert done.stderr == "dsm train plot needs the package matplotlib. Install it with: make setup-train\n"
+
+
 @pytest.mark.unit
 def test_the_code_knows_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0

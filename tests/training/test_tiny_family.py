@@ -25,8 +25,8 @@ from deepseek_math.settings import Settings
 from deepseek_math.training.equations import equations
 from deepseek_math.training.generator import distinct
 from deepseek_math.training.gguf_file import convert
-from deepseek_math.training.held_out import TOKENS
 from deepseek_math.training.measure import SEED, measure
+from deepseek_math.training.problem import TOKENS
 from deepseek_math.training.publish import MEMBERS, MOST_BYTES
 
 SLICE = 100  # held-out problems

@@ -1,6 +1,5 @@
 """Every stage of the tiny family's growth, run for real on a toy size: losses fall, rewards rise, runs go on."""
 
-import importlib
 import json
 import pickle
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.errors import ServiceError
 from deepseek_math.prompt_style import PromptStyle
 from deepseek_math.request import Request
+from deepseek_math.training import command as command_line
 from deepseek_math.training import grpo, measure, questions, trainer
 from deepseek_math.training.documents import OPENINGS, conversation, document, prompt
 from deepseek_math.training.finetune import BRISK, DRILLS, WORKED, finetune
@@ -113,7 +113,7 @@ def test_grpo_raises_the_reward_from_a_checkpoint_and_a_file_of_questions(
     start, file = asked
     monkeypatch.setenv("CHECKPOINT", str(start))
     command = [str(tmp_path / "rl"), "--questions", str(file), "--held-out", str(file), "--settings", "toy"]
-    assert grpo.main(command) == 0
+    assert command_line.grpo(command) == 0
     lines = [line for line in log(tmp_path / "rl.run/log.jsonl") if "reward" in line]
     rewards = [line["reward"] for line in lines]
     assert len(rewards) == SETTINGS["toy"].steps
@@ -123,8 +123,8 @@ def test_grpo_raises_the_reward_from_a_checkpoint_and_a_file_of_questions(
     model, _ = load(tmp_path / "rl")
     assert generate(model.eval(), tokenizer, [prompt(GUESS, "cot", "en")]) == [" The answer is $\\boxed{7}$."]
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert grpo.main(command) == 0  # it is finished
-    assert grpo.main([*command, "--steps", "20"]) == 1
+    assert command_line.grpo(command) == 0  # it is finished
+    assert command_line.grpo([*command, "--steps", "20"]) == 1
     assert "started with steps 16, now 20. Name another folder" in capsys.readouterr().err
     assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
@@ -192,15 +192,14 @@ def test_a_command_s_fault_is_a_sentence(
 ) -> None:
     (tmp_path / "README.md").touch()
     monkeypatch.chdir(tmp_path)
-    main = importlib.import_module(f"deepseek_math.training.{command}").main
-    assert main(arguments) == 1
+    assert getattr(command_line, command)(arguments) == 1
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("command", ["pretrain", "finetune", "questions", "grpo", "measure", "publish", "plot"])
-def test_a_command_s_help_says_how_it_is_called(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_s_help_says_how_it_is_called(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(f"deepseek_math.training.{command}").main(["--help"])
+        getattr(command_line, command)(["--help"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: dsm train {command} ")
 
@@ -459,7 +458,7 @@ def test_published_settings_are_grpo_s_default(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(grpo, "grpo", lambda *arguments, **_: taken.extend(arguments))
     (tmp_path / "q.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n' * 16)
     monkeypatch.delenv("CHECKPOINT", raising=False)
-    assert grpo.main(["out", "--questions", str(tmp_path / "q.jsonl")]) == 0
+    assert command_line.grpo(["out", "--questions", str(tmp_path / "q.jsonl")]) == 0
     checkpoint, _, _, published = taken
     assert checkpoint == "instruct"
     assert (published.group, published.rate, published.kl, published.tokens, published.batch) == (
@@ -499,11 +498,11 @@ def test_steps_are_taken_in_place_of_the_settings_own_or_refused(
     questions = ["--questions", str(tmp_path / "q.jsonl")]
     command = ["out", *questions, "--settings", "tiny", f"--steps={steps}"]
     if taken:
-        assert grpo.main(command) == 0
+        assert command_line.grpo(command) == 0
         assert (given[3].steps, given[3].group, len(given[1])) == (steps, 8, count)
     else:
         with pytest.raises(SystemExit):
-            grpo.main(command)
+            command_line.grpo(command)
         said = " ".join(capsys.readouterr().err.split())
         assert f"--steps {steps} and {count} questions are too few. A step takes {32 if processes == 4 else 16}" in said
 
