@@ -62,7 +62,8 @@ class Service:
         checkpoint = find(settings.checkpoint)
         say(f"checkpoint {checkpoint.name}: looking for its files")
         if checkpoint.knows:
-            say(f"{checkpoint.name} is {checkpoint.knows}")
+            say(f"{checkpoint.name} knows {checkpoint.knows}")
+            say("DeepSeekMath 7B is CHECKPOINT=rl")
         remote = settings.engine_url is not None
         if remote:
             path = await asyncio.to_thread(fetch_tokenizer, checkpoint, say)

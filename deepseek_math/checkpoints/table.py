@@ -20,8 +20,8 @@ MATH_LICENCE = "DeepSeek model licence (LICENSE-MODEL), use restrictions"
 # Part of the repository, whatever WEIGHTS_FOLDER says; Ray's workers have a copy of the code alone.
 TINY = Path(os.environ.get("TINY_FOLDER") or ROOT / "weights" / "tiny")
 TINY_KNOWS = (
-    "a small model for trying the service: it knows short sums, fractions, percentages, linear equations, polynomials "
-    "and some word problems, and answers all else with nonsense. DeepSeekMath 7B is CHECKPOINT=rl"
+    "short arithmetic, fractions, percentages, linear equations, small polynomials and some word problems, and "
+    "answers all else with nonsense"
 )
 CHAT = PromptStyle(chat_template=DEEPSEEK_TEMPLATE)
 BASE = PromptStyle(base=True, chat_template=DEEPSEEK_TEMPLATE)

@@ -24,13 +24,15 @@ def predict(arguments: Sequence[str] | None = None) -> int:
         description=f"Answers one prompt: streams its completion, then prints its metrics. {MODEL}",
         epilog="A prompt that begins with a dash comes after --: dsm predict -- '-x^2 = 4?'",
     )
-    parser.add_argument("prompt")
+    parser.add_argument("prompt", nargs="?", help="the question, in quotes")
     parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
     parser.add_argument("--inputs", type=_words, default=[], metavar="TEXT", help="more of these, in one text")
     parser.add_argument("--url", help="a running service, such as http://127.0.0.1:5000; without it, one is started")
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        parser.error(f"there is no option {unknown[0]}. {EXAMPLE}")
+        parser.error(f"there is no option {unknown[0]}. A question that begins with a dash comes after --. {EXAMPLE}")
+    if options.prompt is None:
+        parser.error(f"there is no question. {EXAMPLE}")
     return _command(lambda: _predict(options.prompt, options.inputs + options.settings, options.url))
 
 

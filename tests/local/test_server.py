@@ -58,7 +58,10 @@ def test_one_command_streams_an_answer_and_leaves_nothing_running() -> None:
     assert process.returncode == 0, err
     assert out.strip()
     for line in (
+        "question: What is 12 + 30?",
         "checkpoint tiny-rl",
+        "tiny-rl knows short arithmetic",
+        "DeepSeekMath 7B is CHECKPOINT=rl",
         "loaded on llama_cpp",
         "warmed up",
         "completion_tokens",

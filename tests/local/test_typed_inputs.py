@@ -108,4 +108,11 @@ def test_an_option_that_does_not_exist_is_refused_with_the_way_to_write_inputs(
         command.predict([option, "0.7", "What is 2+2?"])
     said = capsys.readouterr().err
     assert f"there is no option {option}" in said
+    assert "A question that begins with a dash comes after --." in said
     assert "Write it so: dsm predict" in said
+
+
+def test_a_question_that_is_missing_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.predict([])
+    assert "there is no question. Write it so: dsm predict" in capsys.readouterr().err
