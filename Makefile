@@ -18,7 +18,7 @@ takes.push := CHECKPOINT TO BAKE DRY
 takes.bench := CHECKPOINT LLAMA_SERVER
 takes.lock := LOCK
 takes.native := CMAKE_ARGS
-takes := PYTHON PYTEST_ADDOPTS COGLET_WHEEL PIP_% HF_% COG_WEIGHTS WEIGHTS_FOLDER SLOTS CONTEXT THREADS TOOL_PROCESSES \
+takes := PYTHON PYTEST_ADDOPTS COGLET_WHEEL CUDA_% PIP_% HF_% COG_WEIGHTS WEIGHTS_FOLDER SLOTS CONTEXT THREADS TOOL_PROCESSES \
 	PROGRAM_PACKAGES DTYPE DEVICE_MAP ENGINE_URL ENGINE_MODEL ENGINE_API_KEY
 
 hash := \# # escaped differently by different makes inside a function
@@ -35,8 +35,9 @@ $(error $(or $(shell PYTHONPATH=. "$(PYTHON)" -m deepseek_math.local.makefile '$
 	It means nothing here: $(strange)))
 endif
 
-# An environment that was never finished, was moved, or whose Python is gone or another is made anew.
-ifneq ($(and $(filter-out help clean,$(MAKECMDGOALS)),$(wildcard $(venv))),)
+# An environment that was never finished, was moved, or whose Python is gone or another is made anew. `make -n` leaves it.
+dry := $(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS))))
+ifneq ($(and $(filter-out help clean,$(MAKECMDGOALS)),$(wildcard $(venv)),$(if $(dry),,run)),)
 ifneq ($(shell $(python) -c '$(suits)' && grep -F "$(CURDIR)/$(venv)/bin/" $(venv)/bin/pip > /dev/null && echo whole),whole)
 $(info $(venv) is not whole: it is made anew.)
 $(shell rm -rf $(venv))

@@ -30,7 +30,7 @@ NAMES |= {"\f": "form feed", "\r": "carriage return", "\x1b": "escape"}
 EATEN = (
     r"\t(?:imes|heta|ext(?:bf|it|rm)?\{|frac[{\d]|riangle|ilde\{|herefore|anh?[(^\\{])"
     r"|\r(?:ight|ho\b|angle\b|floor\b|ceil\b)"
-    r"|(?<=[ $])\n(?:eq[ {]|abla\b|otin\b|mid\b|eg[ {])"
+    r"|(?<=[ $])\n(?:eq[ {](?!\d+[:.)])|abla\b|otin\b|mid\b|eg[ {])"
 )
 # All LaTeX commands that begin with n: any other `\n` is a line break that was typed as two characters.
 N_COMMANDS = (
@@ -41,10 +41,11 @@ N_COMMANDS = (
     "warrow"
 )
 MANGLED = "cp1252", "latin-1"  # what UTF-8 is read as by mistake
-# What its bytes over 127 become then.
+# What its bytes over 127 become then, of signs that mathematics uses: they begin with one of these letters. A quotation
+# mark behind one is a word's end, and 2×½ is what it says, though both could be UTF-8.
 LATIN = (
-    "[\x80-\xff\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201e\u2020-\u2022"
-    "\u2026\u2030\u2039\u203a\u20ac\u2122]{2,}"
+    "[\xc2\xc3\xe2\xce\xcf](?![\u2018-\u201d\xbb])[\x80-\xff\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201e\u2020-\u2022"
+    "\u2026\u2030\u2039\u203a\u20ac\u2122]+"
 )
 
 
@@ -68,7 +69,8 @@ def as_meant(name: str, text: str) -> str:
         for found in fault.pattern.finditer(text):
             said = fault.says(found)
             if said:
-                raise _garbled(name, said[0], found.start(), said[1])
+                whole = found.span() == (0, len(text))
+                raise _garbled(name, said[0], None if whole else found.start(), said[1])
     return text
 
 
@@ -86,8 +88,10 @@ def one_line(name: str, text: str) -> str:
     return answer
 
 
-def _garbled(name: str, what: str, place: int, advice: str) -> ServiceError:
-    return ServiceError("text_garbled", f"{name} holds {what} at character {place + 1}. {advice}")
+def _garbled(name: str, what: str, place: int | None, advice: str) -> ServiceError:
+    """`place` counts from 0; None is the whole text."""
+    where = "" if place is None else f" at character {place + 1}"
+    return ServiceError("text_garbled", f"{name} holds {what}{where}. {advice}")
 
 
 def _unwrapped(name: str, text: str) -> str:
@@ -138,7 +142,7 @@ def _lost(found: re.Match[str]) -> tuple[str, str]:
 
 
 def _mangled(found: re.Match[str]) -> tuple[str, str] | None:
-    """UTF-8 that was read as Latin-1: by chance no text is both."""
+    """UTF-8 that was read as Latin-1 or Windows-1252; hardly a text is both."""
     for encoding in MANGLED:
         try:
             meant = found[0].encode(encoding).decode()

@@ -24,10 +24,10 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make(clone: Path, *words: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+def make(clone: Path, *words: str, path: str | None = None, dry: bool = True) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
-        ["make", "--no-print-directory", "--dry-run", *words],
+        ["make", "--no-print-directory", *(["--dry-run"] if dry else []), *words],
         cwd=clone,
         env=environment | ({"PATH": path} if path else {"PYTHON": sys.executable}),
         capture_output=True,
@@ -152,32 +152,42 @@ def test_the_first_python_that_runs_is_taken(
 
 
 def environment(clone: Path, *, pip: str | None, runs: bool = True) -> None:
-    """A .venv with a Python and, unless it was never finished, a pip whose first line names its place."""
+    """A .venv with a Python and, unless it was never finished, a pip whose first line names its place.
+
+    The Python only runs programs of a line: `-m pip` would install into the one behind it.
+    """
     (clone / ".venv/bin").mkdir(parents=True)
-    if runs:
-        (clone / ".venv/bin/python").symlink_to(sys.executable)
-    else:
-        (clone / ".venv/bin/python").symlink_to(clone / "gone")
+    interpreter = sys.executable if runs else clone / "gone"
+    (clone / ".venv/bin/python").write_text(f'#!/bin/sh\n[ "$1" = -c ] || exit 1\nexec {interpreter} "$@"\n')
+    (clone / ".venv/bin/python").chmod(0o755)
     if pip:
         (clone / ".venv/bin/pip").write_text(f"#!{pip}/.venv/bin/python3\n")
+
+
+def remade(clone: Path) -> tuple[bool, str]:
+    """Whether .venv was removed and a Python asked for a new one, which this one refuses; and what was said."""
+    python = clone / "python"
+    python.write_text('#!/bin/sh\necho "called with $*"\nexit 1\n')
+    python.chmod(0o755)
+    done = make(clone, "setup", f"PYTHON={python}", dry=False)
+    return not (clone / ".venv").exists() and "called with -m venv .venv" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("fault", ["unfinished", "moved", "python gone"])
 def test_an_environment_that_is_not_whole_is_made_anew(clone: Path, fault: str) -> None:
     pip = {"unfinished": None, "moved": "/somewhere/else", "python gone": str(clone)}[fault]
     environment(clone, pip=pip, runs=fault != "python gone")
-    done = make(clone, "setup")
-    assert ".venv is not whole: it is made anew." in done.stdout
-    assert "-m venv .venv" in done.stdout
-    assert not (clone / ".venv").exists()
+    make(clone, "setup")  # --dry-run
+    assert (clone / ".venv/bin").exists()
+    anew, said = remade(clone)
+    assert anew
+    assert ".venv is not whole: it is made anew." in said
 
 
 def test_an_environment_that_is_whole_stays(clone: Path) -> None:
     environment(clone, pip=str(clone))
-    for words in (["setup"], ["help"], ["clean"]):
-        done = make(clone, *words)
-        assert "-m venv .venv" not in done.stdout
-        assert (clone / ".venv/bin/pip").exists()
+    assert not remade(clone)[0]
+    assert (clone / ".venv/bin/pip").exists()
 
 
 def runs(place: str) -> bool:
