@@ -1,7 +1,6 @@
 """The package, the folder that Cog loads, and what goes into the container."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,14 +36,11 @@ print(module.Predictor.__module__, deepseek_math.__file__)
 def test_the_folder_that_cog_loads_is_no_package() -> None:
     assert [path.name for path in PREDICTOR.parent.glob("*.py")] == ["predict.py"]
     spec = importlib.util.find_spec("replicate")
-    assert spec is None or spec.origin is None or ROOT not in Path(spec.origin).parents
+    assert spec is None or spec.origin is None or PREDICTOR.parent not in Path(spec.origin).parents
 
 
-@pytest.mark.registry
-def test_replicate_s_own_client_is_what_import_replicate_gives(tmp_path: Path) -> None:
+def test_replicate_s_own_client_is_what_import_replicate_gives() -> None:
     """From the repository's root, whose folder `replicate/` would shadow it if it were a package."""
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(tmp_path), "replicate==1.0.7"]
-    subprocess.run(install, check=True)
     program = f"""
 import importlib.util, sys
 import replicate
@@ -55,10 +51,8 @@ module = sys.modules["predict"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 print(replicate.__file__, module.Predictor.__name__)
 """
-    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(tmp_path)]))
-    environment = os.environ | {"PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(tmp_path / "replicate" / "__init__.py"), "Predictor"]
+    client, predictor = done.stdout.split()
+    assert "site-packages" in Path(client).parts
+    assert predictor == "Predictor"
