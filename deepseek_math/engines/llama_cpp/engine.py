@@ -86,10 +86,11 @@ class LlamaCppEngine:
         self.settings = f"context {self.context}"
         each = self._header.kv_values_per_token * BYTES_PER_VALUE * self.context
         weights = _weight_bytes(path)
+        if container.memory_limit() is None:  # there `too_large` reckons with the weights
+            require_room_for_weights(path.name, weights)
         usable = room(weights)
         if each > usable:
             raise too_large(self.context, each, usable, weights)
-        require_room_for_weights(path.name, weights)
         slots = min(slots, int(usable / each))
         self.gate = Gate(slots, slots * self.context)
         self.cache = f"KV cache {gib(slots * each)} for {slots} requests at once"
