@@ -164,23 +164,22 @@ def stream(pieces: AsyncGenerator[str, None]) -> Iterator[str]:
     return chunks
 
 
+_looks = set[asyncio.Task[None]]()  # held here, as the loop holds no task
+
+
 def _look_later(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
-    """Looks once whether anybody reads what `task` makes. Those that end sooner, most of all, cost a timer."""
+    """Looks once whether anybody reads what `task` makes. A prediction that ends sooner costs a timer."""
     prediction = prediction_id()
     if prediction is None:
         return
-    looks = set[asyncio.Task[None]]()
 
     def look() -> None:
-        looks.add(loop.create_task(join_and_leave(prediction)))  # held here, as the loop holds no task
+        looking = loop.create_task(join_and_leave(prediction))
+        _looks.add(looking)
+        looking.add_done_callback(_looks.discard)
 
     timer = loop.call_later(LOOK_SECONDS, look)
-
-    def cancel(_: object) -> None:
-        timer.cancel()
-        looks.clear()
-
-    task.add_done_callback(cancel)
+    task.add_done_callback(lambda _: timer.cancel())
 
 
 class _Chunk:

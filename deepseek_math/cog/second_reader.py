@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import logging
 import os
+from contextlib import closing
 from urllib.parse import quote
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,8 @@ async def join_and_leave(prediction: str) -> None:
     try:
         async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(request.encode())
-            await reader.readline()
-            writer.close()
+            with closing(writer):
+                writer.write(request.encode())
+                await reader.readline()
     except OSError as error:  # TimeoutError too
         log.debug("the server did not say whether prediction %s has a reader: %r", prediction, error)

@@ -159,6 +159,17 @@ def test_a_stream_that_nobody_reads_is_ended_though_its_cancel_was_lost(counting
     counting.noted("orphan", "stopped")
 
 
+def test_a_cancel_that_was_lost_is_asked_for_again(counting: Counting) -> None:
+    inputs = {"name": "lost", "chunks": 400, "pause": 0.05, "loses_a_cancel": True}
+    events = stream(counting.url, inputs, "lost")
+    while next(events).kind != "output":
+        pass
+    assert counting.cancel("lost")
+    *_, last = events
+    assert last.data["status"] == "canceled"
+    assert not counting.cancel("lost")  # it is over
+
+
 def test_a_prediction_with_a_reader_or_without_need_of_one_is_left_alone(counting: Counting) -> None:
     """A stream that is read, a plain request, and an asynchronous one, each at work for longer than LOOK_SECONDS."""
     inputs = {"chunks": 40, "pause": 0.05}

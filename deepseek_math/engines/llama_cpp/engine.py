@@ -218,7 +218,7 @@ class LlamaCppEngine:
         call = asyncio.get_running_loop().run_in_executor(self._threads, run)
         try:
             tokens = 0
-            with Watch(lambda: Steps(own, self._steps), tell):
+            with Watch(lambda: Steps(own, self._steps, reading), tell):
                 while (item := await arrived.get()) is not None:
                     if isinstance(item, BaseException):
                         message = "llama.cpp failed on this prediction. Send it again."

@@ -17,14 +17,16 @@ SLOWEST_STEP = 900.0  # seconds without a step of anybody's after which also a b
 
 @dataclass(slots=True)
 class Steps:
-    """Chunks that llama.cpp has sent: to one request, and to all. The engine counts them."""
+    """Chunks that llama.cpp has sent so far: to one request, and to all."""
 
-    own: int = 0
-    all: int = 0
+    own: int
+    all: int
+    reading: bool  # the request's prompt: one that generates is part of every step
 
 
 class Watch:
-    """Calls `tell` at each look before which the request has heard nothing, though llama.cpp works.
+    """Calls `tell` at each look before which the request has heard nothing though llama.cpp works: on the prompts of
+    others, or on a long step.
 
     It costs a timer every TICK, and nothing for a token. Use it on the event loop, as a block.
     """
@@ -45,9 +47,11 @@ class Watch:
     def _look(self) -> None:
         before, self._steps = self._steps, self._count()
         used, self._processor = process_time() - self._processor, process_time()
-        if self._steps.all != before.all:
+        others = self._steps.all != before.all
+        if others:
             self._stepped = self._loop.time()
-        computes = used >= BUSY * TICK and self._loop.time() - self._stepped < SLOWEST_STEP
-        if self._steps.own == before.own and (self._steps.all != before.all or computes):
+        long_step = used >= BUSY * TICK and self._loop.time() - self._stepped < SLOWEST_STEP
+        works = self._steps.reading if others else long_step
+        if works and self._steps.own == before.own:
             self._tell()
         self._timer = self._loop.call_later(TICK, self._look)
