@@ -193,17 +193,18 @@ async def test_a_cancelled_prediction_reports_itself_and_frees_its_slot(in_line:
     first = asyncio.create_task(run(slow))
     await asyncio.sleep(0.02)
     recorded: dict[str, Any] = {}
+    spoke = asyncio.Event()
 
     async def consume() -> None:
         async with aclosing(slow.complete({"prompt": "2+3?", "seed": 3}, recorded.__setitem__)) as pieces:
             async for _ in pieces:
-                pass
+                spoke.set()
 
     if not in_line:
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
     second = asyncio.create_task(consume())
-    await asyncio.sleep(0.02)
+    await (asyncio.sleep(0.02) if in_line else spoke.wait())
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
         await second
