@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from deepseek_math.jobs import JobError
 from deepseek_math.prompts import Language
 
 Row = Mapping[str, Any]  # one line of a data set
@@ -20,8 +21,8 @@ Find = Callable[[str, str], list[str]]
 Same = Literal["one", "list", "row", "letter", "last letter", "ocw"]
 
 
-class EvaluationError(Exception):
-    """The run can't start or go on; the text says why and what to do."""
+class EvaluationError(JobError):
+    """What an evaluation has of its own that ends a run."""
 
 
 @dataclass(frozen=True, slots=True)

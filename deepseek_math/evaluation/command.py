@@ -6,8 +6,8 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import httpx
@@ -15,15 +15,18 @@ import httpx
 from deepseek_math.answers.judging import judge
 from deepseek_math.checkpoints import CHECKPOINTS
 from deepseek_math.errors import ServiceError
-from deepseek_math.evaluation import comparison, data, ray_job, report, runner
+from deepseek_math.evaluation import comparison, data, report, runner
 from deepseek_math.evaluation.benchmark import EvaluationError, Question
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
 from deepseek_math.evaluation.options import parse
-from deepseek_math.evaluation.plan import Plan, Served, file_name
-from deepseek_math.evaluation.progress import Progress
-from deepseek_math.evaluation.results import Line, Results
+from deepseek_math.evaluation.plan import Plan, file_name
+from deepseek_math.evaluation.results import Results
 from deepseek_math.evaluation.summary import KEY, Summary, summarise
-from deepseek_math.local.server import LocalServer, ServerFailed
+from deepseek_math.jobs import JobError, ray_workers
+from deepseek_math.jobs.journal import Line
+from deepseek_math.jobs.progress import Progress
+from deepseek_math.jobs.served import Served, identify_all, services
+from deepseek_math.local.server import ServerFailed
 from deepseek_math.signals import run_until_stopped
 from deepseek_math.terminal import printable
 
@@ -44,7 +47,7 @@ def _status(arguments: Sequence[str] | None) -> int:
         if options.what == "report":
             return _report(options)
         return _evaluate(options)
-    except (EvaluationError, ServerFailed, ServiceError, OSError, httpx.HTTPError, httpx.InvalidURL) as error:
+    except (JobError, ServerFailed, ServiceError, OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         print(f"evaluate: {printable(str(error))}", file=sys.stderr)
         return FAILED
     except Exception:  # Python's own status would be 1, which is a verdict
@@ -57,8 +60,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     benchmark = BENCHMARKS[options.what]
     kept = (options.out.parent if options.out else RESULTS) / "questions"
     questions, source = data.questions(benchmark, options.data, options.limit, kept)
-    with _services(options) as urls:
-        served = _identified(urls) if urls else ray_job.own_service(_say)
+    with services(options.url, options.ray, _say) as urls:
+        served = identify_all(urls) if urls else ray_workers.own_service(_say)
         shots = _shots(options, served, kept)
         if shots:
             source += f", shots from {options.shots or 'train'}"
@@ -78,7 +81,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         with Results(file, settings, {"source": source, "published": options.published}) as results:
             rate = _answer(plan, urls, served, results, options)
             results.finish([question.id for question in questions])
-    summary = summarise(settings, results.lines, options.grader, options.published)
+    summary = summarise(settings, results.answered, options.grader, options.published)
     _show(summary, rate, file)
     if sum(summary.refused.values()) == summary.questions:
         raise EvaluationError("Every question was refused by the service, so nothing was measured.")
@@ -91,17 +94,6 @@ def _show(summary: Summary, rate: float | None, file: Path) -> None:
     print(f"  speed      {speed}")
     print(f"  results    {file}")
     print(json.dumps(summary.record() | {"tokens_per_second": rate, "results": str(file)}), flush=True)
-
-
-def _identified(urls: list[str]) -> Served:
-    """What the services are. Raises EvaluationError unless all serve the same."""
-    first, *others = [asyncio.run(runner.identify(url)) for url in urls]
-    for url, other in zip(urls[1:], others, strict=True):
-        if str(other) != str(first) or other.inputs != first.inputs:
-            raise EvaluationError(
-                f"{url} serves {other}, but {urls[0]} serves {first}. All services of a run must serve the same."
-            )
-    return first
 
 
 def _shots(options: argparse.Namespace, served: Served, kept: Path) -> tuple[Question, ...]:
@@ -121,25 +113,31 @@ def _shots(options: argparse.Namespace, served: Served, kept: Path) -> tuple[Que
 
 def _answer(plan: Plan, urls: list[str], served: Served, results: Results, options: argparse.Namespace) -> float | None:
     """Answers the questions that have no line yet. Tokens a second, None where none was generated."""
-    answered = results.answered
+    answered = results.ids
     left = [question for question in plan.questions if question.id not in answered]
     key = KEY[options.grader]
     tokens = 0
     progress = Progress(
-        plan.benchmark.title, len(plan.questions), len(answered), sum(line[key] for line in results.lines)
+        plan.benchmark.title,
+        len(plan.questions),
+        len(answered),
+        sum(line[key] for line in results.answered),
+        "accuracy",
     )
-    in_flight = options.concurrency or runner.in_flight(served)
+    in_flight = options.concurrency or served.in_flight
 
     def keep(line: Line) -> None:
         nonlocal tokens
-        results.add(line)
+        results.keep(line)
         progress.add(line[key])
         tokens += line["tokens"]
 
     started = time.monotonic()
     try:
         if left and options.ray:
-            for line in ray_job.answers(plan, left, urls, served, options.ray, in_flight):
+            questioner = runner.Questioner(plan)
+            ids = [question.id for question in left]
+            for line in ray_workers.answers(questioner, ids, "id", urls, served, options.ray, in_flight):
                 keep(line)
         elif left:
             asyncio.run(_answer_here(plan, left, urls[0], in_flight, keep))
@@ -157,19 +155,6 @@ async def _answer_here(
                 keep(line)
     finally:
         await judge().close()
-
-
-@contextmanager
-def _services(options: argparse.Namespace) -> Iterator[list[str]]:
-    """Addresses of the services to ask: those that --url names, none where Ray's workers start their own, else one
-    that is started here."""
-    if options.url:
-        yield [url.rstrip("/") for url in options.url]
-    elif options.ray:
-        yield []
-    else:
-        with LocalServer(say=_say) as server:
-            yield [server.url]
 
 
 def _say(line: str) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from deepseek_math.evaluation.benchmark import EvaluationError
-from deepseek_math.evaluation.results import Line, load
+from deepseek_math.evaluation.results import load
 from deepseek_math.evaluation.summary import KEY, Grader
+from deepseek_math.jobs.journal import Line
 
 MEANING = {"digest": "digest of questions, shots and answers", "source": "where the questions came from"}
 SIGNIFICANT = 0.05  # McNemar's p below which the runs are said to differ

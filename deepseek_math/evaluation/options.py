@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
-from deepseek_math.evaluation.runner import MAX_IN_FLIGHT
 from deepseek_math.evaluation.summary import KEY, PUBLISHED
 from deepseek_math.inputs import BY_NAME
+from deepseek_math.jobs.served import MAX_IN_FLIGHT
 
 TAKEN = {  # by what is done; a benchmark takes all but --picture and FOLDER
     "report": {"folder", "picture", "grader"},

@@ -7,33 +7,14 @@ from typing import Any
 
 from deepseek_math.checkpoints import CHECKPOINTS
 from deepseek_math.evaluation.benchmark import Benchmark, EvaluationError, Mode, Question
-from deepseek_math.evaluation.results import FORMAT
+from deepseek_math.evaluation.results import FORMAT, KIND
+from deepseek_math.jobs.served import Served
 from deepseek_math.prompts import COT_SUFFIX, TOOL_SUFFIX
 
 # As published: with programs two rounds of 1024 tokens each (evaluation/infer/run_tool_integrated_eval.py: n_iters,
 # max_tokens), which max_new_tokens counts together.
 MAX_NEW_TOKENS: dict[Mode, int] = {"cot": 1024, "tool": 2048}
 MAX_TOOL_ROUNDS: dict[Mode, int | None] = {"cot": None, "tool": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What answers: the checkpoint by name and digest of its files, its engine and the engine's slots, its inputs.
-
-    `digest`, `slots` and `settings` (of the engine: context, dtype, the model elsewhere) are None of a service that
-    does not say.
-    """
-
-    checkpoint: str
-    digest: str | None
-    engine: str
-    slots: int | None
-    inputs: frozenset[str]
-    settings: str | None = None
-
-    def __str__(self) -> str:
-        settings = f" ({self.settings})" if self.settings else ""
-        return f"{self.checkpoint} ({self.digest or 'of unknown digest'}) on {self.engine}{settings}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +60,7 @@ class Plan:
     def settings(self, served: Served) -> dict[str, Any]:
         """The header of the results file: a run goes on only with the same."""
         return {
-            "evaluate": FORMAT,
+            KIND: FORMAT,
             "benchmark": self.benchmark.name,
             "mode": self.mode,
             "shots": len(self.shots),
@@ -89,11 +70,7 @@ class Plan:
             "seed": self.seed,
             "questions": len(self.questions),
             "digest": self._digest(),
-            "checkpoint": served.checkpoint,
-            "checkpoint_digest": served.digest,
-            "engine": served.engine,
-            "engine_settings": served.settings,
-        }
+        } | served.header()
 
     @property
     def _tokens(self) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 from deepseek_math.evaluation.benchmark import EvaluationError
 from deepseek_math.evaluation.results import load
 from deepseek_math.evaluation.summary import Grader, Summary, summarise
+from deepseek_math.jobs import JobError
 
 COLUMNS = (
     "benchmark",
@@ -34,7 +35,7 @@ def summaries(folder: Path, grader: Grader) -> tuple[list[Summary], list[str]]:
                 found.append(summarise(settings, lines, grader))
             else:
                 left_out.append(f"{file} has no answers yet.")
-        except EvaluationError as error:
+        except JobError as error:
             left_out.append(str(error))
         except (KeyError, TypeError) as error:
             left_out.append(f"{file} is not a complete results file ({type(error).__name__}: {error}).")

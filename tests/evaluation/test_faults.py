@@ -14,6 +14,7 @@ from deepseek_math.evaluation import data, runner, undecided
 from deepseek_math.evaluation.benchmark import EvaluationError
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
 from deepseek_math.evaluation.plan import Plan
+from deepseek_math.jobs import asking
 from deepseek_math.local import client
 from deepseek_math.retry import RetryPolicy
 from tests.support.exam_service import ExamService, evaluate, exam_service, gsm8k, lines, perfect, write
@@ -77,7 +78,7 @@ async def answered(url: str, file: Path) -> list[dict[str, Any]]:
 async def test_an_engine_s_fault_is_tried_again_and_not_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "RETRY", RetryPolicy(attempts=3, first_wait=0.0))
+    monkeypatch.setattr(asking, "RETRY", RetryPolicy(attempts=3, first_wait=0.0))
     file = gsm8k(tmp_path, 6)
     with exam_service(tmp_path / "twice", perfect(6), FAULTS="2") as service:
         found = await answered(service.url, file)
@@ -155,7 +156,7 @@ class Proxy:
 async def test_a_dropped_connection_a_503_and_a_cut_stream_are_tried_again(
     service: ExamService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "RETRY", RetryPolicy(attempts=5, first_wait=0.0))
+    monkeypatch.setattr(asking, "RETRY", RetryPolicy(attempts=5, first_wait=0.0))
     proxy = Proxy(service.url, ["drop", "503", "cut", "end"])
     async with await asyncio.start_server(proxy.pass_on, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -170,7 +171,7 @@ async def test_a_service_that_falls_silent_is_not_waited_for_for_hours(
 ) -> None:
     """A stream has a sign of life every 15 seconds, so a pause that is longer than the bound passes, and silence does
     not."""
-    monkeypatch.setattr(runner, "RETRY", RetryPolicy(attempts=1))
+    monkeypatch.setattr(asking, "RETRY", RetryPolicy(attempts=1))
     assert client.TIMEOUT.read is not None
     assert 15 < client.TIMEOUT.read <= 300
     monkeypatch.setattr(client, "TIMEOUT", httpx.Timeout(10.0, read=20.0))

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
-from deepseek_math.evaluation.plan import Plan, Served, file_name
+from deepseek_math.evaluation.plan import Plan, file_name
+from deepseek_math.jobs.served import Served
 from tests.support.exam_service import ExamService, evaluate, exam_service, gsm8k, lines, perfect, write
 from tests.support.predictor_inputs import EXAM_WITHOUT_ROUNDS, EXAM_WITHOUT_TOOL
 

@@ -10,7 +10,7 @@ import subprocess
 import termios
 from pathlib import Path
 
-from deepseek_math.evaluation.progress import Progress
+from deepseek_math.jobs.progress import Progress
 from deepseek_math.paths import ROOT
 from tests.support.exam_service import command, exam_service, gsm8k, perfect
 
@@ -34,7 +34,7 @@ def test_a_terminal_shows_a_bar_with_accuracy_and_time_left(tmp_path: Path) -> N
 
 
 def test_progress_shows_accuracy_and_the_time_left() -> None:
-    progress = Progress("GSM8K", 200, 50, 30)
+    progress = Progress("GSM8K", 200, 50, 30, "accuracy")
     for correct in (True, False):
         progress.add(correct)
     assert progress.line(10.0) == "GSM8K: 52 of 200, accuracy 59.6%, 12:20 left"

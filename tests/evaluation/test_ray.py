@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from deepseek_math.checkpoints import digest, fetch, find
-from deepseek_math.evaluation import ray_job, runner
+from deepseek_math.jobs import ray_workers
+from deepseek_math.jobs.served import MAX_IN_FLIGHT
 from deepseek_math.paths import ROOT
 from tests.evaluation.test_resume import timeless
 from tests.support.exam_service import command, evaluate_alone, exam_service, gsm8k, lines, perfect
@@ -52,9 +53,9 @@ def test_workers_whose_machines_decide_on_slots_are_asked_as_much_as_a_service_t
 ) -> None:
     monkeypatch.setenv("CHECKPOINT", "tiny-base")
     monkeypatch.delenv("SLOTS", raising=False)
-    assert ray_job.own_service(lambda line: None).slots == runner.MAX_IN_FLIGHT
+    assert ray_workers.own_service(lambda line: None).slots == MAX_IN_FLIGHT
     monkeypatch.setenv("SLOTS", "5")
-    assert ray_job.own_service(lambda line: None).slots == 5
+    assert ray_workers.own_service(lambda line: None).slots == 5
 
 
 @pytest.mark.parametrize(("asked", "name"), [("smollm2-135m", "smollm2-135m"), ("demo", "tiny-rl")])

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from deepseek_math.evaluation.benchmark import EvaluationError, Question
+from deepseek_math.evaluation.benchmark import Question
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
-from deepseek_math.evaluation.plan import Plan, Served
+from deepseek_math.evaluation.plan import Plan
 from deepseek_math.evaluation.results import FORMAT, Results, load
+from deepseek_math.jobs import JobError
+from deepseek_math.jobs.served import Served
 from deepseek_math.paths import ROOT
 from deepseek_math.prompts import COT_SUFFIX
 from tests.support.exam_service import command, evaluate, exam_service, gsm8k, lines, perfect
@@ -91,26 +93,26 @@ def test_a_line_torn_anywhere_is_cut_off_and_repeated(tmp_path: Path) -> None:
     """Every length that a killed write can leave."""
     file = tmp_path / "run.jsonl"
     with Results(file, SETTINGS) as results:
-        results.add({"id": "a", "text": "π\n"})
-        results.add({"id": "b", "text": "\u2028"})
+        results.keep({"id": "a", "text": "π\n"})
+        results.keep({"id": "b", "text": "\u2028"})
     content = file.read_bytes()
     for length in range(len(content) + 1):
         file.write_bytes(content[:length])
         with Results(file, SETTINGS) as results:
             whole = content[:length].count(b"\n")
-            assert [line["id"] for line in results.lines] == ["a", "b"][: max(0, whole - 1)]
+            assert [line["id"] for line in results.answered] == ["a", "b"][: max(0, whole - 1)]
             for id, text in (("a", "π\n"), ("b", "\u2028")):
-                if id not in results.answered:
-                    results.add({"id": id, "text": text})
+                if id not in results.ids:
+                    results.keep({"id": id, "text": text})
         assert file.read_bytes() == content
 
 
 def test_a_run_with_other_settings_is_refused_with_the_difference(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
     with Results(file, SETTINGS) as results:
-        results.add({"id": "a"})
+        results.keep({"id": "a"})
     before = file.read_bytes()
-    with pytest.raises(EvaluationError, match=r"other settings \(samples 1, now 8\)"):
+    with pytest.raises(JobError, match=r"other settings \(samples 1, now 8\)"):
         Results(file, SETTINGS | {"samples": 8})
     assert file.read_bytes() == before
 
@@ -126,16 +128,16 @@ def test_a_header_alone_blocks_no_corrected_command(tmp_path: Path) -> None:
     ):
         file.write_text(content)
         with Results(file, SETTINGS) as results:
-            results.add({"id": "a"})
+            results.keep({"id": "a"})
         assert load(file) == (SETTINGS, [{"id": "a"}])
 
 
 def test_the_same_questions_from_another_place_are_the_same_run(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
     with Results(file, SETTINGS, {"source": "here"}) as results:
-        results.add({"id": "a"})
+        results.keep({"id": "a"})
     with Results(file, SETTINGS, {"source": "there"}) as results:
-        assert results.answered == {"a"}
+        assert results.ids == {"a"}
 
 
 def test_other_files_of_one_checkpoint_name_are_another_run(tmp_path: Path) -> None:
@@ -169,17 +171,17 @@ def test_a_question_that_is_missing_or_there_twice_is_told(tmp_path: Path) -> No
     file = tmp_path / "run.jsonl"
     with Results(file, SETTINGS) as results:
         for id in "ab":
-            results.add({"id": id})
+            results.keep({"id": id})
         for ids in ("abc", "a"):
-            with pytest.raises(EvaluationError, match="1 questions are missing, have two lines or are not of"):
+            with pytest.raises(JobError, match="1 questions are missing, have two lines or are not of"):
                 results.finish(ids)
-        results.add({"id": "b"})
-        with pytest.raises(EvaluationError, match="damaged: 1 .* for example b"):
+        results.keep({"id": "b"})
+        with pytest.raises(JobError, match="damaged: 1 .* for example b"):
             results.finish("ab")
-    with pytest.raises(EvaluationError, match="line 4 is the second one of b"):
+    with pytest.raises(JobError, match="line 4 is the second one of b"):
         load(file)
     file.write_text(file.read_text().replace('{"id": "b"}\n', "{}\n", 1))
-    with pytest.raises(EvaluationError, match="line 3 has no question's id"):
+    with pytest.raises(JobError, match="line 3 has no question's id"):
         load(file)
 
 
@@ -207,17 +209,17 @@ def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path) -> None:
     for content in ("my notes", "my notes\n", '{"id": 1}\n', "[1]\n", f'{{"evaluate": {FORMAT}}}\nnonsense\n'):
         file.write_text(content)
         with pytest.raises(
-            EvaluationError, match="line 2 is not valid JSON" if "evaluate" in content else "is not a results file"
+            JobError, match="line 2 is not valid JSON" if "evaluate" in content else "is not a results file"
         ):
             Results(file, SETTINGS)
         assert file.read_text() == content
-    with pytest.raises(EvaluationError, match="can't be read"):
+    with pytest.raises(JobError, match="can't be read"):
         load(tmp_path / "none.jsonl")
 
 
 def test_two_runs_can_t_write_one_file(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    with Results(file, SETTINGS), pytest.raises(EvaluationError, match="another run is writing to it"):
+    with Results(file, SETTINGS), pytest.raises(JobError, match="another run is writing to it"):
         Results(file, SETTINGS)
     with Results(file, SETTINGS):
         pass
@@ -227,7 +229,7 @@ def test_the_finished_file_is_in_the_questions_order(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
     with Results(file, SETTINGS) as results:
         for id in ("c", "a", "b"):
-            results.add({"id": id})
+            results.keep({"id": id})
         results.finish(["a", "b", "c"])
     assert [line["id"] for line in load(file)[1]] == ["a", "b", "c"]
     assert os.listdir(tmp_path) == ["run.jsonl"]

@@ -106,7 +106,7 @@ def test_the_build_context_is_small_and_has_the_code() -> None:
     assert size < 13_000_000, sorted(files, key=lambda file: -(ROOT / file).stat().st_size)[:5]
     names = {file.as_posix() for file in files}
     assert {"replicate/predict.py", "deepseek_math/checkpoints/table.py", "requirements.txt", "cog.yaml"} <= names
-    apart = tuple(f"deepseek_math/{name}/" for name in ("bench", "evaluation", "training"))
+    apart = tuple(f"deepseek_math/{name}/" for name in ("batch", "bench", "evaluation", "jobs", "training"))
     left_out = ("tests/", "docs/", ".git/", "weights/smollm2-135m", ".venv/", "requirements/", *apart)
     assert not any(name.startswith(left_out) for name in names)
 

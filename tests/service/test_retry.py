@@ -14,7 +14,7 @@ import pytest
 from deepseek_math.answers import judging
 from deepseek_math.bench import streams
 from deepseek_math.engines.remote import completions_client
-from deepseek_math.evaluation import runner
+from deepseek_math.jobs import asking
 from deepseek_math.local import client
 from deepseek_math.retry import Attempts, RetryPolicy, may_pass, parse_retry_after
 from tests.support.loopback import LoopbackServer, running
@@ -23,7 +23,7 @@ POLICIES = {
     "remote engine": completions_client.RETRY,
     "client": client.BUSY_RETRY,
     "benchmark": streams.BUSY_RETRY,
-    "evaluation": runner.RETRY,
+    "evaluation": asking.RETRY,
     "workers that compare answers": judging.START_RETRY,
 }
 

@@ -1,4 +1,4 @@
-"""How far a run is: a bar with the accuracy so far and the time left on a terminal, else a line now and then."""
+"""How far a run is: on a terminal a bar with a share and the time left, else a line now and then."""
 
 import sys
 import time
@@ -9,22 +9,22 @@ LINE_SECONDS = 10.0  # between two lines where there is no terminal
 
 
 class Progress:
-    """Counts answered questions; `correct` of them are right by the grader that decides."""
+    """Counts what is answered; `hits` of it are what `share` names, such as "accuracy" or "with an answer"."""
 
-    def __init__(self, title: str, total: int, answered: int, correct: int) -> None:
-        self._title, self._total, self._correct = title, total, correct
+    def __init__(self, title: str, total: int, answered: int, hits: int, share: str) -> None:
+        self._title, self._total, self._hits, self._share = title, total, hits, share
         self._answered = self._answered_before = answered
         self._started = self._last_line = time.monotonic()
         self._bar: tqdm | None = None
         if sys.stderr.isatty():
-            self._bar = tqdm(total=total, initial=answered, desc=title, unit="q")
+            self._bar = tqdm(total=total, initial=answered, desc=title, unit="row")
 
-    def add(self, correct: bool) -> None:
+    def add(self, hit: bool) -> None:
         self._answered += 1
-        self._correct += correct
+        self._hits += hit
         now = time.monotonic()
         if self._bar is not None:
-            self._bar.set_postfix_str(f"accuracy {self._correct / self._answered:.1%}", refresh=False)
+            self._bar.set_postfix_str(self._shown_share(), refresh=False)
             self._bar.update()
         elif now - self._last_line >= LINE_SECONDS or self._answered == self._total:
             self._last_line = now
@@ -34,9 +34,11 @@ class Progress:
         """`seconds` after the start of this call of the command, which may go on with an earlier one."""
         seconds_each = seconds / max(1, self._answered - self._answered_before)
         left = seconds_each * (self._total - self._answered)
-        accuracy = self._correct / max(1, self._answered)
         time_left = f"{int(left // 60)}:{int(left % 60):02} left"
-        return f"{self._title}: {self._answered} of {self._total}, accuracy {accuracy:.1%}, {time_left}"
+        return f"{self._title}: {self._answered} of {self._total}, {self._shown_share()}, {time_left}"
+
+    def _shown_share(self) -> str:
+        return f"{self._share} {self._hits / max(1, self._answered):.1%}"
 
     def close(self) -> None:
         if self._bar is not None:

@@ -1,4 +1,4 @@
-"""The same benchmark as a Ray Data job: N workers, each with a service of its own or one of N running services.
+"""The same run as a Ray Data job: N workers, each with a service of its own or one of N running services.
 
 `--ray N` uses the cluster that RAY_ADDRESS names, else this machine. Each worker takes a batch of questions at a time
 and sends every line back as soon as it is answered, so a stopped job goes on as a single run does.
@@ -8,19 +8,18 @@ import json
 import logging
 import math
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import chdir
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from deepseek_math.checkpoints import Checkpoint, Local, digest, fetch, find, store
 from deepseek_math.checkpoints.table import TINY
 from deepseek_math.engines.registry import row_of
-from deepseek_math.evaluation import runner
-from deepseek_math.evaluation.benchmark import EvaluationError, Question
-from deepseek_math.evaluation.plan import Plan, Served
-from deepseek_math.evaluation.results import Line
 from deepseek_math.inputs import BY_NAME
+from deepseek_math.jobs import JobError
+from deepseek_math.jobs.journal import Line
+from deepseek_math.jobs.served import MAX_IN_FLIGHT, Served, identify
 from deepseek_math.local.server import LocalServer
 from deepseek_math.paths import ROOT
 from deepseek_math.settings import Settings
@@ -36,13 +35,13 @@ def own_service(say: Callable[[str], None]) -> Served:
     """What the workers' own services will be. Fetches the checkpoint, once for all of them. Raises ServiceError."""
     settings, checkpoint = _asked_for()
     if settings.engine_url:
-        raise EvaluationError(
+        raise JobError(
             "With ENGINE_URL one service is enough: the server at that address does the work. Leave --ray out, or name "
             "running services with --url."
         )
     path = fetch(checkpoint, say)
     engine = row_of(path)
-    slots = settings.slots or engine.slots or runner.MAX_IN_FLIGHT  # the last where a worker's machine decides
+    slots = settings.slots or engine.slots or MAX_IN_FLIGHT  # the last where a worker's machine decides
     return Served(checkpoint.name, digest(path), engine.folder, slots, frozenset(BY_NAME), _wanted(settings))
 
 
@@ -76,14 +75,20 @@ def _environment() -> dict[str, str]:
     return environment
 
 
+class Questioner(Protocol):
+    """What asks a service, on any machine: pickled, it goes to the workers."""
+
+    def answers(self, items: Sequence[str], url: str, in_flight: int) -> AsyncGenerator[Line, None]:
+        """One line an item, as they are answered. Raises JobError."""
+
+
 class Worker:
     """Answers batches with one service: the next of `urls`, or one it starts, which must be what the driver expects."""
 
-    def __init__(self, plan: Plan, urls: Sequence[str], served: Served, turns: Any, in_flight: int) -> None:
+    def __init__(self, questioner: Questioner, urls: Sequence[str], served: Served, turns: Any, in_flight: int) -> None:
         import ray
 
-        self._plan, self._served, self._in_flight = plan, served, in_flight
-        self._questions = {question.id: question for question in plan.questions}
+        self._questioner, self._served, self._in_flight = questioner, served, in_flight
         self._server: LocalServer | None = None
         self._own = not urls
         if urls:
@@ -95,11 +100,10 @@ class Worker:
     async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, list[str]]]:
         if self._own:
             self._own = False
-            found = await runner.identify(self._url)
+            found = await identify(self._url)
             if str(replace(found, settings=self._served.settings)) != str(self._served):
-                raise EvaluationError(f"A worker's service serves {found}, but the run is of {self._served}.")
-        questions = [self._questions[id] for id in batch["id"]]
-        async for line in runner.answers(self._plan, questions, self._url, self._in_flight):
+                raise JobError(f"A worker's service serves {found}, but the run is of {self._served}.")
+        async for line in self._questioner.answers(list(batch["item"]), self._url, self._in_flight):
             yield {"line": [json.dumps(line)]}
 
     def __del__(self) -> None:
@@ -120,13 +124,20 @@ class Turns:
 
 
 def answers(
-    plan: Plan, questions: Sequence[Question], urls: Sequence[str], served: Served, workers: int, in_flight: int
+    questioner: Questioner,
+    items: Sequence[str],
+    name: str,
+    urls: Sequence[str],
+    served: Served,
+    workers: int,
+    in_flight: int,
 ) -> Iterator[Line]:
-    """One line a question, as they come. Raises EvaluationError when Ray is not installed or a worker fails."""
+    """One line an item, as they come; `name` is the field that tells lines apart. Raises JobError when Ray is not
+    installed or a worker fails."""
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise EvaluationError("--ray needs the package ray. Install it with: make setup-evaluate") from error
+        raise JobError("--ray needs the package ray. Install it with: make setup-evaluate") from error
     ray.init(
         runtime_env=CODE | {"env_vars": {} if urls else _environment()},
         include_dashboard=False,
@@ -139,24 +150,24 @@ def answers(
         ray.data.DataContext.get_current().enable_progress_bars = False
         ray.data.DataContext.get_current().target_max_block_size = 1  # bytes: each line is sent back by itself
         turns = ray.remote(Turns).options(num_cpus=0).remote()
-        blocks = max(workers, math.ceil(len(questions) / (BATCH * in_flight)))
+        blocks = max(workers, math.ceil(len(items) / (BATCH * in_flight)))
         own_gpu = not urls and ray.cluster_resources().get("GPU", 0) > 0
-        rows = ray.data.from_items([{"id": question.id} for question in questions], override_num_blocks=blocks)
+        rows = ray.data.from_items([{"item": item} for item in items], override_num_blocks=blocks)
         answered = rows.map_batches(
             Worker,
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=0.1,
             num_gpus=1 if own_gpu else 0,
-            fn_constructor_args=(plan, tuple(urls), served, turns, in_flight),
+            fn_constructor_args=(questioner, tuple(urls), served, turns, in_flight),
         )
-        seen = set[str]()  # Ray repeats a batch whose worker died
+        seen = set[Any]()  # Ray repeats a batch whose worker died
         for row in answered.iter_rows():
             line = json.loads(row["line"])
-            if line["id"] not in seen:
-                seen.add(line["id"])
+            if line[name] not in seen:
+                seen.add(line[name])
                 yield line
     except ray.exceptions.RayError as error:
-        raise EvaluationError(f"A Ray worker failed: {error}") from error
+        raise JobError(f"A Ray worker failed: {error}") from error
     finally:
         ray.shutdown()
