@@ -36,6 +36,7 @@ CODES: dict[str, str] = {
     "no_chat_template": "The checkpoint has no chat template, so `chat`, `cot` and `tool` mean nothing to it.",
     "template_failed": "The checkpoint's chat template refused the conversation.",
     "context_exceeded": "Prompt tokens plus `max_new_tokens` exceed the context.",
+    "row_invalid": "A row of a batch's file can't be read, or makes no request; the message says why.",
     "setting_invalid": "An environment variable such as SLOTS has a value that means nothing.",
     "checkpoint_unknown": "`CHECKPOINT`, or `COG_WEIGHTS`, is not a known name, a path or an address.",
     "checkpoint_unusable": "The checkpoint's files are missing, damaged or of no known format.",

@@ -7,7 +7,7 @@ from pathlib import Path
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
 from deepseek_math.evaluation.summary import KEY, PUBLISHED
 from deepseek_math.inputs import BY_NAME
-from deepseek_math.jobs.served import MAX_IN_FLIGHT
+from deepseek_math.jobs.service_options import add_service_options, require_a_url_each, whole
 
 TAKEN = {  # by what is done; a benchmark takes all but --picture and FOLDER
     "report": {"folder", "picture", "grader"},
@@ -35,12 +35,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("what", nargs="?", choices=[*BENCHMARKS, "report"], help="a benchmark, or report")
     parser.add_argument("folder", nargs="?", type=Path, help="report: of results files (default: results)")
     add = parser.add_argument
-    add("--url", action="append", help="a running service; without one, CHECKPOINT is served on this machine")
-    add("--limit", type=_whole(), metavar="N", help="only the first N questions")
+    add("--limit", type=whole(), metavar="N", help="only the first N questions")
     add("--data", type=Path, metavar="FILE", help="the questions as JSON lines; without it they come from the hub")
     add("--mode", choices=["cot", "tool"], help="how the question is asked (default: cot)")
     add("--shots", metavar="FILE", help="base checkpoints: worked questions as JSON lines, or train (their default)")
-    add("--shot-count", type=_whole(), metavar="K", help="how many shots (default: as published)")
+    add("--shot-count", type=whole(), metavar="K", help="how many shots (default: as published)")
     add("--samples", type=_of_input("samples"), metavar="K", help="majority of K completions (default: 1, greedy)")
     add(
         "--max-new-tokens",
@@ -58,35 +57,17 @@ def parser() -> argparse.ArgumentParser:
     add("--grader", choices=list(KEY), help="which count decides; both are reported (default: strict)")
     add("--published", choices=PUBLISHED, help="whose published figure (default: the checkpoint's own)")
     add("--out", type=Path, metavar="FILE", help="the results file (default: results/BENCHMARK-...-CHECKPOINT.jsonl)")
-    add(
-        "--concurrency",
-        type=_whole(MAX_IN_FLIGHT),
-        metavar="N",
-        help="questions in flight, at most 64 (default: the service's slots and 4)",
-    )
-    add("--ray", type=_whole(), metavar="N", help="N Ray workers, each with a service of its own or one of N --urls")
+    add_service_options(parser)
     add("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two results files, question by question")
     add("--picture", type=Path, metavar="FILE", help="report: where the picture goes (default: FOLDER/report.png)")
     return parser
-
-
-def _whole(most: int | None = None) -> Callable[[str], int]:
-    """Reads a whole number from 1 to what the service takes: with more, the service would refuse every question."""
-
-    def read(text: str) -> int:
-        wanted = "a whole number of 1 or more" if most is None else f"a whole number from 1 to {most}"
-        if not text.isdecimal() or int(text) < 1 or (most is not None and int(text) > most):
-            raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
-        return int(text)
-
-    return read
 
 
 def _of_input(name: str) -> Callable[[str], int]:
     """Reads a whole number from 1 to the maximum of the service's input of that name."""
     maximum = BY_NAME[name].maximum
     assert maximum is not None
-    return _whole(int(maximum))
+    return whole(int(maximum))
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -98,11 +79,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     without_effect = _without_effect(options)
     if without_effect:
         command.error(f"these would have no effect: {'; '.join(sorted(without_effect))}")
-    if options.ray and options.url and len(options.url) != options.ray:
-        command.error(
-            f"--ray {options.ray} with {len(options.url)} --url: each worker asks a service of its own, so their "
-            "numbers must be the same"
-        )
+    require_a_url_each(command, options)
     options.grader, options.mode = options.grader or "strict", options.mode or "cot"
     options.samples, options.seed = options.samples or 1, options.seed or 0
     return options

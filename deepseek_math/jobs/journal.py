@@ -153,11 +153,11 @@ def parse_lines(stream: BinaryIO, file: Path) -> Iterator[tuple[int, Line]]:
 
 
 def dump(line: Line) -> bytes:
-    """The line as JSON, in one line of UTF-8."""
+    """The line as JSON, in one line of UTF-8; what JSON has no type for, such as a date, as text."""
     try:
-        return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+        return json.dumps(line, ensure_ascii=False, default=str).encode() + b"\n"
     except UnicodeEncodeError:  # half a UTF-16 pair, in a question that was refused for it
-        return json.dumps(line).encode() + b"\n"
+        return json.dumps(line, default=str).encode() + b"\n"
 
 
 def _differences(header: Line, settings: Line, notes: Line) -> str:

@@ -26,7 +26,7 @@ def predict(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("prompt", nargs="?", help="the question, in quotes")
     parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
-    parser.add_argument("--inputs", type=_words, default=[], metavar="TEXT", help="more of these, in one text")
+    parser.add_argument("--inputs", type=words_option, default=[], metavar="TEXT", help="more of these, in one text")
     parser.add_argument("--url", help="a running service, such as http://127.0.0.1:5000; without it, one is started")
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
@@ -46,7 +46,8 @@ def serve(arguments: Sequence[str] | None = None) -> int:
     return _command(lambda: _serve(options.port))
 
 
-def _words(text: str) -> list[str]:
+def words_option(text: str) -> list[str]:
+    """`name=value` pairs in one text, as an option of a command."""
     try:
         return words(text)
     except InputsMistyped as error:

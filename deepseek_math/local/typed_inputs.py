@@ -55,23 +55,31 @@ def _value(text: str) -> tuple[str, str]:
 def inputs_of(prompt: str, settings: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
     """The inputs that `prompt` and the `name=value` pairs of `settings` mean, checked as the service will.
 
-    A value that is JSON counts as that, any other and that of a text input as text. Raises InputsMistyped, and
-    ServiceError for a value that is refused.
+    Raises InputsMistyped, and ServiceError for a value that is refused.
     """
     if re.match(rf"(?:{'|'.join(BY_NAME)})=", prompt, re.IGNORECASE):
         raise InputsMistyped(f"The question begins with {prompt.partition('=')[0]}=. {EXAMPLE}")
-    inputs: dict[str, Any] = {"prompt": prompt}
+    inputs = {"prompt": prompt, **settings_of(settings, environment)}
+    Request.checked(**inputs)
+    return inputs
+
+
+def settings_of(settings: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The inputs beside the prompt that `name=value` pairs mean. Raises InputsMistyped.
+
+    A value that is JSON counts as that, any other and that of a text input as text.
+    """
+    inputs: dict[str, Any] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
             raise InputsMistyped(f"{setting!r} is not of the form name=value. {EXAMPLE}")
         if name not in BY_NAME:  # Cog would drop it and say nothing
             raise InputsMistyped(_unknown(name))
-        if name in inputs:
+        if name in inputs or name == "prompt":
             raise InputsMistyped(f"{name} is given twice.")
         inputs[name] = _typed(name, value)
     _require_no_input_in(environment)
-    Request.checked(**inputs)
     return inputs
 
 
