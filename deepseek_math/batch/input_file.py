@@ -91,25 +91,24 @@ def _refuse(constant: str) -> None:
 
 def _csv(file: Path, delimiters: str) -> Iterator[RawRow]:
     csv.field_size_limit(sys.maxsize)
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        first = stream.readline()
-        stream.seek(0)
-        delimiter = max(delimiters, key=first.count)
-        reader = csv.reader(stream, delimiter=delimiter, strict=True)
-        try:
+    line = 1
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            first = stream.readline()
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=max(delimiters, key=first.count), strict=True)
             header = next(reader, [])
             _require_unlike(header, file)
             number = 0
             for cells in reader:
+                line = reader.line_num
                 if cells:
                     number += 1
-                    yield _csv_row(number, reader.line_num, header, cells)
-        except csv.Error as error:
-            raise JobError(f"{file}, line {reader.line_num} is not valid CSV: {error}.") from error
-        except UnicodeDecodeError as error:
-            raise JobError(
-                f"{file} is not UTF-8 after line {reader.line_num} ({error.reason}). Save it as UTF-8."
-            ) from error
+                    yield _csv_row(number, line, header, cells)
+    except csv.Error as error:
+        raise JobError(f"{file} is not valid CSV after line {line}: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise JobError(f"{file} is not UTF-8 after line {line} ({error.reason}). Save it as UTF-8.") from error
 
 
 def _require_unlike(header: list[str], file: Path) -> None:
@@ -120,9 +119,8 @@ def _require_unlike(header: list[str], file: Path) -> None:
 
 def _csv_row(number: int, place: int, header: list[str], cells: list[str]) -> RawRow:
     if len(cells) != len(header):
-        return RawRow(
-            number, {}, f"The row that ends in line {place} has {len(cells)} cells, the header {len(header)}."
-        )
+        fault = f"The row that ends in line {place} has {len(cells)} cells, and the header has {len(header)}."
+        return RawRow(number, {}, fault)
     return RawRow(number, dict(zip(header, cells, strict=True)))
 
 

@@ -16,6 +16,7 @@ from deepseek_math.retry import Attempts, RetryPolicy, may_pass
 RETRIED = ("engine_failed", "engine_stalled", "sandbox_failed", "engine_busy", "engine_unreachable")
 # A service that starts anew has a minute and a half: waits of 1.5, 6, 24 and 60 seconds.
 RETRY = RetryPolicy(attempts=5, first_wait=1.5, factor=4.0, longest_wait=60.0)
+STARTING = 406  # what Cog's server answers to a stream until its setup is over (coglet 0.23.1)
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -82,7 +83,7 @@ async def _try(session: httpx.AsyncClient, url: str, inputs: dict[str, Any]) -> 
     try:
         prediction = await client.predict(session, url, inputs)
     except client.PredictionRefused as error:
-        passing = may_pass(error.status)
+        passing = error.status == STARTING or may_pass(error.status)
         reason = f"the service refused it: {error}"
         raise AskingFailed(reason, passing, refused=not passing, retry_after=error.retry_after) from error
     except httpx.HTTPError as error:

@@ -79,18 +79,29 @@ async def predict(
     while True:
         async with session.stream("POST", f"{url}/predictions", json={"input": inputs}, headers=STREAM) as response:
             if response.status_code == httpx.codes.OK:
-                how = ""
-                async with aclosing(EventSource(response).aiter_sse()) as events:
-                    async for event in events:
-                        if event.event == "completed":
-                            ended: dict[str, Any] = event.json()
-                            return ended
-                        if event.event == "error":  # of the stream: this reader was too slow for it, for one
-                            how = f": {event.data}"
-                            break
-                raise httpx.RemoteProtocolError(f"the stream ended before the prediction did{how}")
+                return await _ended(response)
             reason = (await response.aread()).decode(errors="replace")
         await asyncio.sleep(_wait_while_busy(response, reason, attempts))
+
+
+async def _ended(response: httpx.Response) -> dict[str, Any]:
+    """The prediction, at the end of its stream, which is read to its last byte: the connection is then used again."""
+    ended: dict[str, Any] | None = None
+    how = ""
+    try:
+        async with aclosing(EventSource(response).aiter_sse()) as events:
+            async for event in events:
+                if event.event == "completed":
+                    ended = event.json()
+                elif event.event == "error":  # of the stream: this reader was too slow for it, for one
+                    how = f": {event.data}"
+                    break
+    except httpx.HTTPError:
+        if ended is None:
+            raise
+    if ended is None:
+        raise httpx.RemoteProtocolError(f"the stream ended before the prediction did{how}")
+    return ended
 
 
 def _wait_while_busy(response: httpx.Response, reason: str, attempts: Attempts) -> float:

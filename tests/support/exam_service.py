@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 from deepseek_math.answers import judging
+from deepseek_math.batch.command import main as batch_main
 from deepseek_math.evaluation.command import main
 from deepseek_math.inputs import InputField
 from deepseek_math.local.server import LocalServer
@@ -29,6 +30,7 @@ Exam = Mapping[str, str | Sequence[str]]
 class ExamService:
     url: str
     notes: Path
+    stop: Callable[[], None]
 
     def asked(self) -> list[dict[str, Any]]:
         """Every completion that the engine was asked for: question, seed, prompt."""
@@ -37,7 +39,7 @@ class ExamService:
 
 @contextmanager
 def exam_service(
-    folder: Path, exam: Exam, inputs: Sequence[InputField] = EXAM, **environment: str
+    folder: Path, exam: Exam, inputs: Sequence[InputField] = EXAM, port: int = 0, **environment: str
 ) -> Iterator[ExamService]:
     """`inputs` are what the service's document says of its inputs."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,19 +48,32 @@ def exam_service(
     notes.touch()
     variables = {"EXAM": str(folder / "exam.json"), "ASKED": str(notes)} | environment
     shutil.copy(ROOT / "tests/support/predictors/exam.py", folder)
-    with LocalServer(reference="exam.py:Predictor", inputs=inputs, folder=folder, environment=variables) as server:
-        yield ExamService(server.url, notes)
+    server = LocalServer(port=port, reference="exam.py:Predictor", inputs=inputs, folder=folder, environment=variables)
+    with server:
+        yield ExamService(server.url, notes, server.stop)
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "deepseek_math", "evaluate", *map(str, arguments)]
+    return dsm("evaluate", *arguments)
+
+
+def dsm(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "deepseek_math", *map(str, arguments)]
 
 
 ENVIRONMENT = {"CHECKPOINT": "none"}
 
 
 def evaluate(*arguments: object) -> tuple[int, dict[str, Any], str]:
-    """The command in this process: its exit status, its last line as JSON, and everything that it said."""
+    return in_process(main, *arguments)
+
+
+def batch(*arguments: object) -> tuple[int, dict[str, Any], str]:
+    return in_process(batch_main, *arguments)
+
+
+def in_process(main: Callable[[Sequence[str]], int], *arguments: object) -> tuple[int, dict[str, Any], str]:
+    """A command in this process: its exit status, its last line as JSON, and everything that it said."""
     out, errors = io.StringIO(), io.StringIO()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     with (
