@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": Command("local.command:serve", "serve Cog's HTTP API on this machine, without Docker"),
     "health": Command("local.health:main", "say whether a service is well, as an exit status for probes"),
     "checkpoints": Command("checkpoints.command:main", "list the known checkpoints and what is on disk"),
+    "checkpoints remove": Command("checkpoints.removal:main", "remove a downloaded checkpoint from the disk"),
     "fetch": Command("checkpoints.command:fetch_named", "download a checkpoint"),
     "batch": Command("batch.command:main", "answer a file of questions: JSON lines, CSV or Parquet"),
     "evaluate": Command("evaluation.command:main", "run a benchmark and compare with its published score"),

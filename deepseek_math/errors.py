@@ -41,6 +41,8 @@ CODES: dict[str, str] = {
     "checkpoint_unknown": "`CHECKPOINT`, or `COG_WEIGHTS`, is not a known name, a path or an address.",
     "checkpoint_unusable": "The checkpoint's files are missing, damaged or of no known format.",
     "checkpoint_damaged": "A file has another digest than the one that is published or asked for.",
+    "checkpoint_changed": "The files are not those that were downloaded first, as checkpoints.lock.json has them.",
+    "checkpoint_in_use": "A checkpoint that is served or downloaded was to be removed.",
     "download_failed": "The checkpoint could not be downloaded; the message says whether a further start can go on.",
     "disk_full": "The disk has no room for the checkpoint; what has arrived is kept for the next start.",
     "package_missing": "The checkpoint's engine or mode tool needs a package that is not installed.",

@@ -11,7 +11,7 @@ from typing import Any
 from deepseek_math import metrics, prompts
 from deepseek_math.answers.extraction import Answer, extract
 from deepseek_math.answers.judging import judge
-from deepseek_math.checkpoints import Checkpoint, digest, fetch, fetch_tokenizer, find
+from deepseek_math.checkpoints import Checkpoint, digest, fetch, fetch_tokenizer, find, hold
 from deepseek_math.completion import Completion, complete, require_room
 from deepseek_math.election import Election
 from deepseek_math.engines.protocol import Engine
@@ -70,6 +70,7 @@ class Service:
         else:
             usable = partial(require_packages, checkpoint.name)
             path = await asyncio.to_thread(fetch, checkpoint, say, usable)
+        hold(path)
         stages.done("files", f"files in place: {path}")
         if not remote:
             read_ahead(path)

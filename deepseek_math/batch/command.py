@@ -20,7 +20,7 @@ import httpx
 from deepseek_math.batch import input_file, output_file
 from deepseek_math.batch.arguments import parse
 from deepseek_math.batch.openai_form import OpenAIForm
-from deepseek_math.batch.questions import Questions, open_questions
+from deepseek_math.batch.question_file import Questions, open_questions
 from deepseek_math.batch.run import FORMAT, KIND, OPTION, Run
 from deepseek_math.batch.tally import Tally
 from deepseek_math.checkpoints.download_faults import DISK_FULL

@@ -11,7 +11,7 @@ from pathlib import Path
 from deepseek_math.batch import asker, output_file
 from deepseek_math.batch.answered import NONE, Answered
 from deepseek_math.batch.input_file import Columns
-from deepseek_math.batch.questions import Questions
+from deepseek_math.batch.question_file import Questions
 from deepseek_math.batch.row import RESULTS, Row
 from deepseek_math.batch.survey import Survey
 from deepseek_math.batch.tally import Tally

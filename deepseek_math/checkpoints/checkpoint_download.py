@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from deepseek_math.checkpoints import archive, checkpoint_folder, file_digests, file_kinds
+from deepseek_math.checkpoints import archive, checkpoint_folder, file_digests, file_kinds, lock_file
 from deepseek_math.checkpoints.download_progress import Progress
 from deepseek_math.checkpoints.remote_file import RemoteFile, format_bytes, is_plain_path, journal_path, part_path
 from deepseek_math.checkpoints.table import ARCHIVES, Address, Checkpoint, Hub, Local, Wheel
@@ -60,13 +60,20 @@ def partial_folder(folder: Path) -> Path:
 
 
 def download_checkpoint(
-    checkpoint: Checkpoint, folder: Path, report: Callable[[str], None], accept: Accept = accept_all
+    checkpoint: Checkpoint,
+    folder: Path,
+    report: Callable[[str], None],
+    accept: Accept = accept_all,
+    accept_changes: bool = False,
 ) -> None:
-    """Makes the checkpoint's folder. Raises ServiceError, and OSError for what the disk refuses."""
+    """Makes the checkpoint's folder. Other files than were downloaded first are refused, unless told to
+    `accept_changes` (`lock_file.py`). Raises ServiceError, and OSError for what the disk refuses."""
     source = source_module(checkpoint.source)
     partial = partial_folder(folder)
     commit, files = source.list_files(checkpoint.source, report)
     accept([file.path for file in files])
+    if not accept_changes:
+        lock_file.require_same(checkpoint, files, folder.parent)
     partial.mkdir(exist_ok=True)
     shutil.rmtree(partial / UNPACKED, ignore_errors=True)
     _remove_other_versions(partial, files)
@@ -83,6 +90,7 @@ def download_checkpoint(
             _download_file(source, file, partial / file.path, progress)
     progress.close()
     report(_summary(files, progress.downloaded))
+    lock_file.record(checkpoint, commit, files, partial, folder.parent, accept_changes)
     _finish(checkpoint, commit, files, partial, folder)
 
 

@@ -51,19 +51,25 @@ def local_path(path: Path) -> Path:
     return path
 
 
-def require_complete(folder: Path) -> dict[str, Any]:
-    """The folder's notes, empty where it has none. Raises ServiceError where a file's size is not the noted one."""
-    notes_file = folder / NOTES
+def notes(folder: Path) -> dict[str, Any]:
+    """What a download has noted in its folder; empty where there is nothing. Raises ServiceError."""
+    file = folder / NOTES
     try:
-        notes = dict(json.loads(notes_file.read_text()))
-        noted = dict(notes.get("sizes", {}))
+        found = dict(json.loads(file.read_text()))
+        dict(found.get("sizes", {}))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError) as error:
         raise ServiceError(
-            "checkpoint_unusable", f"{notes_file} can't be read. Remove {folder} to download it again."
+            "checkpoint_unusable", f"{file} can't be read. Remove {folder} to download it again."
         ) from error
-    for name, size in noted.items():
+    return found
+
+
+def require_complete(folder: Path) -> dict[str, Any]:
+    """The folder's notes, empty where it has none. Raises ServiceError where a file's size is not the noted one."""
+    noted = notes(folder)
+    for name, size in noted.get("sizes", {}).items():
         path = folder / name
         if not path.exists():
             found = "it is gone"
@@ -75,7 +81,7 @@ def require_complete(folder: Path) -> dict[str, Any]:
             "checkpoint_unusable",
             f"{path} had {size} bytes when it was downloaded, and now {found}. Remove {folder} to download it again.",
         )
-    return notes
+    return noted
 
 
 def sizes(folder: Path) -> dict[str, int]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepseek_math.checkpoints import store
+from deepseek_math.checkpoints import in_use, store
 from deepseek_math.checkpoints.checkpoint_download import partial_folder
 from deepseek_math.checkpoints.names import find
 from deepseek_math.checkpoints.remote_file import format_bytes
@@ -13,16 +13,17 @@ from deepseek_math.checkpoints.table import CHECKPOINTS, TINY, Checkpoint, Local
 from deepseek_math.errors import ServiceError
 from deepseek_math.signals import run_until_stopped
 
-HEADER = ["CHECKPOINT", "download", "context", "on disk", "from", "licence"]
+HEADER = ["CHECKPOINT", "download", "context", "on disk", "last used", "place", "from", "licence"]
 
 
 def table() -> str:
-    """One line a checkpoint: name, about how large, context, what is on disk, source, licence."""
+    """One line a checkpoint: name, about how large, context, what is on disk, when it was used and where it lies,
+    source, licence."""
     rows = [HEADER]
     for checkpoint in CHECKPOINTS.values():
         rows.append(_row(checkpoint))
     for name in _others():
-        rows.append([name, "-", "-", _on_disk(store.WEIGHTS / name), "-", "-"])
+        rows.append([name, "-", "-", *_on_disk(store.WEIGHTS / name), "-", "-"])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -37,13 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def fetch_named(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="dsm fetch", description="Downloads a checkpoint and prints its path.")
     parser.add_argument("name", help="a name that `dsm checkpoints` shows, hf://owner/name, or an http(s) address")
-    name = parser.parse_args(arguments).name
-    return run_until_stopped(lambda: _download(name), "stopped; start again to resume")
+    parser.add_argument("--accept", action="store_true", help="take files that are not those of the first download")
+    options = parser.parse_args(arguments)
+    return run_until_stopped(lambda: _download(options.name, options.accept), "stopped; start again to resume")
 
 
-def _download(name: str) -> int:
+def _download(name: str, accept: bool) -> int:
     try:
-        print(store.fetch(find(name)))
+        print(store.fetch(find(name), accept_changes=accept))
     except ServiceError as error:
         print(error, file=sys.stderr)
         return 1
@@ -64,19 +66,22 @@ def _row(checkpoint: Checkpoint) -> list[str]:
     folder = source.path if isinstance(source, Local) else store.WEIGHTS / checkpoint.name
     revision = getattr(source, "revision", None)
     origin = f"{checkpoint.origin}@{revision}" if revision else checkpoint.origin
-    return [checkpoint.name, checkpoint.size, str(checkpoint.context), _on_disk(folder), origin, checkpoint.licence]
+    return [checkpoint.name, checkpoint.size, str(checkpoint.context), *_on_disk(folder), origin, checkpoint.licence]
 
 
-def _on_disk(folder: Path) -> str:
+def _on_disk(folder: Path) -> list[str]:
+    """What is there, when a service used it last, and the place."""
     if folder.exists():
-        return f"complete, {format_bytes(_disk_bytes(folder))}"
+        used = in_use.last_use(folder)
+        shown = f"{used:%Y-%m-%d %H:%M}" if used else "-"
+        return [f"complete, {format_bytes(disk_bytes(folder))}", shown, str(folder)]
     partial = partial_folder(folder)
     if partial.exists():
-        return f"in part, {format_bytes(_disk_bytes(partial))}"
-    return "-"
+        return [f"in part, {format_bytes(disk_bytes(partial))}", "-", str(partial)]
+    return ["-", "-", "-"]
 
 
-def _disk_bytes(path: Path) -> int:
+def disk_bytes(path: Path) -> int:
     """What the files take up; an unfinished one has holes that take nothing."""
     files = path.rglob("*") if path.is_dir() else [path]
     total = 0

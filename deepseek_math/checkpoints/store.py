@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from deepseek_math.checkpoints import checkpoint_folder, file_digests
+from deepseek_math.checkpoints import checkpoint_folder, file_digests, in_use
 from deepseek_math.checkpoints.checkpoint_download import (
     Accept,
     accept_all,
@@ -22,7 +22,7 @@ from deepseek_math.checkpoints.checkpoint_download import (
     source_module,
 )
 from deepseek_math.checkpoints.download_faults import DISK_FULL
-from deepseek_math.checkpoints.table import Address, Checkpoint, Hub, Local, Wheel
+from deepseek_math.checkpoints.table import TINY, Address, Checkpoint, Hub, Local, Wheel
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
 
@@ -33,11 +33,14 @@ TOKENIZER = ("config.json", "tokenizer.json")
 Report = Callable[[str], None]
 
 
-def fetch(checkpoint: Checkpoint, report: Report = print, accept: Accept = accept_all) -> Path:
+def fetch(
+    checkpoint: Checkpoint, report: Report = print, accept: Accept = accept_all, accept_changes: bool = False
+) -> Path:
     """The path of the checkpoint's file or folder; downloads it to `weights/<name>/` first where it does not exist.
 
     `report` gets a line for each step of a download. A complete checkpoint needs no network. `accept` is asked about
-    the names of the files before the first byte, and before the network where they are known. Raises ServiceError.
+    the names of the files before the first byte, and before the network where they are known. `accept_changes` takes
+    files that are not those of the first download. Raises ServiceError.
     """
     source = checkpoint.source
     if isinstance(source, Local):
@@ -54,7 +57,7 @@ def fetch(checkpoint: Checkpoint, report: Report = print, accept: Accept = accep
         WEIGHTS.mkdir(parents=True, exist_ok=True)
         with _lock(folder, report):
             if not folder.exists():  # the process that had the lock before may have made it
-                download_checkpoint(checkpoint, folder, report, accept)
+                download_checkpoint(checkpoint, folder, report, accept, accept_changes)
     return checkpoint_folder.loadable(folder)
 
 
@@ -74,10 +77,21 @@ def fetch_tokenizer(checkpoint: Checkpoint, report: Report = print) -> Path:
     return fetch(tokenizer, report)
 
 
+def hold(path: Path) -> None:
+    """Notes that this process uses what an engine loads from `path`, and keeps it from being removed meanwhile."""
+    if path.is_relative_to(WEIGHTS) and not path.is_relative_to(TINY):
+        in_use.hold(WEIGHTS / path.relative_to(WEIGHTS).parts[0])
+
+
+def download_lock(folder: Path) -> Path:
+    """The file that a process has locked while it downloads the checkpoint."""
+    return folder.with_name(folder.name + ".lock")
+
+
 @contextmanager
 def _lock(folder: Path, report: Report) -> Iterator[None]:
     """One process at a time. The system releases the lock of a process that is killed."""
-    path = folder.with_name(folder.name + ".lock")
+    path = download_lock(folder)
     lock = FileLock(path)
     timeout = 0.0
     while not lock.is_locked:

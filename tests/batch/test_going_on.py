@@ -1,4 +1,4 @@
-"""What ends a run from outside: a kill, a service that restarts or is gone, a full disk. No row is lost or done twice."""
+"""What ends a run from outside: a kill, a service that restarts or is gone, a full disk. No row is lost."""
 
 import asyncio
 import json

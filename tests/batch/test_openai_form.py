@@ -7,7 +7,7 @@ import pytest
 
 from deepseek_math.batch.input_file import RawRow
 from deepseek_math.batch.openai_form import OpenAIForm
-from deepseek_math.batch.questions import open_questions
+from deepseek_math.batch.question_file import open_questions
 from deepseek_math.batch.row import RESULTS, checked
 from deepseek_math.jobs import JobError
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deepseek_math.batch.input_file import RawRow
-from deepseek_math.batch.questions import open_questions
+from deepseek_math.batch.question_file import open_questions
 from deepseek_math.batch.row import RESULTS, Row, checked
 from deepseek_math.batch.table_form import TableForm, columns_of_inputs
 from deepseek_math.jobs import JobError

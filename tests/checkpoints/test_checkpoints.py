@@ -204,7 +204,7 @@ def test_the_table_says_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.Monk
     assert "13.8 GB" in lines["instruct"]
     assert "deepseek-ai/deepseek-math-7b-instruct@main" in lines["instruct"]
     assert "LICENSE-MODEL" in lines["instruct"]
-    assert re.search(r"none .*4096 +complete, [0-9.]+ MB +this repository +MIT", lines["tiny-rl"])
+    assert re.search(r"none .*4096 +complete, [0-9.]+ MB +- +/.*rl.gguf +this repository +MIT", lines["tiny-rl"])
 
 
 @pytest.mark.parametrize("total", [0, 50])

@@ -26,6 +26,7 @@ from deepseek_math.checkpoints import (
     download_faults,
     fetch,
     find,
+    lock_file,
     ranges,
     store,
 )
@@ -344,10 +345,10 @@ def test_everything_is_on_the_disk_before_the_folder_has_its_name(
     monkeypatch.setattr(os, "fsync", fsync)
     name = fetch(checkpoint(server), lambda line: None).parent.name
     partial = f"{name}.partial"
-    notes = [re.sub(r"\.\d+\.part$", "", each) for each in synced[:4]]
-    assert notes == [".files.json", partial, "source.json", partial]
-    assert sorted(synced[4:6]) == ["m.gguf", "source.json"]
-    assert synced[6:] == [partial, "weights"]
+    notes = [re.sub(r"\.\d+\.part$", "", each) for each in synced[:6]]
+    assert notes == [".files.json", partial, lock_file.NAME, "weights", "source.json", partial]
+    assert sorted(synced[6:8]) == ["m.gguf", "source.json"]
+    assert synced[8:] == [partial, "weights"]
 
 
 def test_what_processes_that_were_ended_have_left_is_no_part_of_the_checkpoint(
@@ -361,7 +362,7 @@ def test_what_processes_that_were_ended_have_left_is_no_part_of_the_checkpoint(
     assert sorted(path.name for path in folder.iterdir()) == ["m.gguf", "source.json"]
     partial.mkdir()
     fetch(checkpoint(server), lambda line: None)
-    assert [path.name for path in weights.iterdir()] == [folder.name]
+    assert {path.name for path in weights.iterdir()} == {folder.name, lock_file.NAME}
 
 
 def test_a_file_that_is_cut_short_in_place_is_told(weights: Path, server: HostileServer) -> None:
@@ -495,7 +496,7 @@ def test_two_processes_that_start_at_once_share_one_download(weights: Path, serv
         thread.join()
     assert server.sent == SIZE + 1
     assert (weights / checkpoint(server).name / "m.gguf").read_bytes() == DATA
-    assert [path.name for path in weights.iterdir()] == [checkpoint(server).name]
+    assert {path.name for path in weights.iterdir()} == {checkpoint(server).name, lock_file.NAME}
 
 
 def _hand_on(process: subprocess.Popen[str], lines: "queue.Queue[str]") -> None:
