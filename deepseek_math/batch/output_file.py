@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,20 @@ def _cell(value: Any) -> str:
 
 def _parquet(file: Path, schema: Any, rows: Iterable[Columns]) -> None:
     pyarrow = import_pyarrow()
-    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+    with _explained(pyarrow), pyarrow.parquet.ParquetWriter(file, schema) as writer:
         for chunk in _chunks(rows):
             writer.write_table(pyarrow.Table.from_pylist(chunk, schema))
+
+
+@contextmanager
+def _explained(pyarrow: Any) -> Iterator[None]:
+    """Turns what pyarrow can't hold into a JobError."""
+    try:
+        yield
+    except (pyarrow.ArrowException, UnicodeEncodeError) as error:
+        raise JobError(
+            f"The columns can't be written as Parquet ({error}). Name an output that ends in .jsonl."
+        ) from error
 
 
 def parquet_schema(rows: Iterable[Columns], prefix: str) -> Any:
@@ -54,17 +66,13 @@ def parquet_schema(rows: Iterable[Columns], prefix: str) -> Any:
     of two types."""
     pyarrow = import_pyarrow()
     schema = pyarrow.schema([])
-    try:
+    with _explained(pyarrow):
         for chunk in _chunks(rows):
             names = dict[str, None]()
             for row in chunk:  # pyarrow takes the columns of the first row for those of all
                 names.update(dict.fromkeys(row))
             table = pyarrow.Table.from_pylist([names | row for row in chunk])
             schema = pyarrow.unify_schemas([schema, table.schema], promote_options="permissive")
-    except (pyarrow.ArrowException, UnicodeEncodeError) as error:
-        raise JobError(
-            f"The columns can't be written as Parquet ({error}). Name an output that ends in .jsonl."
-        ) from error
     new = [pyarrow.field(prefix + name, ARROW_TYPES[type]) for name, type in RESULTS.items()]
     carried = [column for column in schema if column.name not in {field.name for field in new}]
     return pyarrow.schema(carried + new)

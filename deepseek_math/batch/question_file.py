@@ -44,7 +44,8 @@ def open_questions(
     file: Path, name: str, format: str, inputs: Mapping[str, Any], told: Mapping[str, str], prefix: str
 ) -> Questions:
     """`inputs` are those of all rows, `told` says which column is which input. Raises JobError."""
-    head = [raw.columns for raw in islice(input_file.rows(file, format), HEAD)]
+    readable = (raw.columns for raw in input_file.rows(file, format) if not raw.fault)
+    head = list(islice(readable, HEAD))
     if any(map(openai_form.is_batch, head)):
         if told or prefix:
             raise JobError(f"{name} is a batch file of OpenAI's, which --column and --prefix mean nothing to.")

@@ -51,7 +51,7 @@ class Run:
         if unknown:
             raise JobError(f"The service has no input {', '.join(unknown)}, which the rows need.")
         total, count = len(self._survey.keys), self._answered.count
-        progress = Progress(self._questions.name, total, count, self._answered.with_answer, "with an answer")
+        progress = Progress(Path(self._questions.name).name, total, count, self._answered.with_answer, "with an answer")
         started = time.monotonic()
         try:
             if workers:

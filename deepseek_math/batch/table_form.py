@@ -46,13 +46,17 @@ class TableForm:
         return inputs
 
     def written(self, columns: Columns, line: Line, checkpoint: str) -> Columns:
-        return columns | {self.prefix + name: line[name] for name in RESULTS}
+        new = {self.prefix + name: line[name] for name in RESULTS}
+        seed = self.prefix + "seed"  # the one new column that may be there already: see require_room
+        if new[seed] is None:
+            new[seed] = columns.get(seed)
+        return columns | new
 
     def require_room(self, found: Collection[str]) -> None:
         """Raises JobError where a column that is carried along has the name of a new one."""
-        # A column `seed` is the input, and the new one has the same value, or the one that was drawn.
-        taken = [self.prefix + name for name in RESULTS if self.prefix + name in found]
-        taken = [name for name in taken if name != self.columns.get("seed")]
+        new = {self.prefix + name for name in RESULTS}
+        new.discard(self.columns.get("seed", ""))  # the new one has its value, or the one that was drawn
+        taken = [name for name in found if name in new]
         if taken:
             raise JobError(
                 f"The file has columns called {', '.join(taken)}, as new ones would be. Rename the new ones, with "

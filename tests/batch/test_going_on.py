@@ -76,6 +76,21 @@ def test_ten_kills_at_random_points_lose_no_row_and_ask_none_twice(tmp_path: Pat
     assert lines(journal) == COUNT + 1
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path: Path, stop: signal.Signals) -> None:
+    out = tmp_path / "a.jsonl"
+    with exam_service(tmp_path / "exam", perfect(60), PAUSE="0.2") as service:
+        command = dsm("batch", questions(tmp_path, 60), "-o", out, "--url", service.url, "--concurrency", 2)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        wait_for_lines(process, tmp_path / "a.jsonl.journal", 3)
+        process.send_signal(stop)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + stop
+    assert b"The same command goes on from here" in said
+    assert b"Traceback" not in said
+    assert not out.exists()
+
+
 def test_a_service_that_restarts_in_the_middle_is_waited_for(tmp_path: Path) -> None:
     out, port = tmp_path / "a.jsonl", free_port()
     command = dsm("batch", questions(tmp_path, 60), "-o", out, "--url", f"http://127.0.0.1:{port}")

@@ -124,3 +124,17 @@ def test_a_file_of_which_no_row_can_be_asked_is_refused(content: str, reason: st
     file.write_text(content)
     with pytest.raises(JobError, match=reason):
         open_questions(file, "q", "jsonl", {}, {}, "").survey()
+
+
+def test_a_seed_of_the_row_s_own_is_kept_where_it_failed(tmp_path: Path) -> None:
+    form = TableForm({"prompt": "question", "seed": "seed"}, {}, cells=False)
+    failed = dict.fromkeys(RESULTS) | {"error_code": "row_invalid"}
+    assert form.written({"seed": 7}, failed, "rl")["seed"] == 7
+    assert form.written({"seed": None}, failed | {"seed": 5}, "rl")["seed"] == 5
+
+
+def test_bad_lines_at_the_beginning_hide_no_column(tmp_path: Path) -> None:
+    file = tmp_path / "q.jsonl"
+    file.write_text("[]\n" * 150 + '{"question": "?"}\n')
+    survey = open_questions(file, "q", "jsonl", {}, {}, "").survey()
+    assert (len(survey.keys), len(survey.faulty)) == (151, 150)
