@@ -55,12 +55,10 @@ async def _bare(url: str, rows: Sequence[dict[str, Any]], in_flight: int) -> flo
 
     async def send(session: httpx.AsyncClient) -> None:
         for row in waiting:
-            status = httpx.codes.CONFLICT
-            while (
-                status == httpx.codes.CONFLICT
-            ):  # Cog's server says so now and then when two requests come in the same instant
+            answer = None
+            # Cog's server says 409 now and then, when two requests come in the same instant.
+            while answer is None or answer.status_code == httpx.codes.CONFLICT:
                 answer = await session.post(f"{url}/predictions", json={"input": row}, timeout=None)
-                status = answer.status_code
             assert answer.json()["status"] == "succeeded", answer.text
 
     async with client.crowd(in_flight) as session:

@@ -122,7 +122,7 @@ async def test_a_question_whose_comparison_fails_twice_is_told_from_a_wrong_answ
 
 
 class Proxy:
-    """Passes connections on to a service; the first ones it drops, answers with 503, or cuts off amid
+    """Passes connections on to a service; the first ones it drops, answers with a status, or cuts off amid
     the answer, with HTTP's own end or without."""
 
     def __init__(self, url: str, ways: list[str]) -> None:
@@ -135,8 +135,9 @@ class Proxy:
             while request := await reader.read(65536):
                 if way == "drop":
                     return
-                if way == "503":
-                    writer.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlater")
+                if way in ("406", "503"):
+                    head = f"HTTP/1.1 {way} Later\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+                    writer.write(f"{head}later".encode())
                     return
                 onwards.write(request)
                 while piece := await there.read(65536):
@@ -153,11 +154,11 @@ class Proxy:
 
 
 @pytest.mark.usefixtures("judging")
-async def test_a_dropped_connection_a_503_and_a_cut_stream_are_tried_again(
+async def test_a_dropped_connection_a_503_a_server_that_starts_and_a_cut_stream_are_tried_again(
     service: ExamService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "RETRY", RetryPolicy(attempts=5, first_wait=0.0))
-    proxy = Proxy(service.url, ["drop", "503", "cut", "end"])
+    proxy = Proxy(service.url, ["drop", "503", "406", "cut", "end"])
     async with await asyncio.start_server(proxy.pass_on, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         found = await answered(url, gsm8k(tmp_path, 6))
