@@ -61,9 +61,8 @@ def _batch(options: argparse.Namespace) -> int:
     journal_file = output.with_name(f"{output.name}.journal")
     with _regular_file(options.file, output.parent) as file:
         _require_others(file, output, journal_file)
-        questions = open_questions(
-            file, options.file, _format(options), options.inputs, options.columns, options.prefix
-        )
+        name = "standard input" if options.file == PIPE else options.file
+        questions = open_questions(file, name, _format(options), options.inputs, options.columns, options.prefix)
         schema = _schema(questions, output_format)
         survey = questions.survey()
         with Journal(journal_file, KIND, FORMAT, OPTION) as journal:
@@ -102,9 +101,10 @@ def _regular_file(name: str, folder: Path) -> Iterator[Path]:
 
 
 def _format(options: argparse.Namespace) -> str:
-    """The questions' format. A pipe's name says none: JSON lines, unless another is told."""
-    piped = options.file == PIPE or not Path(options.file).suffix
-    return options.format or ("jsonl" if piped else input_file.format_of(Path(options.file)))
+    """The questions' format, as told. A name without an ending, such as a pipe's, says none: JSON lines then."""
+    if options.file == PIPE or not Path(options.file).suffix:
+        return options.format or "jsonl"
+    return input_file.format_of(Path(options.file), options.format)
 
 
 def _require_others(file: Path, output: Path, journal: Path) -> None:
@@ -134,10 +134,8 @@ def _show(tally: Tally, run: Run, output: Path) -> None:
     print(tally.text())
     print(f"  speed      {f'{rate} tokens a second' if rate else 'nothing generated in this call'}")
     print(f"  written    {output}")
-    seconds = round(run.seconds, 2)
-    print(
-        json.dumps(tally.record() | {"seconds": seconds, "tokens_per_second": rate, "output": str(output)}), flush=True
-    )
+    record = {"seconds": round(run.seconds, 2), "tokens_per_second": rate, "output": str(output)}
+    print(json.dumps(tally.record() | record), flush=True)
 
 
 def _say(line: str) -> None:

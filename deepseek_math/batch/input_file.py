@@ -81,7 +81,7 @@ def _json_row(number: int, place: int, text: bytes) -> RawRow:
     except (ValueError, RecursionError) as error:
         return RawRow(number, {}, f"Line {place} is not valid JSON ({error}).")
     if not isinstance(columns, dict):
-        return RawRow(number, {}, f'Line {place} is no JSON object such as {{"prompt": "1+1?"}}.')
+        return RawRow(number, {}, f'Line {place} is not a JSON object such as {{"prompt": "1+1?"}}.')
     return RawRow(number, columns)
 
 

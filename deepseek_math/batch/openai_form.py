@@ -57,7 +57,7 @@ class OpenAIForm:
         return {**self.options, **asked, **_others(body)}
 
     def written(self, columns: Columns, line: Line, checkpoint: str) -> Columns:
-        id = f"batch_req_{line['key']}"
+        id = f"batch_req_{line['row']}_{line['key']}"
         error = None
         if line["error_code"]:
             error = {"code": line["error_code"], "message": line["error"]}
@@ -119,7 +119,7 @@ def _completion(chat: bool, line: Line, checkpoint: str) -> Columns:
     finished = FINISHED.get(line["finish_reason"], line["finish_reason"])
     read, written = line["prompt_tokens"] or 0, line["completion_tokens"] or 0
     return {
-        "id": f"{'chatcmpl' if chat else 'cmpl'}-{line['key']}",
+        "id": f"{'chatcmpl' if chat else 'cmpl'}-{line['row']}-{line['key']}",
         "object": "chat.completion" if chat else "text_completion",
         "created": line["at"],
         "model": checkpoint,

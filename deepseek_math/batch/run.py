@@ -29,7 +29,10 @@ SERVICE_FAULTS = (*RETRIED, "engine_refused", "internal_error")
 
 
 class Run:
-    """`answered` knows the rows that earlier calls have answered; `add` counts what this one does."""
+    """The rows of a file and what the journal has of them: `answer` what is left, then `write` all.
+
+    `failed_too` counts rows that have failed as answered. `seconds` and `tokens` are those of this call.
+    """
 
     def __init__(self, questions: Questions, survey: Survey, journal: Journal, failed_too: bool) -> None:
         self._questions, self._survey, self._journal = questions, survey, journal
@@ -108,7 +111,8 @@ class Run:
                 else:
                     lines.seek(self._answered.place(number))
                     line = json.loads(lines.readline())
-                tally.add(line | {"row": row.number})
+                line["row"] = row.number  # it may have stood elsewhere when it was answered
+                tally.add(line)
                 yield self._questions.form.written(row.columns, line, checkpoint)
         if number + 1 < len(self._survey.keys):
             raise JobError(self._changed())

@@ -26,7 +26,7 @@ QUESTIONS = (
 class TableForm:
     """`columns` says which column is which input, `options` the inputs of all rows that have no value of their own.
 
-    `cells` are CSV's: text, where an empty one is no value. `prefix` stands before the name of each new column.
+    `cells` are CSV's: text, where an empty one is not a value. `prefix` stands before the name of each new column.
     """
 
     columns: Mapping[str, str]
@@ -65,7 +65,7 @@ class TableForm:
 
 
 def columns_of_inputs(found: Collection[str], told: Mapping[str, str]) -> dict[str, str]:
-    """Which column is which input: as `told`, else by its name. An input that is told to be no column is left out.
+    """Which column is which input: as `told`, else by its name. An input that is told not to be a column is left out.
 
     Raises JobError where the question's column is not there, or could be several.
     """

@@ -78,7 +78,7 @@ def _digest(file: RemoteFile, path: Path | None = None) -> str:
 
 
 def _require(checkpoint: Checkpoint, first: Mapping[str, str], now: Mapping[str, str], folder: Path) -> None:
-    """Raises ServiceError where two lists of digests differ. Another commit with the same files is no difference."""
+    """Raises ServiceError where two lists of digests differ. Another commit may have the same files."""
     others = sorted(path for path in {*first, *now} if first.get(path) != now.get(path))
     if not others:
         return

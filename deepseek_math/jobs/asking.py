@@ -55,7 +55,7 @@ class AskingFailed(JobError):
 
     @property
     def gone(self) -> bool:
-        """Whether it is no matter of this question: the service does not answer."""
+        """Whether the service does not answer, which has nothing to do with this question."""
         return self.prediction is None and not self.refused
 
 

@@ -27,7 +27,7 @@ class Journal:
     """
 
     def __init__(self, file: Path, kind: str, format: int, option: str = "--out") -> None:
-        """Raises JobError where FILE is no such journal, or another run has locked it."""
+        """Raises JobError where FILE is not such a journal, or another run has locked it."""
         file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
         self._kind, self._format, self._option = kind, format, option
@@ -68,7 +68,7 @@ class Journal:
         return header
 
     def require(self, settings: Line, notes: Line | None = None) -> None:
-        """Raises JobError where the answers are of other settings. `notes` are no settings: the same questions from
+        """Raises JobError where the answers are of other settings. `notes` are not settings: the same questions from
         another `source` are the same run."""
         if self.header is None:
             return
@@ -85,18 +85,15 @@ class Journal:
         if self.header is None:
             self.header = {self._kind: self._format} | settings | (notes or {})
             self._stream.truncate(0)
-            self._append(self.header)
-
-    def add(self, line: Line) -> int:
-        """Appends one line; the place where it begins, in bytes."""
-        return self._append(line)
+            self.add(self.header)
 
     def lines(self) -> Iterator[tuple[int, Line]]:
         """Each line behind the header, with the place where it begins. Raises JobError for a damaged one."""
         with self.file.open("rb") as stream:
             yield from parse_lines(stream, self.file)
 
-    def _append(self, line: Line) -> int:
+    def add(self, line: Line) -> int:
+        """Appends one line; the place where it begins, in bytes."""
         data = dump(line)
         place = os.lseek(self._stream.fileno(), 0, os.SEEK_END)
         while data:  # a write to a full disk may be partial; its torn line is cut off at the next start
@@ -123,7 +120,7 @@ class Journal:
 
 
 def parse_header(first: bytes, file: Path, kind: str, format: int, option: str = "--out") -> Line | None:
-    """The header that FILE's first line is; None where it is none. Raises JobError for another format."""
+    """The header that FILE's first line is; None where it is not one. Raises JobError for another format."""
     try:
         header = json.loads(first)
     except ValueError:

@@ -49,8 +49,8 @@ def test_semicolons_and_tabs_part_cells_too(name: str, content: bytes, tmp_path:
     [
         (b'{"a": ', "Line 2 is not valid JSON"),
         (b'{"a": NaN}', "Line 2 is not valid JSON (NaN is not a number of JSON)"),
-        (b'["a"]', "Line 2 is no JSON object"),
-        (b'"a"', "Line 2 is no JSON object"),
+        (b'["a"]', "Line 2 is not a JSON object"),
+        (b'"a"', "Line 2 is not a JSON object"),
         (b'{"a": "\xff"}', "Line 2 is not UTF-8 at byte 8"),
         (b"[" * 100_000, "Line 2 is not valid JSON"),
         (b'{"a": ' + b"1" * 5000 + b"}", "Line 2 is not valid JSON"),

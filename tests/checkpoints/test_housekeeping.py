@@ -262,4 +262,4 @@ def test_the_last_use_and_the_place_are_shown(folder: Path, weights: Path) -> No
     assert used is not None
     assert datetime.now() - used < timedelta(minutes=1)
     assert f"{used:%Y-%m-%d %H:%M}" in shown()
-    fetch(find(NAME), quiet)  # the mark is no part of the checkpoint
+    fetch(find(NAME), quiet)  # the mark is not part of the checkpoint
