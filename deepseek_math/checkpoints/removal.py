@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", help="a name that `dsm checkpoints` shows, or what CHECKPOINT was")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(arguments)
-    return run_until_stopped(lambda: _remove(options.name, options.yes), "stopped; nothing was removed")
+    return run_until_stopped(lambda: _remove(options.name, options.yes), "stopped; what is left counts as unfinished")
 
 
 def _remove(name: str, yes: bool) -> int:
@@ -40,10 +40,9 @@ def _remove(name: str, yes: bool) -> int:
         _require_downloaded(folder)
         size = format_bytes(sum(map(disk_bytes, found)))
         if not yes and not _confirmed(f"Remove {folder.name}, {size} in {folder.parent}? [y/N] "):
-            print("Nothing was removed.", file=sys.stderr)
             return 1
         remove(folder)
-    except ServiceError as error:
+    except (ServiceError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"removed {folder.name}: {size}")
@@ -62,21 +61,15 @@ def remove(folder: Path) -> None:
         ) from error
     try:
         _require_downloaded(folder)
+        partial = partial_folder(folder)
+        shutil.rmtree(partial, ignore_errors=True)
         if folder.exists():
             with in_use.alone(folder):
-                _remove_whole(folder)
-        shutil.rmtree(partial_folder(folder), ignore_errors=True)
+                folder.rename(partial)  # a folder with its name counts as complete, half removed as well
+                shutil.rmtree(partial)
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-
-
-def _remove_whole(folder: Path) -> None:
-    """NOTE: a folder that exists counts as complete, so one that is half removed must not have its name."""
-    going = folder.with_name(f".{folder.name}.removed")
-    shutil.rmtree(going, ignore_errors=True)
-    folder.rename(going)
-    shutil.rmtree(going)
 
 
 def _folder(name: str) -> Path:
@@ -122,7 +115,12 @@ def _require_downloaded(folder: Path) -> None:
 
 
 def _confirmed(question: str) -> bool:
+    """Asks, and says what a no has come to."""
     if not sys.stdin.isatty():
-        raise ServiceError("checkpoint_unusable", "There is no terminal to ask on. To remove without a question: --yes")
+        print("Nothing was removed: there is no terminal to ask on. Without a question: --yes", file=sys.stderr)
+        return False
     print(question, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    print("Nothing was removed.", file=sys.stderr)
+    return False

@@ -180,11 +180,29 @@ def test_what_was_downloaded_is_removed_by_either_name_and_nothing_else(folder: 
         assert sorted(path.name for path in weights.iterdir()) == [lock_file.NAME, "other"]
 
 
+def test_a_removal_that_was_broken_off_leaves_an_unfinished_download(
+    folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, ignore_errors: bool = False) -> None:
+        (path / "config.json").unlink(missing_ok=True)
+        if not ignore_errors:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken_off:
+        broken_off.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            removal.remove(folder)
+    assert not folder.exists()
+    assert any(line.startswith("owner--model") and "in part" in line for line in table().splitlines())
+    assert fetch(find(NAME), quiet) == folder
+    assert all((folder / name).read_bytes() == FILES[name] for name in WANTED)
+
+
 def test_it_asks_first_and_without_a_terminal_it_is_not_taken_for_a_yes(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, said = remove("owner--model")
-    assert (status, "To remove without a question: --yes" in said) == (1, True), said
+    assert (status, "Without a question: --yes" in said) == (1, True), said
     for answer, there in ((b"\n", True), (b"no\n", True), (b"y\n", False)):
         outer, inner = pty.openpty()
         os.write(outer, answer)
