@@ -1,5 +1,6 @@
 """The client against streams that no honest service sends on demand."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -48,3 +49,25 @@ async def test_a_prediction_is_what_completed_it_and_a_lost_stream_is_a_fault() 
             await client.predict(session, url, {})
         with saying(("output", {"chunk": "4"})) as url, pytest.raises(httpx.RemoteProtocolError, match="did$"):
             await client.predict(session, url, {})
+
+
+@pytest.mark.asyncio
+async def test_one_connection_serves_many_predictions_and_one_that_breaks_after_the_end_loses_nothing() -> None:
+    stream = f"event: completed\ndata: {json.dumps(COMPLETED)}\n\n".encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connections = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        for number in range(3):
+            await reader.readuntil(b"{}}")  # {"input":{}}
+            writer.write(head + b"%x\r\n%s\r\n" % (len(stream), stream))
+            if number < 2:
+                writer.write(b"0\r\n\r\n")
+        writer.close()
+
+    async with client.crowd(1) as session, await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert [await client.predict(session, url, {}) for _ in range(3)] == [COMPLETED] * 3
+    assert connections == 1

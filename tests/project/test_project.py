@@ -55,7 +55,7 @@ def test_the_container_s_tests_run_where_there_is_an_engine_and_are_left_out_by_
 def test_no_checkpoint_is_in_git_but_the_tiny_family() -> None:
     tracked = subprocess.run(["git", "ls-files", "weights"], cwd=ROOT, capture_output=True, text=True, check=True)
     names = [name for name in tracked.stdout.split() if not name.startswith("weights/tiny/")]
-    assert names == ["weights/README.md"]
+    assert set(names) - {"weights/checkpoints.lock.json"} == {"weights/README.md"}  # a clone's own may be committed
 
 
 @pytest.mark.parametrize("variable", ["PROMPT", "INPUTS"])
