@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -32,6 +33,8 @@ class Journal:
         self.file = file
         self._kind, self._format, self._option = kind, format, option
         self._synced = time.monotonic()
+        self._thread = ThreadPoolExecutor(1)  # a disk that is slow must not keep the answers waiting
+        self._syncing: Future[None] | None = None
         self._stream = file.open("a+b")
         try:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,17 +101,24 @@ class Journal:
         place = os.lseek(self._stream.fileno(), 0, os.SEEK_END)
         while data:  # a write to a full disk may be partial; its torn line is cut off at the next start
             data = data[os.write(self._stream.fileno(), data) :]
-        if time.monotonic() - self._synced > SYNC_SECONDS:
-            self._sync()
+        if time.monotonic() - self._synced > SYNC_SECONDS and (self._syncing is None or self._syncing.done()):
+            self._require_synced()
+            self._syncing = self._thread.submit(os.fsync, self._stream.fileno())
+            self._synced = time.monotonic()
         return place
 
-    def _sync(self) -> None:
-        os.fsync(self._stream.fileno())
-        self._synced = time.monotonic()
+    def _require_synced(self) -> None:
+        """Raises OSError where the disk has refused the lines before."""
+        if self._syncing is not None:
+            self._syncing.result()
 
     def close(self) -> None:
-        self._sync()
-        self._stream.close()
+        try:
+            self._require_synced()
+            os.fsync(self._stream.fileno())
+        finally:
+            self._thread.shutdown()
+            self._stream.close()
 
     def __enter__(self) -> Self:
         return self
