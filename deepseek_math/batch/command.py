@@ -31,6 +31,7 @@ from deepseek_math.jobs.served import identify_all, services
 from deepseek_math.local.server import ServerFailed
 from deepseek_math.local.typed_inputs import InputsMistyped
 from deepseek_math.signals import run_until_stopped
+from deepseek_math.terminal import printable
 
 ALL_ANSWERED, SOME_FAILED, STOPPED = 0, 1, 2
 PIPE = "-"  # standard input
@@ -131,7 +132,7 @@ def _schema(questions: Questions, output_format: str) -> Any:
 
 def _show(tally: Tally, run: Run, output: Path) -> None:
     rate = round(run.tokens / run.seconds, 1) if run.tokens else None
-    print(tally.text())
+    print(printable(tally.text()))
     print(f"  speed      {f'{rate} tokens a second' if rate else 'nothing generated in this call'}")
     print(f"  written    {output}")
     record = {"seconds": round(run.seconds, 2), "tokens_per_second": rate, "output": str(output)}
@@ -139,4 +140,4 @@ def _show(tally: Tally, run: Run, output: Path) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ import httpx
 from deepseek_math.jobs import JobError
 from deepseek_math.local import client
 from deepseek_math.retry import Attempts, RetryPolicy, may_pass
+from deepseek_math.terminal import printable
 
 # Faults that may not happen again.
 RETRIED = ("engine_failed", "engine_stalled", "sandbox_failed", "engine_busy", "engine_unreachable")
@@ -148,4 +149,4 @@ def _require_others(fault: BaseException | None, url: str, left: set[str]) -> No
         raise fault
     if url in left:
         left.remove(url)
-        print(f"{url} is left out from here on: {fault}", file=sys.stderr, flush=True)
+        print(printable(f"{url} is left out from here on: {fault}"), file=sys.stderr, flush=True)
