@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Ends the command with status 2 where an option is wrong. Raises InputsMistyped for an input that does not exist."""
+    """Ends the command with status 2 where an option is wrong. Raises InputsMistyped for an unknown input."""
     command = parser()
     options = command.parse_intermixed_args(arguments)
     options.inputs = settings_of(options.inputs + options.settings, os.environ)

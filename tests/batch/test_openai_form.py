@@ -31,7 +31,8 @@ def columns(url: str = "/v1/chat/completions", **body: Any) -> dict[str, Any]:
         ({"max_completion_tokens": 9, "max_tokens": None}, {"max_new_tokens": 9}),
         ({"stop": "\n"}, {"stop": ["\n"]}),
         ({"stop": ["a", "b"]}, {"stop": ["a", "b"]}),
-        ({"n": 1, "stream": False, "presence_penalty": 0, "tools": [], "user": "me", "logprobs": None}, {}),
+        ({"n": 1, "stream": False, "presence_penalty": 0, "tools": [], "user": "me", "logprobs": None},
+             {"presence_penalty": 0}),
         ({"samples": 8, "expected_answer": "2", "mode": "cot"}, {"samples": 8, "expected_answer": "2", "mode": "cot"}),
     ],
 )  # fmt: skip
