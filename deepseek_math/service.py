@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from deepseek_math import metrics, prompts
@@ -103,6 +104,7 @@ class Service:
                 judge().begin()
             if prediction.tools:
                 await self.sandboxes.require()
+            request = replace(request, sampling=request.sampling.with_stops(prompt.stops))
             log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), prompt.text)
             drawn = self._elected if request.samples > 1 else self._single
             async with aclosing(drawn(prediction, prompt, request, record)) as pieces:

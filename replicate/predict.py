@@ -54,9 +54,9 @@ class Predictor(BasePredictor):
             min_length=1,
         ),
         mode: str = Input(
-            description="How the prompt is put to the model. chat: as a question. cot: as a question, asking for steps and a boxed answer, as in the published results. raw: as it is. tool: as a question, asking for steps and programs, which are run and whose output the model reads. auto: raw for base checkpoints, cot for the others.",
+            description="How the prompt is put to the model. chat: as a question. cot: as a question, asking for steps and a boxed answer, as in the published results. raw: as it is. tool: as a question, asking for steps and programs, which are run and whose output the model reads. fewshot: after worked examples, for base checkpoints. auto: raw for base checkpoints, cot for the others.",
             default="auto",
-            choices=["auto", "chat", "cot", "raw", "tool"],
+            choices=["auto", "chat", "cot", "fewshot", "raw", "tool"],
         ),
         system_prompt: str = Input(
             description="A text before the conversation. The authors of DeepSeekMath advise against one: leave it empty unless you know why.",
@@ -118,6 +118,10 @@ class Predictor(BasePredictor):
             default="service",
             choices=["service", "published"],
         ),
+        examples: list[dict] = Input(
+            description="With mode fewshot: worked examples in place of the four of the service, each with question and solution. A solution states its answer: in a box, or after the words The answer is.",
+            default=[],
+        ),
     ) -> ConcatenateIterator[str]:
         """Streams the completion."""
         inputs = {
@@ -136,5 +140,6 @@ class Predictor(BasePredictor):
             "stop_when_sure": stop_when_sure,
             "max_tool_rounds": max_tool_rounds,
             "tool_loop": tool_loop,
+            "examples": examples,
         }
         return live.stream(self.service.complete(inputs, self.record_metric))
