@@ -22,7 +22,7 @@ class Completion:
 
     text: str = ""
     tokens: int = 0
-    finish_reason: Literal["stop", "length", "stop_string", "tool_rounds"] | None = None
+    finish_reason: Literal["stop", "length", "stop_string", "tool_rounds", "repetition"] | None = None
     logprobs: list[float] = field(default_factory=list)  # of its tokens, where they were asked for and the engine can
     first_token: float | None = None
     last_token: float | None = None

@@ -6,13 +6,16 @@ from typing import Any
 
 from deepseek_math.answers.extraction import Answer
 from deepseek_math.completion import Completion
+from deepseek_math.doubts import doubts
 from deepseek_math.prediction import Prediction
+from deepseek_math.repetition import repetition
 
 METRICS: dict[str, str] = {
     "prompt_tokens": "Tokens that the model read, BOS included.",
     "completion_tokens": "Tokens that it generated; in a vote those of all samples.",
     "finish_reason": "Why the text ends. `stop`: the model ended it. `length`: `max_new_tokens` or the context was "
-    "reached. `stop_string`, `tool_rounds`: a limit of the request. `cancelled`, `error`: it was broken off.",
+    "reached. `stop_string`, `tool_rounds`: a limit of the request; in mode fewshot also the beginning of another "
+    "question. `repetition`: a vote ended it, see `samples_endless`. `cancelled`, `error`: it was broken off.",
     "error_code": "Of a failure: see errors.",
     "time_to_first_token": "Seconds since the request arrived, waiting included.",
     "tokens_per_second": "After the first token, the time of programs not counted. In a vote of all samples "
@@ -25,6 +28,8 @@ METRICS: dict[str, str] = {
     "slots": "The most requests that the engine works on at once.",
     "answer": "What the text says its answer is. In a vote in the words of the first sample that gave it.",
     "answer_source": "Which rule found the answer: `boxed` or `phrase`.",
+    "doubts": "Signs that the answer is not to be trusted, of a prediction that came to its end: see trust.",
+    "repetition": "`length` and `count` of the period that the text ends in, where that is there three times or more.",
     "correct": "Whether the answer is equivalent to `expected_answer`. Only where one was sent.",
     "tool_rounds": "Mode tool: programs that ran, of all samples.",
     "tool_errors": "Mode tool: of these, the programs that failed or were killed.",
@@ -34,12 +39,15 @@ METRICS: dict[str, str] = {
     "agreement": "Of a vote: the winner's share of the samples used.",
     "samples_used": "Of a vote: samples that were counted, in the order of their seeds, until it was decided.",
     "samples_without_answer": "Of a vote: of these, the samples that abstained.",
+    "samples_endless": "Of a vote: of the samples used, those that were ended early, since they repeated themselves "
+    "to no end and their answer was settled.",
     "samples_failed": "Of a vote in mode tool: of these, the samples that a fault ended.",
     "samples_stopped_early": "Of a vote: all other samples.",
     "tokens_not_generated": "Of a vote: about how many tokens stopping early has saved, a cautious estimate.",
     "undecided_comparisons": "Of a vote: comparisons of two answers that met a bound of time. Where it and "
     "`samples_failed` are 0 and no program met a limit of time, the vote is a function of its seed.",
-    "winner_seed": "Of a vote: a single prediction with this seed and temperature gives the same text.",
+    "winner_seed": "Of a vote: a single prediction with this seed and temperature gives the same text, or goes on with "
+    "it where `finish_reason` is `repetition`.",
 }
 
 
@@ -71,11 +79,22 @@ def report(prediction: Prediction, answer: Answer, served: Served) -> dict[str, 
         "answer": answer.text,
         "answer_source": answer.source,
         "correct": prediction.correct,
+        **_of_trust(prediction, answer),
         **_of_programs(prediction),
         **_of_vote(prediction),
         **_of_time(prediction),
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _of_trust(prediction: Prediction, answer: Answer) -> dict[str, Any]:
+    if prediction.ended is not None:
+        return {}
+    repeats = repetition(prediction.text)
+    return {
+        "doubts": doubts(prediction, answer, repeats),
+        "repetition": repeats and {"length": repeats.length, "count": repeats.count},
+    }
 
 
 def _of_time(prediction: Prediction) -> dict[str, float]:
@@ -115,9 +134,10 @@ def _of_vote(prediction: Prediction) -> dict[str, Any]:
     vote = prediction.election.vote
     values = {
         "votes": vote.tally(),
-        "agreement": round(len(vote.leader.samples) / vote.counted, 4) if vote.leader else 0.0,
+        "agreement": round(prediction.election.agreement, 4),
         "samples_used": vote.counted,
         "samples_without_answer": len(vote.silent),
+        "samples_endless": len(prediction.election.endless_counted),
         "undecided_comparisons": prediction.election.undecided,
         "winner_seed": prediction.winner_seed,
     }

@@ -12,6 +12,7 @@ from deepseek_math.answers.extraction import Answer, extract
 from deepseek_math.answers.judging import judge
 from deepseek_math.checkpoints import Checkpoint, digest, fetch, fetch_tokenizer, find
 from deepseek_math.completion import Completion, complete, require_room
+from deepseek_math.doubts import contradicts
 from deepseek_math.election import Election
 from deepseek_math.engines.protocol import Engine
 from deepseek_math.engines.read_ahead import read_ahead
@@ -98,7 +99,7 @@ class Service:
             prediction.seed = request.sampling.seed
             prompt = await prompts.build(request, self.checkpoint.style, self.engine.tokenizer)
             prediction.prompt_tokens = len(prompt.ids)
-            prediction.tools = prompt.mode == "tool"
+            prediction.mode = prompt.mode
             require_room(len(prompt.ids), request.sampling.max_new_tokens, self.engine.context)
             if request.expected_answer or request.samples > 1:
                 judge().begin()
@@ -110,6 +111,7 @@ class Service:
             async with aclosing(drawn(prediction, prompt, request, record)) as pieces:
                 async for piece in pieces:
                     yield piece
+            prediction.contradicts = await contradicts(prediction.text)
             if request.expected_answer:
                 prediction.correct = await _is_correct(_answer(prediction), request.expected_answer)
         except (asyncio.CancelledError, GeneratorExit):

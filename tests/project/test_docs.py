@@ -123,7 +123,7 @@ class NoSandboxes(Sandboxes):
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
     checkpoint = Checkpoint("scripted", Local(Path()), "none", style=PromptStyle(chat_template=DEEPSEEK_TEMPLATE))
-    engine = ScriptedEngine(lambda prompt, sampling: ["The answer is ", "5", "."])
+    engine = ScriptedEngine(lambda prompt, sampling: ["The answer is ", "5", "."] + [" So it is."] * 3)
     yield Service(checkpoint, engine, NoSandboxes(), "a digest")
     await judge().close()
 
