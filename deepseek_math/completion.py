@@ -127,6 +127,35 @@ async def generate(
                 return
 
 
+class OutOfTime(ServiceError):
+    """A prediction took longer than it may."""
+
+
+async def until_out_of_time(
+    pieces: AsyncGenerator[str, None], seconds: float | None, spent: float
+) -> AsyncGenerator[str, None]:
+    """The same pieces. Raises OutOfTime after so many `seconds` (None: never), of which some are `spent` already.
+
+    By then `pieces` has ended and cleaned up.
+    """
+    deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds - spent
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline) as limit:
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise OutOfTime(
+                "time_limit",
+                f"TIME_LIMIT allows {seconds:g} s for one prediction, and they are over. What was made so far is kept. "
+                "Ask for fewer tokens or samples, or raise TIME_LIMIT.",
+            ) from None
+        yield piece
+
+
 async def until_stalled(stream: AsyncGenerator[Delta, None], stall_seconds: float) -> AsyncGenerator[Delta, None]:
     """The same deltas. Raises ServiceError("engine_stalled") at the first silence of `stall_seconds`."""
     while True:

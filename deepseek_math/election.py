@@ -49,8 +49,8 @@ class Election:
         self._sampling = request.sampling
         self._draw = draw
 
-    async def run(self, on_tally: Callable[[dict[str, Any]], None]) -> int:
-        """Draws and counts until the vote is decided; returns the number of the sample that is chosen.
+    async def run(self, on_tally: Callable[[dict[str, Any]], None]) -> None:
+        """Draws and counts until the vote is decided.
 
         `on_tally` gets the state of the vote after each sample that is counted. Samples that are no longer needed are
         stopped, as are all of them when this is cancelled. A fault ends the vote, unless it is an abstention: raises
@@ -78,7 +78,6 @@ class Election:
         failed = self.faults_counted
         if 2 * len(failed) > self.vote.samples:  # too few are left for a majority of anything
             raise self.faults[failed[0]]
-        return self._chosen()
 
     @property
     def agreement(self) -> float:
@@ -137,8 +136,11 @@ class Election:
                         break
             yield
 
-    def _chosen(self) -> int:
-        """Of the winners the one that the model finds likeliest, else the one with the smallest seed.
+    @property
+    def chosen(self) -> int | None:
+        """The number of the sample that is chosen, from what is counted so far; None where nothing is.
+
+        Of the winners the one that the model finds likeliest, else the one with the smallest seed.
 
         Of equal texts the smallest seed has it: the likelihood of one text differs in its last digits by what else the
         engine works on. Without any answer it is the first sample: the likeliest text is then one that repeats itself
@@ -146,7 +148,7 @@ class Election:
         """
         if self.vote.leader is None:
             heard = [number for number in self.vote.silent if number not in self.faults]
-            return max(heard, key=self._is_whole)
+            return max(heard, key=self._is_whole, default=None)
         first_with: dict[str, int] = {}
         for number in self.vote.leader.samples:  # in the order of their seeds
             first_with.setdefault(self.completions[number].text, number)

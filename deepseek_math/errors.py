@@ -49,10 +49,28 @@ CODES: dict[str, str] = {
     "engine_refused": "The server that ENGINE_URL names refuses the key, has no such model or can't do what is asked.",
     "engine_unusable": "The server that ENGINE_URL names would change prompts, or has another vocabulary.",
     "sandbox_failed": "The process that starts sandboxes failed while it worked on this prediction.",
+    "time_limit": "The prediction took longer than TIME_LIMIT allows; what was made so far is there.",
     "engine_stalled": "The engine gave no sign of life for too long.",
     "folder_unwritable": "There is no folder for temporary files that can be written to.",
     "internal_error": "A fault of the service itself; its traceback is in the log.",
 }
+
+
+# Whose sentences may quote a client, a model, a template or another server.
+QUOTING = frozenset(
+    {
+        "mode_unknown",
+        "tool_loop_unknown",
+        "messages_invalid",
+        "control_token",
+        "template_failed",
+        "engine_busy",
+        "engine_failed",
+        "engine_refused",
+        "engine_unreachable",
+        "engine_unusable",
+    }
+)
 
 
 class ServiceError(Exception):
@@ -68,3 +86,9 @@ class ServiceError(Exception):
         # A client's own text may be quoted in it, or a stranger's: of a server, an archive, a chat template.
         self.message = printable(message).replace("ancelled", "anceled")
         super().__init__(f"{code}: {self.message}")
+
+    def without_quotes(self) -> "ServiceError":
+        """The same for a log that keeps no words: a sentence that may quote some is replaced by the code's meaning."""
+        if self.code not in QUOTING:
+            return self
+        return ServiceError(self.code, f"{CODES[self.code]} (LOG_PROMPTS=0 keeps the details out of the log.)")

@@ -17,6 +17,7 @@ METRICS: dict[str, str] = {
     "reached. `stop_string`, `tool_rounds`: a limit of the request; in mode fewshot also the beginning of another "
     "question. `repetition`: a vote ended it, see `samples_endless`. `cancelled`, `error`: it was broken off.",
     "error_code": "Of a failure: see errors.",
+    "text_so_far": "The text that TIME_LIMIT broke off: in one piece, Cog's answer has no output of a failure.",
     "time_to_first_token": "Seconds since the request arrived, waiting included.",
     "tokens_per_second": "After the first token, the time of programs not counted. In a vote of all samples "
     "together, and with that time.",
@@ -70,6 +71,7 @@ def report(prediction: Prediction, answer: Answer, served: Served) -> dict[str, 
         "completion_tokens": sum(completion.tokens for completion in prediction.completions),
         "finish_reason": prediction.ended or (chosen and chosen.finish_reason),
         "error_code": prediction.error_code,
+        "text_so_far": (prediction.text or None) if prediction.error_code == "time_limit" else None,
         "seed": prediction.seed,
         "checkpoint": served.checkpoint,
         "engine": served.engine,

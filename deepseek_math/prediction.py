@@ -26,6 +26,12 @@ class Prediction:
     ended: Literal["cancelled", "error"] | None = None  # by its client or by a fault
     error_code: str | None = None
 
+    def choose(self, sample: int | None) -> None:
+        """Takes a sample of the vote for the client; None leaves it without one."""
+        if sample is not None:
+            self.chosen = self.completions[sample]
+            self.winner_seed = (self.seed or 0) + sample
+
     @property
     def tools(self) -> bool:
         """Whether programs may run."""

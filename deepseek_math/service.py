@@ -11,13 +11,14 @@ from deepseek_math import metrics, prompts
 from deepseek_math.answers.extraction import Answer, extract
 from deepseek_math.answers.judging import judge
 from deepseek_math.checkpoints import Checkpoint, digest, fetch, fetch_tokenizer, find
-from deepseek_math.completion import Completion, complete, require_room
+from deepseek_math.completion import Completion, OutOfTime, complete, require_room, until_out_of_time
 from deepseek_math.doubts import contradicts
 from deepseek_math.election import Election
 from deepseek_math.engines.protocol import Engine
 from deepseek_math.engines.read_ahead import read_ahead
 from deepseek_math.engines.registry import open_engine
 from deepseek_math.errors import ServiceError
+from deepseek_math.logs import Private
 from deepseek_math.metrics import Served
 from deepseek_math.prediction import Prediction
 from deepseek_math.programs.loop import solve
@@ -46,11 +47,17 @@ class Service:
         engine: Engine,
         sandboxes: Sandboxes,
         digest: str | None = None,
+        *,
+        time_limit: float | None = None,
+        log_prompts: bool = True,
     ) -> None:
+        """`time_limit` is in seconds, of one prediction. Without `log_prompts` no error quotes words: Cog logs it."""
         self.checkpoint = checkpoint
         self.digest = digest
         self.engine = engine
         self.sandboxes = sandboxes
+        self.time_limit = time_limit
+        self.log_prompts = log_prompts
 
     @classmethod
     async def open(cls, settings: Settings, say: Callable[[str], None], stages: Stages | None = None) -> "Service":
@@ -80,7 +87,14 @@ class Service:
         if engine.context <= default:
             say(f"this context is shorter than the default of {default} max_new_tokens: requests must ask for less")
         files = None if remote else await asyncio.to_thread(digest, path)
-        service = cls(checkpoint, engine, sandboxes, files)
+        service = cls(
+            checkpoint,
+            engine,
+            sandboxes,
+            files,
+            time_limit=settings.time_limit,
+            log_prompts=settings.log_prompts,
+        )
         await service._warm_up()
         stages.done("warm-up", "warmed up")
         await sandbox
@@ -106,9 +120,8 @@ class Service:
             if prediction.tools:
                 await self.sandboxes.require()
             request = replace(request, sampling=request.sampling.with_stops(prompt.stops))
-            log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), prompt.text)
-            drawn = self._elected if request.samples > 1 else self._single
-            async with aclosing(drawn(prediction, prompt, request, record)) as pieces:
+            log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), Private(prompt.text))
+            async with aclosing(self._in_time(prediction, prompt, request, record)) as pieces:
                 async for piece in pieces:
                     yield piece
             prediction.contradicts = await contradicts(prediction.text)
@@ -119,8 +132,10 @@ class Service:
             raise
         except ServiceError as error:
             prediction.ended, prediction.error_code = "error", error.code
-            log.warning("%s", error, exc_info=error.__cause__)  # a refusal has no cause, a fault has
-            raise
+            log.warning("%s: %s", error.code, Private(error.message), exc_info=error.__cause__)  # faults have a cause
+            if self.log_prompts:
+                raise
+            raise error.without_quotes() from None
         except Exception as error:
             prediction.ended, prediction.error_code = "error", "internal_error"
             log.exception("internal error")
@@ -132,6 +147,25 @@ class Service:
         finally:
             for name, value in metrics.report(prediction, _answer(prediction), self._served()).items():
                 record(name, value)
+
+    async def _in_time(
+        self, prediction: Prediction, prompt: Prompt, request: Request, record: Record
+    ) -> AsyncGenerator[str, None]:
+        """What is drawn within the limit of time. A vote that is over it gives the text that leads, then raises."""
+        drawn = self._elected if request.samples > 1 else self._single
+        async with (
+            aclosing(drawn(prediction, prompt, request, record)) as stream,
+            aclosing(until_out_of_time(stream, self.time_limit, time.perf_counter() - prediction.arrived)) as pieces,
+        ):
+            try:
+                async for piece in pieces:
+                    yield piece
+            except OutOfTime:
+                if prediction.election:
+                    prediction.choose(prediction.election.chosen)
+                if prediction.election and prediction.chosen:
+                    yield prediction.text
+                raise
 
     async def _single(
         self, prediction: Prediction, prompt: Prompt, request: Request, _: Record
@@ -153,10 +187,9 @@ class Service:
 
         election = Election(self.engine, prompt, request, draw, faults_abstain=prompt.mode == "tool")
         prediction.election, prediction.completions = election, election.completions
-        winner = await election.run(lambda tally: record("vote", tally))
-        prediction.chosen = election.completions[winner]
-        prediction.winner_seed = request.sampling.seed + winner
-        yield prediction.chosen.text
+        await election.run(lambda tally: record("vote", tally))
+        prediction.choose(election.chosen)
+        yield prediction.text
 
     def _draw(
         self, prompt: Prompt, request: Request, sampling: Sampling, completion: Completion, owner: object

@@ -4,13 +4,12 @@ Cog reads the signature without running it. `dsm schema --update` writes it from
 """
 
 import asyncio
-import logging
-import sys
 import traceback
 import warnings
 
 from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 
+from deepseek_math import logs
 from deepseek_math.cog import live
 from deepseek_math.start import start
 
@@ -31,8 +30,7 @@ class Predictor(BasePredictor):
 
         `weights` is what Cog passes on from COG_WEIGHTS. It takes the same values as CHECKPOINT, and wins over it.
         """
-        logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s", force=True)
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        logs.begin(prompts=True)
         try:
             self.service = await start(weights, say)
         except Exception:
