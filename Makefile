@@ -14,8 +14,9 @@ override PROMPT := $(value PROMPT)# as it was typed: make would take the dollars
 override INPUTS := $(value INPUTS)
 export CHECKPOINT PROMPT INPUTS
 
-.PHONY: help predict serve checkpoints fetch image push schema native bench bench-gpu soak check test test-container tiny \
-	lint types format audit lock setup setup-tool setup-evaluate setup-bench setup-train setup-check setup-all clean
+.PHONY: help predict chat-terminal serve checkpoints fetch image push schema native bench bench-gpu soak check test \
+	test-container tiny lint types format audit lock setup setup-tool setup-evaluate setup-bench setup-train setup-check \
+	setup-all clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -23,6 +24,9 @@ help: ## this list
 
 predict: setup ## answer PROMPT="..." in the terminal; SAMPLES=8 votes, INPUTS="seed=1 ..." sets the rest
 	@$(dsm) predict --inputs="$$INPUTS" -- "$$PROMPT" $(if $(SAMPLES),"samples=$(SAMPLES)")
+
+chat-terminal: setup ## a conversation in the terminal; INPUTS="mode=chat ..." sets the rest
+	@$(dsm) chat --inputs="$$INPUTS"
 
 serve: setup ## Cog's HTTP API on 127.0.0.1, PORT=5000
 	@$(dsm) serve --port $(PORT)
@@ -106,7 +110,7 @@ list := $(compile) pyproject.toml --universal --generate-hashes --no-emit-packag
 part := $(list) --constraint requirements/test.txt
 lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.toml; LOCK=--upgrade takes newer ones
 	$(list) --all-extras --group torch --group lint --group unit --group test --output-file requirements/test.txt
-	$(part) --output-file requirements/run.txt
+	$(part) --extra chat --output-file requirements/run.txt
 	$(part) --extra evaluate --output-file requirements/evaluate.txt
 	$(part) --extra bench --group torch --output-file requirements/bench.txt
 	$(part) --extra train --group torch --output-file requirements/train.txt
@@ -121,7 +125,7 @@ lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.tom
 	$(compile) pyproject.toml --constraint requirements/test.txt --python-platform x86_64-manylinux_2_28 \
 		--no-emit-package cog --no-emit-package coglet --output-file requirements/llama_cpp.txt
 
-setup: $(dsm) $(ready)run ## the packages of predict, serve, fetch and image
+setup: $(dsm) $(ready)run ## the packages of predict, chat-terminal, serve, fetch and image
 setup-tool: setup $(ready)programs ## and those that programs of mode tool may import, 480 MB in a folder of their own
 setup-evaluate: setup $(ready)evaluate ## and those of evaluate's pictures and --ray
 setup-bench: setup $(ready)bench $(ready)torch ## and those of bench, torch among them

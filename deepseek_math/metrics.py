@@ -26,6 +26,7 @@ METRICS: dict[str, str] = {
     "checkpoint_digest": "Tells its files from others of the same name.",
     "engine": "`llama_cpp`, `transformers` or `remote`.",
     "engine_settings": "What else changes texts: context, dtype; with ENGINE_URL the model and the address there.",
+    "context": "Tokens that prompt and completion may have together.",
     "slots": "The most requests that the engine works on at once.",
     "answer": "What the text says its answer is. In a vote in the words of the first sample that gave it.",
     "answer_source": "Which rule found the answer: `boxed` or `phrase`.",
@@ -60,6 +61,7 @@ class Served:
     engine: str
     checkpoint_digest: str | None = None  # tells its files from others of the same name
     engine_settings: str | None = None  # what else of the engine changes texts: context, dtype, the model elsewhere
+    context: int | None = None  # tokens of prompt and completion together
     slots: int | None = None  # the most requests that the engine works on at once
 
 
@@ -77,6 +79,7 @@ def report(prediction: Prediction, answer: Answer, served: Served) -> dict[str, 
         "engine": served.engine,
         "checkpoint_digest": served.checkpoint_digest,
         "engine_settings": served.engine_settings,
+        "context": served.context,
         "slots": served.slots,
         "answer": answer.text,
         "answer_source": answer.source,

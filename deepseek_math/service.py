@@ -203,7 +203,9 @@ class Service:
 
     def _served(self) -> Served:
         engine = self.engine
-        return Served(self.checkpoint.name, engine.name, self.digest, engine.settings, engine.gate.slots)
+        return Served(
+            self.checkpoint.name, engine.name, self.digest, engine.settings, engine.context, engine.gate.slots
+        )
 
     async def healthy(self) -> bool:
         return await self.engine.healthy()

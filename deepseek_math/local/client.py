@@ -5,7 +5,7 @@ import json
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -51,7 +51,7 @@ class PredictionRefused(Exception):
 
 def stream(
     url: str, inputs: dict[str, Any], prediction_id: str | None = None, patience: float = 5.0
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Sends one prediction and yields its events as they arrive. Closing the iterator stops the prediction.
 
     A 409 is tried again for `patience` seconds. NOTE: coglet says 409 not only when it is full, but now and then

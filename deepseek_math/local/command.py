@@ -4,7 +4,8 @@ import argparse
 import difflib
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -16,6 +17,8 @@ from deepseek_math.local.server import LocalServer, ServerFailed
 from deepseek_math.request import Request
 from deepseek_math.signals import run_until_stopped
 
+HELP_URL = "a running service, such as http://127.0.0.1:5000; without it, one is started"
+HELP_INPUTS = "more of these, in one text"
 MODEL = "The variable CHECKPOINT names the model: rl (13.8 GB) when unset; demo needs no download."
 
 
@@ -27,10 +30,10 @@ def predict(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("prompt")
     parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
-    parser.add_argument("--inputs", type=words, default=[], metavar="TEXT", help="more of these, in one text")
-    parser.add_argument("--url", help="a running service, such as http://127.0.0.1:5000; without it, one is started")
+    parser.add_argument("--inputs", type=words, default=[], metavar="TEXT", help=HELP_INPUTS)
+    parser.add_argument("--url", help=HELP_URL)
     options = parser.parse_args(arguments)
-    return _command(lambda: _predict(options.prompt, options.inputs + options.settings, options.url))
+    return run(lambda: _predict(options.prompt, options.inputs + options.settings, options.url))
 
 
 def serve(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +43,7 @@ def serve(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, default=5000, help="default: 5000")
     options = parser.parse_args(arguments)
-    return _command(lambda: _serve(options.port))
+    return run(lambda: _serve(options.port))
 
 
 def words(text: str) -> list[str]:
@@ -53,18 +56,21 @@ def words(text: str) -> list[str]:
         raise argparse.ArgumentTypeError(f"a quote is not closed in {text!r}") from error
 
 
-def _command(run: Callable[[], int]) -> int:
+def run(command: Callable[[], int]) -> int:
+    """Runs a command to its exit status; what it can't do is said in a sentence on stderr."""
     try:
-        return run_until_stopped(run, "stopped")
+        return run_until_stopped(command, "stopped")
     except (ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError) as error:
         _say(str(error))
         return 1
 
 
 def _predict(prompt: str, settings: list[str], url: str | None) -> int:
-    inputs = _checked(client.parse_inputs(prompt, settings))  # before a checkpoint is loaded for it
+    inputs = checked(client.parse_inputs(prompt, settings))  # before a checkpoint is loaded for it
     if url:
-        return _ask(url.rstrip("/"), inputs)
+        url = url.rstrip("/")
+        with reaching(url):
+            return client.show(url, inputs)
     with LocalServer(say=_say) as server:
         _say("")
         status = client.show(server.url, inputs)
@@ -74,14 +80,17 @@ def _predict(prompt: str, settings: list[str], url: str | None) -> int:
         return status
 
 
-def _ask(url: str, inputs: dict[str, Any]) -> int:
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Says in a sentence where no service is at `url`. Raises ServerFailed."""
     try:
-        return client.show(url, inputs)
+        yield
     except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise ServerFailed(f"No service can be reached at {url} ({error}). Start one with: dsm serve") from error
 
 
-def _checked(inputs: dict[str, Any]) -> dict[str, Any]:
+def checked(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The same inputs. Raises ServerFailed for an unknown name, ServiceError for a value that would be refused."""
     for name in inputs:
         if name not in BY_NAME:  # Cog would drop it and say nothing
             near = difflib.get_close_matches(name, BY_NAME, n=1)

@@ -138,7 +138,7 @@ def test_a_dropped_stream_reaches_the_work(counting: Counting) -> None:
     while next(events).kind != "output":
         pass
     dropped = time.time()
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert counting.noted("dropped", "stopped") < dropped + SOON
 
 
