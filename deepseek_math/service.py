@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -163,7 +164,6 @@ class Service:
             except OutOfTime:
                 if prediction.election:
                     prediction.choose(prediction.election.chosen)
-                if prediction.election and prediction.chosen:
                     yield prediction.text
                 raise
 

@@ -18,8 +18,8 @@ DTYPES = ("float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's ways to spread a model
 
 VARIABLES: dict[str, str] = {
-    "CHECKPOINT": "A name, a path or an address. When unset what the image was built for, else `rl`; with "
-    "`make predict` and `make serve` `demo`.",
+    "CHECKPOINT": "A name, a path or an address. When unset what the image was built for, else `rl`; `demo` with "
+    "`make predict`, `make chat-terminal` and `make serve`.",
     "COG_WEIGHTS": "Cog's own variable: takes the same as CHECKPOINT, and wins.",
     "WEIGHTS_FOLDER": "Where downloaded checkpoints are kept; `weights` beside the code when unset.",
     "SLOTS": "The most requests at work at once. When unset 16 on a CPU, 64 on a GPU and with ENGINE_URL, fewer where "

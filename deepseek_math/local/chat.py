@@ -26,8 +26,14 @@ from deepseek_math.settings import Settings
 from deepseek_math.signals import is_ending
 
 HINT = "/help lists the commands, Ctrl-C stops an answer, Ctrl-D ends."
+
+
+class Mistake(Exception):
+    """What was typed means nothing here; the text says why, and what would."""
+
+
 # What is said in a sentence, and the conversation goes on.
-REFUSALS = (ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError, OSError, ValueError)
+REFUSALS = (Mistake, ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError, OSError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,7 +133,7 @@ class Chat:
     def _command(self, text: str) -> bool:
         name, _, argument = text.partition(" ")
         if name not in COMMANDS:
-            raise ValueError(f"There is no /{name}. /help lists the commands; a question can't begin with a slash.")
+            raise Mistake(f"There is no /{name}. /help lists the commands; a question can't begin with a slash.")
         return COMMANDS[name].carry_out(self, argument.strip()) is not False
 
     def _ask(self, question: str, before: Conversation) -> bool:
@@ -195,7 +201,7 @@ class Chat:
 
     def retry(self, _: str) -> bool:
         if self._asked is None:
-            raise ValueError("Nothing was asked yet.")
+            raise Mistake("Nothing was asked yet.")
         before = self.conversation
         if before.turns and before.turns[-1].question == self._asked:
             before = before.without_last()
@@ -213,7 +219,7 @@ class Chat:
     def drop(self, text: str) -> None:
         count = int(text) if text.isascii() and text.isdigit() else 0
         if not 1 <= count <= len(self.conversation.turns):
-            raise ValueError(f"/drop N drops the N oldest of the {_turns(len(self.conversation.turns))}.")
+            raise Mistake(f"/drop N drops the N oldest of the {_turns(len(self.conversation.turns))}.")
         self.conversation = self.conversation.without_oldest(count)
         say(f"  {_turns(count)} dropped, {_turns(len(self.conversation.turns))} left")
 
@@ -223,7 +229,7 @@ class Chat:
 
     def save(self, text: str) -> None:
         if not text:
-            raise ValueError("/save FILE writes the conversation to a new file.")
+            raise Mistake("/save FILE writes the conversation to a new file.")
         self.conversation.save(Path(text).expanduser())
         say(f"  {_turns(len(self.conversation.turns))} saved in {text}")
 

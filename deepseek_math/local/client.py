@@ -184,7 +184,9 @@ def fault(final: dict[str, Any]) -> str:
 
 
 def _shown(name: str, value: Any) -> str:
-    """A metric's value for people; empty for one that says nothing."""
+    """A metric's value for people; empty for one that says nothing, or what is on the screen already."""
+    if name == "text_so_far":
+        return ""
     if name == "doubts":
         return in_words(value)
     if name == "repetition":

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from deepseek_math.answers.extraction import boxed_answers
+from deepseek_math.answers.extraction import Answer, boxed_answers
 from deepseek_math.answers.judging import Verdict, judge
 from deepseek_math.checkpoints import Checkpoint, Local
-from deepseek_math.doubts import DOUBTS, contradicts
+from deepseek_math.completion import Completion
+from deepseek_math.doubts import DOUBTS, contradicts, doubts
 from deepseek_math.errors import ServiceError
+from deepseek_math.local import client
+from deepseek_math.prediction import Prediction
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
 from deepseek_math.service import Service
@@ -85,6 +88,21 @@ async def test_a_vote_shows_the_signs_of_its_chosen_text() -> None:
 async def test_a_prediction_that_was_refused_has_no_signs() -> None:
     with pytest.raises(ServiceError):
         await metrics_of([["a"]], top_p=0)
+
+
+def test_a_program_that_failed_is_a_sign() -> None:
+    nothing = Answer("5", "boxed")
+    failed, fine = Completion(tool_rounds=2, tool_errors=1), Completion(tool_rounds=2)
+    assert doubts(Prediction(mode="tool", chosen=failed), nothing, None) == ["programs_failed"]
+    assert doubts(Prediction(mode="tool", chosen=fine), nothing, None) == []
+
+
+def test_the_terminal_says_the_signs_in_words_on_one_line() -> None:
+    assert (
+        client.in_words(["cut", "repeats", "of a later version"])
+        == "cut at the limit; repeats itself; of a later version"
+    )
+    assert client.in_words([]) == ""
 
 
 def test_every_sign_has_its_words() -> None:
