@@ -26,7 +26,7 @@ ROLE = {"role": WORD, "content": WORD}
 PRIVATE: list[tuple[dict[str, Any], Sequence[Step], str]] = [
     # inputs, what the engine does, what the log still says
     ({"prompt": WORD}, [f"{WORD} \\boxed{{5}}"], "prompt (mode cot, "),
-    ({"prompt": WORD, "samples": 2}, [f"\\boxed{{\\frac{{{WORD}}}{{q}}}}"], "prompt (mode cot, "),
+    ({"prompt": "?", "expected_answer": f"{WORD}=99999^99999^999"}, ["\\boxed{x+1}"], "not equal: took over"),
     ({"prompt": WORD, "messages": [ROLE]}, [], "messages_invalid"),
     ({"prompt": WORD, "mode": WORD}, [], "mode_unknown"),
     ({"prompt": WORD}, [RuntimeError(WORD)], "RuntimeError"),

@@ -71,6 +71,10 @@ def test_it_is_ended_no_sooner_than_after_a_claim_of_an_answer_would_be_over() -
     end = ended_at(text, free=len(START))
     assert end is not None
     assert end - len(START) > 500
+    other = "".join(f"step {number}, " for number in range(80))  # forced too, but no repetition
+    end = ended_at(other + text)
+    assert end is not None
+    assert end - len(other + START) > 500
 
 
 @pytest.mark.parametrize(

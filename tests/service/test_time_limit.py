@@ -1,6 +1,7 @@
 """TIME_LIMIT ends a prediction with its code and what was made so far, and leaves the engine free."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from deepseek_math.answers.judging import judge
 from deepseek_math.checkpoints import Checkpoint, Local
+from deepseek_math.completion import OutOfTime, until_out_of_time
 from deepseek_math.errors import ServiceError
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
@@ -89,6 +91,16 @@ async def test_waiting_for_a_slot_counts() -> None:
     assert error is not None
     assert error.code == "time_limit"
     assert metrics["completion_tokens"] == 0
+
+
+async def test_what_was_spent_before_counts() -> None:
+    async def slow() -> AsyncGenerator[str, None]:
+        await asyncio.sleep(LONG)
+        yield "late"
+
+    async with aclosing(slow()) as pieces, aclosing(until_out_of_time(pieces, LONG, spent=LONG + 1)) as within:
+        with pytest.raises(OutOfTime, match="TIME_LIMIT allows 60 s"):
+            await asyncio.wait_for(anext(within), LONG / 2)
 
 
 @pytest.mark.parametrize("limit", [None, LONG])
