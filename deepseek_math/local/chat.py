@@ -19,11 +19,11 @@ from deepseek_math.local import client
 from deepseek_math.local.command import HELP_INPUTS, HELP_URL, MODEL, reaching, run, words
 from deepseek_math.local.conversation import OWN, Conversation
 from deepseek_math.local.server import LocalServer, ServerFailed
-from deepseek_math.local.terminal import printable
 from deepseek_math.local.typed_line import reader
 from deepseek_math.request import Request
 from deepseek_math.settings import Settings
 from deepseek_math.signals import is_ending
+from deepseek_math.terminal import printable
 
 HINT = "/help lists the commands, Ctrl-C stops an answer, Ctrl-D ends."
 
