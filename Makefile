@@ -11,6 +11,7 @@ grown := .grown
 # What is written behind `make` and means nothing there is refused before anything runs: deepseek_math/local/makefile.py
 # says what was meant. These are the variables that each goal takes, and those that mean something to many.
 takes.predict := PROMPT INPUTS SAMPLES CHECKPOINT
+takes.chat-terminal := INPUTS CHECKPOINT
 takes.serve := PORT CHECKPOINT
 takes.fetch := CHECKPOINT
 takes.image := CHECKPOINT BAKE DRY
@@ -20,7 +21,8 @@ takes.soak := MINUTES
 takes.lock := LOCK
 takes.native := CMAKE_ARGS
 takes := PYTHON PYTEST_ADDOPTS COGLET_WHEEL CUDA_% PIP_% HF_% COG_WEIGHTS WEIGHTS_FOLDER SLOTS CONTEXT THREADS TOOL_PROCESSES \
-	PROGRAM_PACKAGES DTYPE DEVICE_MAP ENGINE_URL ENGINE_MODEL ENGINE_API_KEY
+	PROGRAM_PACKAGES DTYPE DEVICE_MAP ENGINE_URL ENGINE_MODEL ENGINE_API_KEY \
+	TIME_LIMIT LOG_PROMPTS
 
 hash := \# # escaped differently by different makes inside a function
 goals := $(shell awk -F: '/^[a-z-]+:.*$(strip $(hash)) / { print $$1 }' $(firstword $(MAKEFILE_LIST)))
@@ -59,6 +61,9 @@ help: ## this list
 
 predict: setup ## answer PROMPT="..." in the terminal; SAMPLES=8 votes, INPUTS="seed=1 ..." sets the rest
 	@$(dsm) predict --inputs="$$INPUTS" -- "$$PROMPT" $(if $(SAMPLES),"samples=$(SAMPLES)")
+
+chat-terminal: setup ## a conversation in the terminal; INPUTS="mode=chat ..." sets the rest
+	@$(dsm) chat --inputs="$$INPUTS"
 
 serve: setup ## Cog's HTTP API on 127.0.0.1, PORT=5000
 	@$(dsm) serve --port $(PORT)
@@ -142,7 +147,7 @@ list := $(compile) pyproject.toml --universal --generate-hashes --no-emit-packag
 part := $(list) --constraint requirements/test.txt
 lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.toml; LOCK=--upgrade takes newer ones
 	$(list) --all-extras --group torch --group lint --group unit --group test --output-file requirements/test.txt
-	$(part) --output-file requirements/run.txt
+	$(part) --extra chat --output-file requirements/run.txt
 	$(part) --extra evaluate --output-file requirements/evaluate.txt
 	$(part) --extra bench --group torch --output-file requirements/bench.txt
 	$(part) --extra train --group torch --output-file requirements/train.txt
@@ -157,7 +162,7 @@ lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.tom
 	$(compile) pyproject.toml --constraint requirements/test.txt --python-platform x86_64-manylinux_2_28 \
 		--no-emit-package cog --no-emit-package coglet --output-file requirements/llama_cpp.txt
 
-setup: $(dsm) $(ready)run ## the packages of predict, serve, fetch and image
+setup: $(dsm) $(ready)run ## the packages of predict, chat-terminal, serve, fetch and image
 setup-tool: setup $(ready)programs ## and those that programs of mode tool may import, 480 MB in a folder of their own
 setup-evaluate: setup $(ready)evaluate ## and those of evaluate's pictures and --ray
 setup-bench: setup $(ready)bench $(ready)torch ## and those of bench, torch among them

@@ -22,7 +22,7 @@ class Completion:
 
     text: str = ""
     tokens: int = 0
-    finish_reason: Literal["stop", "length", "stop_string", "tool_rounds"] | None = None
+    finish_reason: Literal["stop", "length", "stop_string", "tool_rounds", "repetition"] | None = None
     logprobs: list[float] = field(default_factory=list)  # of its tokens, where they were asked for and the engine can
     first_token: float | None = None
     last_token: float | None = None
@@ -125,6 +125,35 @@ async def generate(
                 yield text
             if stops.hit is not None:
                 return
+
+
+class OutOfTime(ServiceError):
+    """A prediction took longer than it may."""
+
+
+async def until_out_of_time(
+    pieces: AsyncGenerator[str, None], seconds: float | None, spent: float
+) -> AsyncGenerator[str, None]:
+    """The same pieces. Raises OutOfTime after so many `seconds` (None: never), of which some are `spent` already.
+
+    By then `pieces` has ended and cleaned up.
+    """
+    deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds - spent
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline) as limit:
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise OutOfTime(
+                "time_limit",
+                f"TIME_LIMIT allows {seconds:g} s for one prediction, and they are over. What was made so far is kept. "
+                "Ask for fewer tokens or samples, or raise TIME_LIMIT.",
+            ) from None
+        yield piece
 
 
 async def until_stalled(stream: AsyncGenerator[Delta, None], stall_seconds: float) -> AsyncGenerator[Delta, None]:

@@ -15,6 +15,7 @@ from deepseek_math.completion import STALL_SECONDS, Completion, until_stalled
 from deepseek_math.engines.protocol import Engine
 from deepseek_math.errors import ServiceError
 from deepseek_math.prompts import Prompt
+from deepseek_math.repetition import EndlessWatch
 from deepseek_math.request import Request
 from deepseek_math.sampling import Sampling
 
@@ -30,7 +31,8 @@ class Election:
 
     Sample i has the seed `seed + i`, and the text that a single prediction with that seed has. Samples are counted in
     the order of their seeds: one that has finished waits for those before it. So the same seed gives the same vote,
-    whichever sample is faster, as long as `undecided` is 0: then no comparison met a bound of time.
+    whichever sample is faster, as long as `undecided` is 0: then no comparison met a bound of time. A sample that
+    repeats itself to no end is ended early where that can't change its answer (`EndlessWatch`).
     """
 
     def __init__(
@@ -47,8 +49,8 @@ class Election:
         self._sampling = request.sampling
         self._draw = draw
 
-    async def run(self, on_tally: Callable[[dict[str, Any]], None]) -> int:
-        """Draws and counts until the vote is decided; returns the number of the sample that is chosen.
+    async def run(self, on_tally: Callable[[dict[str, Any]], None]) -> None:
+        """Draws and counts until the vote is decided.
 
         `on_tally` gets the state of the vote after each sample that is counted. Samples that are no longer needed are
         stopped, as are all of them when this is cancelled. A fault ends the vote, unless it is an abstention: raises
@@ -76,12 +78,21 @@ class Election:
         failed = self.faults_counted
         if 2 * len(failed) > self.vote.samples:  # too few are left for a majority of anything
             raise self.faults[failed[0]]
-        return self._chosen()
+
+    @property
+    def agreement(self) -> float:
+        """The leader's share of the samples counted."""
+        return len(self.vote.leader.samples) / self.vote.counted if self.vote.leader else 0.0
 
     @property
     def faults_counted(self) -> list[int]:
         """The samples that were counted and abstained for a fault."""
         return [number for number in self.vote.silent if number in self.faults]
+
+    @property
+    def endless_counted(self) -> list[int]:
+        """The samples that were counted and ended early, since they repeated themselves to no end."""
+        return [number for number in range(self.vote.counted) if not self._is_whole(number)]
 
     @property
     def undecided(self) -> int:
@@ -93,10 +104,14 @@ class Election:
 
     async def _sample(self, number: int, owner: object) -> int:
         sampling = replace(self._sampling, seed=self._sampling.seed + number, logprobs=True)
+        completion = self.completions[number]
+        endless = EndlessWatch(completion, sampling)
         try:
-            async with aclosing(self._draw(sampling, self.completions[number], owner)) as pieces:
+            async with aclosing(self._draw(sampling, completion, owner)) as pieces:
                 async for _ in pieces:
-                    pass
+                    if self._prompt.mode != "tool" and endless.ends():
+                        completion.finish_reason = "repetition"
+                        break
         except Exception as fault:
             if not self._faults_abstain:
                 raise
@@ -121,19 +136,26 @@ class Election:
                         break
             yield
 
-    def _chosen(self) -> int:
-        """Of the winners the one that the model finds likeliest, else the one with the smallest seed.
+    @property
+    def chosen(self) -> int | None:
+        """The number of the sample that is chosen, from what is counted so far; None where nothing is.
+
+        Of the winners the one that the model finds likeliest, else the one with the smallest seed.
 
         Of equal texts the smallest seed has it: the likelihood of one text differs in its last digits by what else the
         engine works on. Without any answer it is the first sample: the likeliest text is then one that repeats itself
-        to the end.
+        to the end. One that was ended for that is taken where there is no whole one.
         """
         if self.vote.leader is None:
-            return next(number for number in self.vote.silent if number not in self.faults)
+            heard = [number for number in self.vote.silent if number not in self.faults]
+            return max(heard, key=self._is_whole, default=None)
         first_with: dict[str, int] = {}
         for number in self.vote.leader.samples:  # in the order of their seeds
             first_with.setdefault(self.completions[number].text, number)
-        return max(first_with.values(), key=self._likelihood)
+        return max(first_with.values(), key=lambda number: (self._is_whole(number), self._likelihood(number)))
+
+    def _is_whole(self, number: int) -> bool:
+        return self.completions[number].finish_reason != "repetition"
 
     def _likelihood(self, number: int) -> float:
         logprob = self.completions[number].mean_logprob

@@ -21,6 +21,8 @@ CODES: dict[str, str] = {
     "max_tool_rounds_out_of_range": "`max_tool_rounds` is not a whole number within its bounds.",
     "tool_loop_unknown": "`tool_loop` is not one of its choices.",
     "tool_loop_without_tool": "`tool_loop` is `published` and `mode` is not `tool`, so no program runs.",
+    "examples_invalid": "`examples` is not a list of questions with solutions that state their answers.",
+    "examples_without_fewshot": "`examples` came with another `mode` than `fewshot`, which has no place for them.",
     "vote_is_greedy": "`samples` is over 1 and `temperature` is 0, which would draw the same completion each time.",
     "stop_invalid": "`stop` is not a list of strings, holds an empty one, or holds too many.",
     "messages_invalid": "`messages` is not a list of turns that alternate user, assistant and end with assistant.",
@@ -29,7 +31,7 @@ CODES: dict[str, str] = {
     "text_too_long": "A text input has more than 100,000 characters, more than any context holds.",
     "names_disagree": "Two names of one input, such as `max_tokens` and `max_new_tokens`, have different values.",
     "input_not_offered": "An input of other models, such as `presence_penalty`, has a value that is not neutral.",
-    "raw_takes_prompt_only": "`system_prompt` or `messages` came with `raw`, which sends the prompt alone.",
+    "raw_takes_prompt_only": "`system_prompt` or `messages` came with `raw` or `fewshot`, which send one text.",
     "base_has_no_tools": "`mode` is tool and the checkpoint is a base model, which is never asked in words.",
     "sandbox_unavailable": "`mode` is tool and this machine can't isolate programs; the log of the start says why.",
     "control_token": "A control token of the checkpoint is written inside the text of a chat or cot prompt.",
@@ -53,10 +55,28 @@ CODES: dict[str, str] = {
     "engine_refused": "The server that ENGINE_URL names refuses the key, has no such model or can't do what is asked.",
     "engine_unusable": "The server that ENGINE_URL names would change prompts, or has another vocabulary.",
     "sandbox_failed": "The process that starts sandboxes failed while it worked on this prediction.",
+    "time_limit": "The prediction took longer than TIME_LIMIT allows; what was made so far is there.",
     "engine_stalled": "The engine gave no sign of life for too long.",
     "folder_unwritable": "There is no folder for temporary files that can be written to.",
     "internal_error": "A fault of the service itself; its traceback is in the log.",
 }
+
+
+# Whose sentences may quote a client, a model, a template or another server.
+QUOTING = frozenset(
+    {
+        "mode_unknown",
+        "tool_loop_unknown",
+        "messages_invalid",
+        "control_token",
+        "template_failed",
+        "engine_busy",
+        "engine_failed",
+        "engine_refused",
+        "engine_unreachable",
+        "engine_unusable",
+    }
+)
 
 
 class ServiceError(Exception):
@@ -72,3 +92,9 @@ class ServiceError(Exception):
         # A client's own text may be quoted in it, or a stranger's: of a server, an archive, a chat template.
         self.message = printable(message).replace("ancelled", "anceled")
         super().__init__(f"{code}: {self.message}")
+
+    def without_quotes(self) -> "ServiceError":
+        """The same for a log that keeps no words: a sentence that may quote some is replaced by the code's meaning."""
+        if self.code not in QUOTING:
+            return self
+        return ServiceError(self.code, f"{CODES[self.code]} (LOG_PROMPTS=0 keeps the details out of the log.)")

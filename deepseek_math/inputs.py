@@ -30,6 +30,7 @@ class InputField:
     above_minimum: bool = False  # the minimum itself is refused; Cog's schema can't say so
     min_length: int | None = None  # characters
     max_items: int | None = None  # of a list; Cog's schema can't say so
+    keys: tuple[str, ...] = ()  # of each object in a list; Cog's schema can't say so
     unpublished_maximum: float | None = None  # a maximum that is checked and not in Cog's schema
     choices: tuple[str, ...] = ()
     deprecated: bool = False
@@ -79,9 +80,10 @@ OWN_INPUTS: tuple[InputField, ...] = (
         "str",
         "How the prompt is put to the model. chat: as a question. cot: as a question, asking for steps and a boxed "
         "answer, as in the published results. raw: as it is. tool: as a question, asking for steps and programs, which "
-        "are run and whose output the model reads. auto: raw for base checkpoints, cot for the others.",
+        "are run and whose output the model reads. fewshot: after worked examples, for base checkpoints. auto: raw for "
+        "base checkpoints, cot for the others.",
         default="auto",
-        choices=("auto", "chat", "cot", "raw", "tool"),
+        choices=("auto", "chat", "cot", "fewshot", "raw", "tool"),
         error_code="mode_unknown",
     ),
     InputField(
@@ -97,6 +99,7 @@ OWN_INPUTS: tuple[InputField, ...] = (
         "Earlier turns of the conversation, oldest first, each with role (user or assistant) and content. The prompt "
         "is the next user turn.",
         default=[],
+        keys=("role", "content"),
         error_code="messages_invalid",
     ),
     InputField(
@@ -198,6 +201,15 @@ OWN_INPUTS: tuple[InputField, ...] = (
         default="service",
         choices=("service", "published"),
         error_code="tool_loop_unknown",
+    ),
+    InputField(
+        "examples",
+        "list[dict]",
+        "With mode fewshot: worked examples in place of the four of the service, each with question and solution. A "
+        "solution states its answer: in a box, or after the words The answer is.",
+        default=[],
+        keys=("question", "solution"),
+        error_code="examples_invalid",
     ),
 )
 

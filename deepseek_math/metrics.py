@@ -6,14 +6,18 @@ from typing import Any
 
 from deepseek_math.answers.extraction import Answer
 from deepseek_math.completion import Completion
+from deepseek_math.doubts import doubts
 from deepseek_math.prediction import Prediction
+from deepseek_math.repetition import repetition
 
 METRICS: dict[str, str] = {
     "prompt_tokens": "Tokens that the model read, BOS included.",
     "completion_tokens": "Tokens that it generated; in a vote those of all samples.",
     "finish_reason": "Why the text ends. `stop`: the model ended it. `length`: `max_new_tokens` or the context was "
-    "reached. `stop_string`, `tool_rounds`: a limit of the request. `cancelled`, `error`: it was broken off.",
+    "reached. `stop_string`, `tool_rounds`: a limit of the request; in mode fewshot also the beginning of another "
+    "question. `repetition`: a vote ended it, see `samples_endless`. `cancelled`, `error`: it was broken off.",
     "error_code": "Of a failure: see errors.",
+    "text_so_far": "The text that TIME_LIMIT broke off: in one piece, Cog's answer has no output of a failure.",
     "time_to_first_token": "Seconds since the request arrived, waiting included.",
     "tokens_per_second": "After the first token, the time of programs not counted. In a vote of all samples "
     "together, and with that time.",
@@ -22,9 +26,12 @@ METRICS: dict[str, str] = {
     "checkpoint_digest": "Tells its files from others of the same name.",
     "engine": "`llama_cpp`, `transformers` or `remote`.",
     "engine_settings": "What else changes texts: context, dtype; with ENGINE_URL the model and the address there.",
+    "context": "Tokens that prompt and completion may have together.",
     "slots": "The most requests that the engine works on at once.",
     "answer": "What the text says its answer is. In a vote in the words of the first sample that gave it.",
     "answer_source": "Which rule found the answer: `boxed` or `phrase`.",
+    "doubts": "Signs that the answer is not to be trusted, of a prediction that came to its end: see trust.",
+    "repetition": "`length` and `count` of the period that the text ends in, where that is there three times or more.",
     "correct": "Whether the answer is equivalent to `expected_answer`. Only where one was sent.",
     "tool_rounds": "Mode tool: programs that ran, of all samples.",
     "tool_errors": "Mode tool: of these, the programs that failed or were killed.",
@@ -34,12 +41,15 @@ METRICS: dict[str, str] = {
     "agreement": "Of a vote: the winner's share of the samples used.",
     "samples_used": "Of a vote: samples that were counted, in the order of their seeds, until it was decided.",
     "samples_without_answer": "Of a vote: of these, the samples that abstained.",
+    "samples_endless": "Of a vote: of the samples used, those that were ended early, since they repeated themselves "
+    "to no end and their answer was settled.",
     "samples_failed": "Of a vote in mode tool: of these, the samples that a fault ended.",
     "samples_stopped_early": "Of a vote: all other samples.",
     "tokens_not_generated": "Of a vote: about how many tokens stopping early has saved, a cautious estimate.",
     "undecided_comparisons": "Of a vote: comparisons of two answers that met a bound of time. Where it and "
     "`samples_failed` are 0 and no program met a limit of time, the vote is a function of its seed.",
-    "winner_seed": "Of a vote: a single prediction with this seed and temperature gives the same text.",
+    "winner_seed": "Of a vote: a single prediction with this seed and temperature gives the same text, or goes on with "
+    "it where `finish_reason` is `repetition`.",
 }
 
 
@@ -51,7 +61,16 @@ class Served:
     engine: str
     checkpoint_digest: str | None = None  # tells its files from others of the same name
     engine_settings: str | None = None  # what else of the engine changes texts: context, dtype, the model elsewhere
+    context: int | None = None  # tokens of prompt and completion together
     slots: int | None = None  # the most requests that the engine works on at once
+
+
+WORDS = ("answer", "votes", "text_so_far")  # metrics that hold words of a model
+
+
+def without_words(report: dict[str, Any]) -> dict[str, Any]:
+    """The same without words of a model, as LOG_PROMPTS=0 wants."""
+    return {name: value for name, value in report.items() if name not in WORDS}
 
 
 def report(prediction: Prediction, answer: Answer, served: Served) -> dict[str, Any]:
@@ -62,20 +81,33 @@ def report(prediction: Prediction, answer: Answer, served: Served) -> dict[str, 
         "completion_tokens": sum(completion.tokens for completion in prediction.completions),
         "finish_reason": prediction.ended or (chosen and chosen.finish_reason),
         "error_code": prediction.error_code,
+        "text_so_far": (prediction.text or None) if prediction.error_code == "time_limit" else None,
         "seed": prediction.seed,
         "checkpoint": served.checkpoint,
         "engine": served.engine,
         "checkpoint_digest": served.checkpoint_digest,
         "engine_settings": served.engine_settings,
+        "context": served.context,
         "slots": served.slots,
         "answer": answer.text,
         "answer_source": answer.source,
         "correct": prediction.correct,
+        **_of_trust(prediction, answer),
         **_of_programs(prediction),
         **_of_vote(prediction),
         **_of_time(prediction),
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _of_trust(prediction: Prediction, answer: Answer) -> dict[str, Any]:
+    if prediction.ended is not None:
+        return {}
+    repeats = repetition(prediction.text)
+    return {
+        "doubts": doubts(prediction, answer, repeats),
+        "repetition": repeats and {"length": repeats.length, "count": repeats.count},
+    }
 
 
 def _of_time(prediction: Prediction) -> dict[str, float]:
@@ -115,9 +147,10 @@ def _of_vote(prediction: Prediction) -> dict[str, Any]:
     vote = prediction.election.vote
     values = {
         "votes": vote.tally(),
-        "agreement": round(len(vote.leader.samples) / vote.counted, 4) if vote.leader else 0.0,
+        "agreement": round(prediction.election.agreement, 4),
         "samples_used": vote.counted,
         "samples_without_answer": len(vote.silent),
+        "samples_endless": len(prediction.election.endless_counted),
         "undecided_comparisons": prediction.election.undecided,
         "winner_seed": prediction.winner_seed,
     }

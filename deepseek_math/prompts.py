@@ -8,7 +8,6 @@ Covers: modes, suffixes, templates, BOS, control tokens. Does not: the context's
 """
 
 import asyncio
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -16,10 +15,12 @@ from typing import Literal
 from deepseek_math.chat_template import TemplateFailed, render
 from deepseek_math.engines.protocol import Tokenizer
 from deepseek_math.errors import ServiceError
+from deepseek_math.few_shot import EXAMPLES, FORMS
+from deepseek_math.language import Language, language
 from deepseek_math.prompt_style import PromptStyle
 from deepseek_math.request import Request
 
-Language = Literal["en", "zh"]
+PromptMode = Literal["chat", "cot", "fewshot", "raw", "tool"]
 
 COT_SUFFIX: Mapping[Language, str] = {
     "en": "\nPlease reason step by step, and put your final answer within \\boxed{}.",
@@ -39,16 +40,17 @@ TOOL_SUFFIX: Mapping[Language, str] = {
 class Prompt:
     """The prompt as the model gets it: `text` for people, `ids` for the engine."""
 
-    mode: Literal["chat", "cot", "raw", "tool"]
+    mode: PromptMode
     text: str
     ids: tuple[int, ...]
+    stops: tuple[str, ...] = ()  # texts that end the completion of this kind of prompt
 
 
 async def build(request: Request, style: PromptStyle, tokenizer: Tokenizer) -> Prompt:
     """Renders and tokenises `request`. Raises ServiceError.
 
-    In `raw` mode every character is text, the names of control tokens too. In the other modes the template's own
-    control tokens act and a request that writes one is refused. One BOS leads, where the checkpoint has one.
+    In `raw` and `fewshot` every character is text, the names of control tokens too. In the other modes the template's
+    own control tokens act and a request that writes one is refused. One BOS leads, where the checkpoint has one.
     """
     template = style.chat_template or tokenizer.chat_template
     mode = request.mode
@@ -58,19 +60,24 @@ async def build(request: Request, style: PromptStyle, tokenizer: Tokenizer) -> P
         raise ServiceError(
             "base_has_no_tools",
             "Mode tool asks for a program in words. A base checkpoint was not trained on that: its published results "
-            "with programs used few-shot prompts. Use the instruct or rl checkpoint, or mode raw.",
+            "with programs used few-shot prompts. Use the instruct or rl checkpoint, or mode fewshot.",
+        )
+    if mode in ("raw", "fewshot") and (request.system_prompt or request.messages):
+        raise ServiceError(
+            "raw_takes_prompt_only",
+            f"This request is sent as one text (mode {mode}; for a base checkpoint auto means raw), so there is no "
+            "place for system_prompt or messages. Leave them out, or use mode chat.",
         )
     if mode == "raw":
-        if request.system_prompt or request.messages:
-            raise ServiceError(
-                "raw_takes_prompt_only",
-                "This request is sent as it is (mode raw, which auto means for a base checkpoint), so there is no "
-                "place for system_prompt or messages. Leave them out, or use mode chat.",
-            )
         return _prompt(mode, request.prompt, await tokenizer.encode(request.prompt, control=False), tokenizer)
+    if mode == "fewshot":
+        spoken = language(request.prompt)
+        form, examples = FORMS[spoken], request.examples or EXAMPLES[spoken]
+        text = form.prompt(examples, request.prompt)
+        return _prompt(mode, text, await tokenizer.encode(text, control=False), tokenizer, form.stops)
     if not template:
         raise ServiceError(
-            "no_chat_template", f"Mode {mode} needs a chat template and the checkpoint has none. Use raw."
+            "no_chat_template", f"Mode {mode} needs a chat template and the checkpoint has none. Use fewshot or raw."
         )
     await _refuse_control_tokens(request, tokenizer)
     text = await _render(template, request, asked(request.prompt, mode), tokenizer)
@@ -88,22 +95,11 @@ def asked(prompt: str, mode: str) -> str:
     return question
 
 
-def language(question: str) -> Language:
-    """`zh` for a Chinese question. LaTeX commands and units don't count, nor Chinese words quoted in English.
-
-    Kana marks Japanese, which the authors have no suffix for: it gets the English one.
-    """
-    prose = re.sub(r"\\[A-Za-z]+", " ", question)
-    characters = len(re.findall(r"[\u3400-\u4dbf\u4e00-\u9fff]", prose))
-    words = len(re.findall(r"[A-Za-z]{3,}", prose))
-    return "zh" if characters > words and not re.search(r"[\u3041-\u30ff]", prose) else "en"
-
-
-def _prompt(mode: Literal["chat", "cot", "raw", "tool"], text: str, ids: list[int], tokenizer: Tokenizer) -> Prompt:
+def _prompt(mode: PromptMode, text: str, ids: list[int], tokenizer: Tokenizer, stops: tuple[str, ...] = ()) -> Prompt:
     """One BOS leads, whether or not the template has written it already."""
     if tokenizer.bos is None or ids[:1] == [tokenizer.bos]:
-        return Prompt(mode, text, tuple(ids))
-    return Prompt(mode, tokenizer.bos_text + text, (tokenizer.bos, *ids))
+        return Prompt(mode, text, tuple(ids), stops)
+    return Prompt(mode, tokenizer.bos_text + text, (tokenizer.bos, *ids), stops)
 
 
 async def _refuse_control_tokens(request: Request, tokenizer: Tokenizer) -> None:

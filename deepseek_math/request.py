@@ -9,20 +9,16 @@ from math import isfinite
 from typing import Any, Literal, get_args
 
 from deepseek_math import other_names
+from deepseek_math.answers.extraction import claimed, extract
 from deepseek_math.errors import ServiceError
+from deepseek_math.few_shot import Example
 from deepseek_math.garbled import as_meant, one_line
 from deepseek_math.inputs import BY_NAME, INPUTS, MAX_SEED, TEXT_CHARACTERS, VOTE_TEMPERATURE, InputField
 from deepseek_math.sampling import Sampling
 
 DRAWN_SEEDS = 2**31  # seeds that the service draws itself are short enough to type
 
-MEMBERS = {  # of a list, in words
-    "list[str]": "strings",
-    "str | list[str]": "strings",
-    "list[dict]": 'objects with the keys "role" and "content"',
-}
-
-Mode = Literal["auto", "chat", "cot", "raw", "tool"]
+Mode = Literal["auto", "chat", "cot", "fewshot", "raw", "tool"]
 ToolLoop = Literal["service", "published"]
 Role = Literal["user", "assistant"]
 
@@ -49,6 +45,7 @@ class Request:
     stop_when_sure: float
     max_tool_rounds: int
     tool_loop: ToolLoop
+    examples: tuple[Example, ...]
 
     @classmethod
     def checked(cls, **inputs: Any) -> "Request":
@@ -80,6 +77,7 @@ class Request:
             stop_when_sure=_sure(values["stop_when_sure"], samples),
             max_tool_rounds=values["max_tool_rounds"],
             tool_loop=_tool_loop(values["tool_loop"], values["mode"]),
+            examples=_examples(values["examples"], values["mode"]),
         )
 
 
@@ -173,7 +171,7 @@ def _list(field: InputField, value: Any) -> list[Any]:
         return []
     if isinstance(value, str) and field.kind == "str | list[str]":
         value = other_names.listed(value)
-    member = MEMBERS[field.kind]
+    member = f"objects with the keys {_named(field.keys)}" if field.keys else "strings"
     if not isinstance(value, list):
         raise ServiceError(field.error_code, f"{field.name} is {type(value).__name__}, not a list of {member}.")
     if field.max_items is not None and len(value) > field.max_items:
@@ -181,6 +179,10 @@ def _list(field: InputField, value: Any) -> list[Any]:
             field.error_code, f"{field.name} holds {len(value)} {member}. Send at most {field.max_items}."
         )
     return value
+
+
+def _named(keys: tuple[str, ...]) -> str:
+    return " and ".join(f'"{key}"' for key in keys)
 
 
 def _temperature(temperature: float | None, samples: int) -> float:
@@ -251,8 +253,7 @@ def _turns(messages: list[Any]) -> tuple[Turn, ...]:
 
 
 def _turn(where: str, message: Any, due: Role) -> Turn:
-    if not isinstance(message, dict) or set(message) != {"role", "content"}:
-        raise ServiceError("messages_invalid", f'{where} needs exactly the keys "role" and "content".')
+    _require_keys(BY_NAME["messages"], where, message)
     role, content = message["role"], message["content"]
     if role != due:
         hint = " Put a system text into system_prompt." if role == "system" else ""
@@ -263,3 +264,39 @@ def _turn(where: str, message: Any, due: Role) -> Turn:
         raise ServiceError("messages_invalid", f"{where} has no text in its content.")
     text = _text(where, content)
     return Turn(due, as_meant(where, text) if due == "user" else text)  # the service's own words come back as they were
+
+
+def _require_keys(field: InputField, where: str, member: Any) -> None:
+    if not isinstance(member, dict) or set(member) != set(field.keys):
+        raise ServiceError(field.error_code, f"{where} needs exactly the keys {_named(field.keys)}.")
+
+
+def _examples(examples: list[Any], mode: Mode) -> tuple[Example, ...]:
+    if examples and mode != "fewshot":
+        raise ServiceError(
+            "examples_without_fewshot",
+            f"examples holds {len(examples)} and mode is {mode}, which has no place for them. Set mode to fewshot, or "
+            "leave examples out.",
+        )
+    return tuple(_example(f"Example {number} of {len(examples)}", each) for number, each in enumerate(examples, 1))
+
+
+def _example(where: str, example: Any) -> Example:
+    """Its answer is kept apart where the solution boxes it and does not say it in words, as the prompt has to."""
+    field = BY_NAME["examples"]
+    _require_keys(field, where, example)
+    meant = {}
+    for key in field.keys:
+        name = f"{where}: its {key}"
+        if not isinstance(example[key], str) or not example[key].strip():
+            raise ServiceError(field.error_code, f"{where} has no text in its {key}.")
+        meant[key] = as_meant(name, _text(name, example[key]))
+    solution = meant["solution"]
+    answer = extract(solution).text
+    if answer is None:
+        raise ServiceError(
+            field.error_code,
+            f'The solution of {where[0].lower()}{where[1:]} states no answer. End it with "The answer is 5.", say, or '
+            "put the answer in \\boxed{}.",
+        )
+    return Example(meant["question"], solution, "" if claimed(solution) else answer)

@@ -33,6 +33,10 @@ class Sampling:
         """What engines are given: 0, or COLDEST at least."""
         return 0.0 if self.greedy else max(float(self.temperature), COLDEST)
 
+    def with_stops(self, strings: tuple[str, ...]) -> "Sampling":
+        """The same, ended by these strings too."""
+        return replace(self, stop=tuple(dict.fromkeys([*self.stop, *strings])))
+
     def of_round(self, number: int, max_new_tokens: int) -> "Sampling":
         """The same for the generation after `number` programs. Each has a seed of its own, for llama.cpp draws by the
         seed and the token's position in one generation."""

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,12 +14,14 @@ from deepseek_math import metrics, prompts
 from deepseek_math.answers.extraction import Answer, extract
 from deepseek_math.answers.judging import judge
 from deepseek_math.checkpoints import Checkpoint, digest, fetch, fetch_tokenizer, find, hold
-from deepseek_math.completion import Completion, complete, require_room
+from deepseek_math.completion import Completion, OutOfTime, complete, require_room, until_out_of_time
+from deepseek_math.doubts import contradicts
 from deepseek_math.election import Election
 from deepseek_math.engines.protocol import Engine
 from deepseek_math.engines.read_ahead import read_ahead
 from deepseek_math.engines.registry import open_engine, require_packages
 from deepseek_math.errors import ServiceError
+from deepseek_math.logs import Private
 from deepseek_math.metrics import Served
 from deepseek_math.prediction import Prediction
 from deepseek_math.programs.loop import solve
@@ -46,11 +50,17 @@ class Service:
         engine: Engine,
         sandboxes: Sandboxes,
         digest: str | None = None,
+        *,
+        time_limit: float | None = None,
+        log_prompts: bool = True,
     ) -> None:
+        """`time_limit` is in seconds, of one prediction. Without `log_prompts` no error quotes words: Cog logs it."""
         self.checkpoint = checkpoint
         self.digest = digest
         self.engine = engine
         self.sandboxes = sandboxes
+        self.time_limit = time_limit
+        self.log_prompts = log_prompts
 
     @classmethod
     async def open(cls, settings: Settings, say: Callable[[str], None], stages: Stages | None = None) -> "Service":
@@ -88,7 +98,14 @@ class Service:
         if engine.context <= default:
             say(f"this context is shorter than the default of {default} max_new_tokens: requests must ask for less")
         files = None if remote else await asyncio.to_thread(digest, path)
-        service = cls(checkpoint, engine, sandboxes, files)
+        service = cls(
+            checkpoint,
+            engine,
+            sandboxes,
+            files,
+            time_limit=settings.time_limit,
+            log_prompts=settings.log_prompts,
+        )
         await service._warm_up()
         stages.done("warm-up", "warmed up")
         await sandbox
@@ -107,17 +124,18 @@ class Service:
             prediction.seed = request.sampling.seed
             prompt = await prompts.build(request, self.checkpoint.style, self.engine.tokenizer)
             prediction.prompt_tokens = len(prompt.ids)
-            prediction.tools = prompt.mode == "tool"
+            prediction.mode = prompt.mode
             require_room(len(prompt.ids), request.sampling.max_new_tokens, self.engine.context)
             if request.expected_answer or request.samples > 1:
                 judge().begin()
             if prediction.tools:
                 await self.sandboxes.require()
-            log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), prompt.text)
-            drawn = self._elected if request.samples > 1 else self._single
-            async with aclosing(drawn(prediction, prompt, request, record)) as pieces:
+            request = replace(request, sampling=request.sampling.with_stops(prompt.stops))
+            log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), Private(prompt.text))
+            async with aclosing(self._in_time(prediction, prompt, request, record)) as pieces:
                 async for piece in pieces:
                     yield piece
+            prediction.contradicts = await contradicts(prediction.text)
             if request.expected_answer:
                 prediction.correct = await _is_correct(_answer(prediction), request.expected_answer)
         except (asyncio.CancelledError, GeneratorExit):
@@ -125,8 +143,10 @@ class Service:
             raise
         except ServiceError as error:
             prediction.ended, prediction.error_code = "error", error.code
-            log.warning("%s", error, exc_info=error.__cause__)  # a refusal has no cause, a fault has
-            raise
+            log.warning("%s: %s", error.code, Private(error.message), exc_info=error.__cause__)  # faults have a cause
+            if self.log_prompts:
+                raise
+            raise error.without_quotes() from None
         except Exception as error:
             prediction.ended, prediction.error_code = "error", "internal_error"
             log.exception("internal error")
@@ -139,7 +159,26 @@ class Service:
             report = metrics.report(prediction, _answer(prediction), self._served())
             for name, value in report.items():
                 record(name, value)
-            log.info("metrics: %s", json.dumps(report))  # Replicate drops a model's own metrics, and keeps its log
+            shown = report if self.log_prompts else metrics.without_words(report)
+            log.info("metrics: %s", json.dumps(shown))  # Replicate drops a model's own metrics, and keeps its log
+
+    async def _in_time(
+        self, prediction: Prediction, prompt: Prompt, request: Request, record: Record
+    ) -> AsyncGenerator[str, None]:
+        """What is drawn within the limit of time. A vote that is over it gives the text that leads, then raises."""
+        drawn = self._elected if request.samples > 1 else self._single
+        async with (
+            aclosing(drawn(prediction, prompt, request, record)) as stream,
+            aclosing(until_out_of_time(stream, self.time_limit, time.perf_counter() - prediction.arrived)) as pieces,
+        ):
+            try:
+                async for piece in pieces:
+                    yield piece
+            except OutOfTime:
+                if prediction.election:
+                    prediction.choose(prediction.election.chosen)
+                    yield prediction.text
+                raise
 
     async def _single(
         self, prediction: Prediction, prompt: Prompt, request: Request, _: Record
@@ -161,10 +200,9 @@ class Service:
 
         election = Election(self.engine, prompt, request, draw, faults_abstain=prompt.mode == "tool")
         prediction.election, prediction.completions = election, election.completions
-        winner = await election.run(lambda tally: record("vote", tally))
-        prediction.chosen = election.completions[winner]
-        prediction.winner_seed = request.sampling.seed + winner
-        yield prediction.chosen.text
+        await election.run(lambda tally: record("vote", tally))
+        prediction.choose(election.chosen)
+        yield prediction.text
 
     def _draw(
         self, prompt: Prompt, request: Request, sampling: Sampling, completion: Completion, owner: object
@@ -178,7 +216,9 @@ class Service:
 
     def _served(self) -> Served:
         engine = self.engine
-        return Served(self.checkpoint.name, engine.name, self.digest, engine.settings, engine.gate.slots)
+        return Served(
+            self.checkpoint.name, engine.name, self.digest, engine.settings, engine.context, engine.gate.slots
+        )
 
     async def healthy(self) -> bool:
         return await self.engine.healthy()

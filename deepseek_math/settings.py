@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,8 +18,8 @@ DTYPES = ("float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's ways to spread a model
 
 VARIABLES: dict[str, str] = {
-    "CHECKPOINT": "A name, a path or an address. When unset what the image was built for, else `rl`; with "
-    "`make predict` and `make serve` `demo`.",
+    "CHECKPOINT": "A name, a path or an address. When unset what the image was built for, else `rl`; `demo` with "
+    "`make predict`, `make chat-terminal` and `make serve`.",
     "COG_WEIGHTS": "Cog's own variable: takes the same as CHECKPOINT, and wins.",
     "WEIGHTS_FOLDER": "Where downloaded checkpoints are kept; `weights` beside the code when unset.",
     "SLOTS": "The most requests at work at once. When unset 16 on a CPU, 64 on a GPU and with ENGINE_URL, fewer where "
@@ -32,6 +33,8 @@ VARIABLES: dict[str, str] = {
         "The folder of the packages that programs of mode tool import; `programs` in the environment that runs the "
         "service when unset."
     ),
+    "TIME_LIMIT": "Seconds that one prediction may take, waiting included. No limit when unset.",
+    "LOG_PROMPTS": "`0` keeps prompts, completions and programs out of the log. They are in it when unset, or `1`.",
     "DTYPE": f"transformers: {', '.join(f'`{name}`' for name in DTYPES)}. When unset the checkpoint's own on a GPU, "
     "float32 on a CPU.",
     "DEVICE_MAP": "transformers, several GPUs: how accelerate spreads the model: "
@@ -51,6 +54,8 @@ class Settings:
     context: int | None = None  # tokens of prompt and completion together
     threads: int | None = None  # llama.cpp's
     tool_processes: int | None = None  # most programs at work at once
+    time_limit: float | None = None  # seconds of one prediction; no limit when unset
+    log_prompts: bool = True  # whether the log may hold words of clients and models
     dtype: str | None = None  # of the transformers engine, one of DTYPES
     device_map: str | None = None  # of the transformers engine on several GPUs, one of DEVICE_MAPS
     engine_url: str | None = None  # of a server that generates instead of this process
@@ -74,6 +79,8 @@ class Settings:
             threads=_whole(environment, "THREADS"),
             tool_processes=_whole(environment, "TOOL_PROCESSES"),
             program_packages=_folder(environment, "PROGRAM_PACKAGES"),
+            time_limit=_seconds(environment, "TIME_LIMIT"),
+            log_prompts=_one_of(environment, "LOG_PROMPTS", ("0", "1")) != "0",
             dtype=_one_of(environment, "DTYPE", DTYPES),
             device_map=_one_of(environment, "DEVICE_MAP", DEVICE_MAPS),
             engine_url=_address(environment, "ENGINE_URL"),
@@ -140,3 +147,16 @@ def _whole(environment: Mapping[str, str], name: str) -> int | None:
             "setting_invalid", f"{name}={value[:40]!r}. Use a whole number of 1 or more, or leave it unset."
         )
     return int(value)
+
+
+def _seconds(environment: Mapping[str, str], name: str) -> float | None:
+    value = environment.get(name)
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < inf:
+        raise ServiceError("setting_invalid", f"{name}={value[:40]!r}. Use seconds over 0, or leave it unset.")
+    return seconds

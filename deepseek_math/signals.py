@@ -5,6 +5,13 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+_ending: list[signal.Signals] = []  # the signal that ends the command, unless that is Ctrl-C's
+
+
+def is_ending() -> bool:
+    """Whether a KeyboardInterrupt is the end of the command, and no Ctrl-C that it may take for itself."""
+    return bool(_ending)
+
 
 def run_until_stopped(command: Callable[[], int | None], message: str) -> int:
     """Runs the command and returns its exit status, 0 for None. Where a signal stops it, prints `message` on stderr
@@ -13,11 +20,10 @@ def run_until_stopped(command: Callable[[], int | None], message: str) -> int:
     All three raise KeyboardInterrupt, as asyncio stops its tasks in order for SIGINT alone: an exception that another
     signal's handler raises could hit any task.
     """
-    received = signal.SIGINT
+    _ending.clear()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal received
-        received = signal.Signals(number)
+        _ending[:] = [signal.Signals(number)]
         signal.raise_signal(signal.SIGINT)
 
     # A shell starts background jobs with SIGINT ignored, so its handler is set too.
@@ -29,7 +35,7 @@ def run_until_stopped(command: Callable[[], int | None], message: str) -> int:
         return command() or 0
     except KeyboardInterrupt:
         print(f"\n{message}", file=sys.stderr, flush=True)
-        return 128 + received
+        return 128 + (_ending or [signal.SIGINT])[0]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

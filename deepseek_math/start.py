@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from deepseek_math import logs
 from deepseek_math.errors import ServiceError
 from deepseek_math.stages import Stages
 
@@ -26,7 +27,9 @@ async def start(weights: str | None, say: Callable[[str], None]) -> "Service":
         from deepseek_math.settings import Settings
 
         stages.done("imports", "the service is imported")
-        service = await Service.open(Settings.read(weights=weights), say, stages)
+        settings = Settings.read(weights=weights)
+        logs.begin(settings.log_prompts)
+        service = await Service.open(settings, say, stages)
     except ServiceError:
         raise
     except ModuleNotFoundError as error:

@@ -4,13 +4,12 @@ Cog reads the signature without running it. `dsm schema --update` writes it from
 """
 
 import asyncio
-import logging
-import sys
 import traceback
 import warnings
 
 from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 
+from deepseek_math import logs
 from deepseek_math.cog import live
 from deepseek_math.start import start
 
@@ -31,8 +30,7 @@ class Predictor(BasePredictor):
 
         `weights` is what Cog passes on from COG_WEIGHTS. It takes the same values as CHECKPOINT, and wins over it.
         """
-        logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s", force=True)
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        logs.begin(prompts=True)
         try:
             self.service = await start(weights, say)
         except Exception:
@@ -54,9 +52,9 @@ class Predictor(BasePredictor):
             min_length=1,
         ),
         mode: str = Input(
-            description="How the prompt is put to the model. chat: as a question. cot: as a question, asking for steps and a boxed answer, as in the published results. raw: as it is. tool: as a question, asking for steps and programs, which are run and whose output the model reads. auto: raw for base checkpoints, cot for the others.",
+            description="How the prompt is put to the model. chat: as a question. cot: as a question, asking for steps and a boxed answer, as in the published results. raw: as it is. tool: as a question, asking for steps and programs, which are run and whose output the model reads. fewshot: after worked examples, for base checkpoints. auto: raw for base checkpoints, cot for the others.",
             default="auto",
-            choices=["auto", "chat", "cot", "raw", "tool"],
+            choices=["auto", "chat", "cot", "fewshot", "raw", "tool"],
         ),
         system_prompt: str = Input(
             description="A text before the conversation. The authors of DeepSeekMath advise against one: leave it empty unless you know why.",
@@ -117,6 +115,10 @@ class Predictor(BasePredictor):
             description="How programs run with mode tool. service: each one once, and the model goes on after the last. published: as in the published script, all of them anew each time, and the output of the last one ends the completion.",
             default="service",
             choices=["service", "published"],
+        ),
+        examples: list[dict] = Input(
+            description="With mode fewshot: worked examples in place of the four of the service, each with question and solution. A solution states its answer: in a box, or after the words The answer is.",
+            default=[],
         ),
         max_tokens: int | None = Input(
             description="Another name for max_new_tokens, which other models use.",
@@ -188,6 +190,7 @@ class Predictor(BasePredictor):
             "stop_when_sure": stop_when_sure,
             "max_tool_rounds": max_tool_rounds,
             "tool_loop": tool_loop,
+            "examples": examples,
             "max_tokens": max_tokens,
             "max_length": max_length,
             "max_completion_tokens": max_completion_tokens,

@@ -101,14 +101,30 @@ def extract(text: str) -> Answer:
     text = prose(text)
     boxes, opened = _boxes(text)
     for at in reversed(range(len(boxes))):
-        if answer := _boxed(text, boxes[: at + 1]):
+        answer, _ = _boxed(text, boxes[: at + 1])
+        if answer:
             return Answer(answer, "boxed")
-    end = len(text)
-    for phrase in reversed(list(_PHRASE.finditer(text))):
-        if answer := _claim(text[phrase.end() : min(end, phrase.end() + MAX_PHRASE + 1)], opened - phrase.end()):
-            return Answer(answer, "phrase")
-        end = phrase.start()
-    return Answer(None, None)
+    claim = _last_claim(text, opened)
+    return Answer(claim, "phrase") if claim else Answer(None, None)
+
+
+def boxed_answers(text: str) -> list[str]:
+    """What its boxes say, in order: joined ones as one list, and none of those that are empty or inside another."""
+    text = prose(text)
+    left = _outermost(_boxes(text)[0])
+    answers = []
+    while left:
+        answer, taken = _boxed(text, left)
+        if answer:
+            answers.append(answer)
+        del left[-taken:]
+    return answers[::-1]
+
+
+def claimed(text: str) -> str | None:
+    """What the text says in words that its answer is, with or without a box around it."""
+    text = prose(text)
+    return _last_claim(text, _boxes(text)[1])
 
 
 def tidy(content: str) -> str:
@@ -160,11 +176,22 @@ def _boxes(text: str) -> tuple[list[_Box], int]:
     return complete, min((box for _, box in braces if box is not None), default=len(text))
 
 
-def _boxed(text: str, boxes: list[_Box]) -> str:
-    r"""What the last of these boxes says, with those that it is joined to: `\boxed{-2} and \boxed{1}`."""
+def _outermost(boxes: list[_Box]) -> list[_Box]:
+    found: list[_Box] = []
+    for box in reversed(boxes):
+        if not found or box.end <= found[-1].start:
+            found.append(box)
+    return found[::-1]
+
+
+def _boxed(text: str, boxes: list[_Box]) -> tuple[str, int]:
+    r"""What the last of these boxes says, with those that it is joined to: `\boxed{-2} and \boxed{1}`.
+
+    And how many boxes that takes: 1 or more.
+    """
     answer = _inside(text, boxes[-1])
     if not answer:
-        return ""
+        return "", 1
     name, answers = "", [answer]
     later = boxes[-1]
     for box in reversed(boxes[-MAX_BOXES:-1]):
@@ -179,7 +206,7 @@ def _boxed(text: str, boxes: list[_Box]) -> str:
         later = box
     if name and (before := _NAMED.search(text[max(0, later.start - 20) : later.start])) and before["name"]:
         answers[0] = before["name"] + answers[0]
-    return ", ".join(dict.fromkeys(answers))
+    return ", ".join(dict.fromkeys(answers)), len(answers)
 
 
 def _inside(text: str, box: _Box) -> str:
@@ -200,6 +227,16 @@ def _claim(text: str, opened: int) -> str:
     answer = tidy(text[start:stop])
     subject = _SUBJECT.match(answer)
     return (subject and tidy(answer[subject.end() :])) or answer
+
+
+def _last_claim(text: str, opened: int) -> str | None:
+    """The last complete claim; the first open box begins at `opened`."""
+    end = len(text)
+    for phrase in reversed(list(_PHRASE.finditer(text))):
+        if answer := _claim(text[phrase.end() : min(end, phrase.end() + MAX_PHRASE + 1)], opened - phrase.end()):
+            return answer
+        end = phrase.start()
+    return None
 
 
 def _closing(text: str, opening: int) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from deepseek_math.answers.forms import Number
 from deepseek_math.answers.reading import read
 from deepseek_math.answers.spelling import key
+from deepseek_math.logs import Private
 from deepseek_math.paths import ROOT
 from deepseek_math.retry import RetryPolicy
 
@@ -161,7 +162,7 @@ class Judge:
                     self._known.move_to_end(pair)
                 seconds = time.monotonic() - started
             if verdict.reason:
-                log.warning(NOT_EQUAL, verdict.reason, *pair)
+                log.warning(NOT_EQUAL, verdict.reason, *map(Private, pair))
             if len(self._known) > CACHED:
                 self._known.popitem(last=False)
             return replace(verdict, seconds=seconds)
@@ -175,7 +176,7 @@ class Judge:
             answer = await asyncio.wait_for(worker.compare(*pair), self._seconds)
             keep = not answer["retire"]
             if answer["reason"]:  # what can't be read is decided all the same
-                log.warning(NOT_EQUAL, answer["reason"], *pair)
+                log.warning(NOT_EQUAL, Private(answer["reason"]), *map(Private, pair))
             return Verdict(bool(answer["equal"]))
         except TimeoutError:
             return Verdict(False, reason=f"took over {self._seconds:g} s")

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from deepseek_math.few_shot import Example, Form
 from deepseek_math.jobs import JobError
-from deepseek_math.prompts import Language
+from deepseek_math.language import Language
 
 Row = Mapping[str, Any]  # one line of a data set
 Mode = Literal["cot", "tool"]
@@ -49,22 +50,15 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class Shots:
-    """A k-shot prompt: `count` worked questions, then the open one. `{number}` counts them."""
+    """A k-shot prompt: `count` worked questions, as published, in the published form."""
 
-    count: int  # as published
-    ask: str  # with {question}; the completion begins behind it
-    reply: str  # with {solution} and {answer}
-    separator: str
-    stop: str
+    count: int
+    form: Form
 
     def prompt(self, shots: tuple[Question, ...], question: str) -> str:
         """The whole text that a base checkpoint continues."""
-        worked = [
-            self.ask.format(number=number, question=shot.text.strip())
-            + self.reply.format(solution=shot.solution.strip(), answer=shot.expected)
-            for number, shot in enumerate(shots, 1)
-        ]
-        return self.separator.join([*worked, self.ask.format(number=len(shots) + 1, question=question.strip())])
+        examples = [Example(shot.text, shot.solution, shot.expected) for shot in shots]
+        return self.form.prompt(examples, question)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Plan:
         """The service's inputs: greedy as published, or for a vote at the service's own temperature."""
         inputs: dict[str, Any] = {"prompt": self.prompt(question), "max_new_tokens": self._tokens, "seed": self.seed}
         if self.shots:
-            inputs |= {"mode": "raw", "stop": [self.benchmark.shots.stop]}
+            inputs |= {"mode": "raw", "stop": list(self.benchmark.shots.form.stops)}
         else:
             inputs |= {"mode": self.mode}
         if self.mode == "tool":

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from deepseek_math.checkpoints import CHECKPOINTS
 from deepseek_math.evaluation.benchmarks import BENCHMARKS
-from deepseek_math.evaluation.interval import wilson
 from deepseek_math.evaluation.plan import MAX_NEW_TOKENS, MAX_TOOL_ROUNDS
+from deepseek_math.interval import wilson
 from deepseek_math.jobs.journal import Line
 
 Grader = Literal["strict", "published"]

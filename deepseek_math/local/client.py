@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource
 
+from deepseek_math.doubts import DOUBTS
 from deepseek_math.retry import Attempts, RetryPolicy
 from deepseek_math.terminal import printable
 
@@ -46,7 +47,7 @@ class PredictionRefused(Exception):
 
 def stream(
     url: str, inputs: dict[str, Any], prediction_id: str | None = None, patience: float = 5.0
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Sends one prediction and yields its events as they arrive. Closing the iterator stops the prediction.
 
     A 409 is tried again for `patience` seconds. NOTE: coglet says 409 not only when it is full, but now and then
@@ -150,29 +151,59 @@ def _tls() -> ssl.SSLContext:
 
 def show(url: str, inputs: dict[str, Any]) -> int:
     """Prints a prediction's text as it is generated, then its metrics, a vote's as bars. Returns the exit status."""
-    final: dict[str, Any] = {}
-    progress = Progress()
-    for event in stream(url, inputs):
-        if event.kind == "output":
-            progress.end()
-            print(printable(event.data["chunk"]), end="", flush=True)
-        elif event.kind == "metric" and event.data["name"] == "vote":
-            progress.show(event.data["value"])
-        elif event.kind in ("completed", "error"):
-            final = event.data
-    progress.end()
-    print()
+    final = follow(stream(url, inputs))
     metrics = final.get("metrics", {})
     if metrics.pop("vote", None) is not None:
         print(*bars(metrics.pop("votes"), metrics["samples_without_answer"]), "", sep="\n", file=sys.stderr)
     for name, value in sorted(metrics.items()):
-        shown = str(value).lower() if isinstance(value, bool) else printable(str(value))
-        print(f"  {name:22} {shown}", file=sys.stderr)
+        shown = _shown(name, value)
+        if shown:
+            print(f"  {name:22} {shown}", file=sys.stderr)
     if final.get("status") == "succeeded":
         return 0
-    reason = str(final.get("error", "the stream ended early")).partition("ServiceError: ")
-    print(f"\n{final.get('status', 'no answer')}: {printable(reason[2] or reason[0])}", file=sys.stderr)
+    print(f"\n{final.get('status', 'no answer')}: {fault(final)}", file=sys.stderr)
     return 1
+
+
+def follow(events: Iterator[Event]) -> dict[str, Any]:
+    """Prints a prediction's text as it is generated, and how its vote goes. Returns what its last event says."""
+    final: dict[str, Any] = {}
+    progress = Progress()
+    try:
+        for event in events:
+            if event.kind == "output":
+                progress.end()
+                print(printable(event.data["chunk"]), end="", flush=True)
+            elif event.kind == "metric" and event.data["name"] == "vote":
+                progress.show(event.data["value"])
+            elif event.kind in ("completed", "error"):
+                final = event.data
+    finally:
+        progress.end()
+        print(flush=True)
+    return final
+
+
+def fault(final: dict[str, Any]) -> str:
+    """Why a prediction did not succeed: the service's own sentence where it has one."""
+    before, _, sentence = str(final.get("error", "the stream ended early")).partition("ServiceError: ")
+    return printable(sentence or before)
+
+
+def _shown(name: str, value: Any) -> str:
+    """A metric's value for people; empty for one that says nothing, or what is on the screen already."""
+    if name == "text_so_far":
+        return ""
+    if name == "doubts":
+        return in_words(value)
+    if name == "repetition":
+        return f"{value['length']} characters, {value['count']} times"
+    return str(value).lower() if isinstance(value, bool) else printable(str(value))
+
+
+def in_words(doubts: list[str]) -> str:
+    """The signs that an answer is not to be trusted, on one line."""
+    return "; ".join(DOUBTS[name].short if name in DOUBTS else printable(name) for name in doubts)
 
 
 class Progress:

@@ -3,8 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import httpx
 
@@ -15,6 +15,8 @@ from deepseek_math.local.typed_inputs import EXAMPLE, InputsMistyped, inputs_of,
 from deepseek_math.signals import run_until_stopped
 from deepseek_math.terminal import printable
 
+HELP_URL = "a running service, such as http://127.0.0.1:5000; without it, one is started"
+HELP_INPUTS = "more of these, in one text"
 MODEL = "The variable CHECKPOINT names the model: rl (13.8 GB) when unset; demo needs no download."
 
 
@@ -26,14 +28,14 @@ def predict(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("prompt", nargs="?", help="the question, in quotes")
     parser.add_argument("settings", nargs="*", metavar="name=value", help="other inputs, such as seed=1")
-    parser.add_argument("--inputs", type=words_option, default=[], metavar="TEXT", help="more of these, in one text")
-    parser.add_argument("--url", help="a running service, such as http://127.0.0.1:5000; without it, one is started")
+    parser.add_argument("--inputs", type=words_option, default=[], metavar="TEXT", help=HELP_INPUTS)
+    parser.add_argument("--url", help=HELP_URL)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.error(f"there is no option {unknown[0]}. A question that begins with a dash comes after --. {EXAMPLE}")
     if options.prompt is None:
         parser.error(f"there is no question. {EXAMPLE}")
-    return _command(lambda: _predict(options.prompt, options.inputs + options.settings, options.url))
+    return run(lambda: _predict(options.prompt, options.inputs + options.settings, options.url))
 
 
 def serve(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +45,7 @@ def serve(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, default=5000, help="default: 5000")
     options = parser.parse_args(arguments)
-    return _command(lambda: _serve(options.port))
+    return run(lambda: _serve(options.port))
 
 
 def words_option(text: str) -> list[str]:
@@ -54,9 +56,10 @@ def words_option(text: str) -> list[str]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _command(run: Callable[[], int]) -> int:
+def run(command: Callable[[], int]) -> int:
+    """Runs a command to its exit status; what it can't do is said in a sentence on stderr."""
     try:
-        return run_until_stopped(run, "stopped")
+        return run_until_stopped(command, "stopped")
     except (InputsMistyped, ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError) as error:
         _say(str(error))
         return 1
@@ -66,7 +69,9 @@ def _predict(prompt: str, settings: list[str], url: str | None) -> int:
     inputs = inputs_of(prompt, settings, os.environ)  # before a checkpoint is loaded for it
     _say(f"question: {printable(prompt)}")
     if url:
-        return _ask(url.rstrip("/"), inputs)
+        url = url.rstrip("/")
+        with reaching(url):
+            return client.show(url, inputs)
     with LocalServer(say=_say) as server:
         _say("")
         status = client.show(server.url, inputs)
@@ -76,9 +81,11 @@ def _predict(prompt: str, settings: list[str], url: str | None) -> int:
         return status
 
 
-def _ask(url: str, inputs: dict[str, Any]) -> int:
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Says in a sentence where no service is at `url`. Raises ServerFailed."""
     try:
-        return client.show(url, inputs)
+        yield
     except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise ServerFailed(f"No service can be reached at {url} ({error}). Start one with: dsm serve") from error
 

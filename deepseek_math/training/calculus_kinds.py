@@ -5,7 +5,7 @@ from random import Random
 
 import sympy
 
-from deepseek_math.prompts import Language
+from deepseek_math.language import Language
 from deepseek_math.training import polynomial
 from deepseek_math.training.problem import Kind, Parameters, Problem
 from deepseek_math.training.sides import added_up, joined, signed

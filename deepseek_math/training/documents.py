@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from deepseek_math.prompts import COT_SUFFIX, TOOL_SUFFIX, Language
+from deepseek_math.language import Language
+from deepseek_math.prompts import COT_SUFFIX, TOOL_SUFFIX
 from deepseek_math.training.generator import draw
 from deepseek_math.training.problem import Problem
 

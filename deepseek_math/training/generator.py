@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from deepseek_math.prompts import Language, language
+from deepseek_math.language import Language, language
 from deepseek_math.training import (
     calculus_kinds,
     equation_kinds,

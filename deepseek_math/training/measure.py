@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from deepseek_math.answers.judging import judge
 from deepseek_math.errors import ServiceError
+from deepseek_math.interval import wilson
 from deepseek_math.service import Service
 from deepseek_math.settings import Settings
 from deepseek_math.training.documents import HEADS
@@ -26,6 +27,8 @@ SEED = 20261122  # of the held-out problems, the same for every checkpoint
 IN_FLIGHT = 16
 MODES: Mapping[str, Mapping[str, Any]] = {
     "raw": {"mode": "raw"},  # the base model continues the problem as a document
+    "typed": {"mode": "raw"},  # it continues the question alone, as a user types it
+    "fewshot": {"mode": "fewshot"},
     "cot": {"mode": "cot"},
     "vote": {"mode": "cot", "samples": 16, "temperature": 0.7, "seed": SEED},
     "tool": {"mode": "tool"},
@@ -48,6 +51,7 @@ async def measure(folder: Path, mode: str, count: int) -> dict[str, Any]:
         "samples": MODES[mode].get("samples", 1),
         "right": sum(right),
         "count": count,
+        "interval": [round(bound, 4) for bound in wilson(sum(right), count)],  # of the share, 95 %
         "seconds": round(time.monotonic() - start, 1),
         "misses": dict(misses.most_common()),
     }

@@ -6,7 +6,7 @@ from random import Random
 
 import sympy
 
-from deepseek_math.prompts import Language
+from deepseek_math.language import Language
 from deepseek_math.training.arithmetic import brief
 from deepseek_math.training.problem import Kind, Parameters, Problem
 from deepseek_math.training.wording import Wordings

@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy
 
-from deepseek_math.prompts import Language
+from deepseek_math.language import Language
 
 Parameters = tuple[int, ...]
 

@@ -12,7 +12,7 @@ from random import Random
 
 import sympy
 
-from deepseek_math.prompts import Language
+from deepseek_math.language import Language
 from deepseek_math.training.arithmetic import brief, result
 from deepseek_math.training.problem import Kind, Parameters, Problem
 

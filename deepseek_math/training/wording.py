@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from random import Random
 
-from deepseek_math.prompts import Language
+from deepseek_math.language import Language
 
 Wordings = Mapping[Language, tuple[str, ...]]
 

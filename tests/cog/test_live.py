@@ -138,7 +138,7 @@ def test_a_dropped_stream_reaches_the_work(counting: Counting) -> None:
     while next(events).kind != "output":
         pass
     dropped = time.time()
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert counting.noted("dropped", "stopped") < dropped + SOON
 
 
@@ -155,7 +155,7 @@ def test_a_stream_that_nobody_reads_is_ended_though_its_cancel_was_lost(counting
     events = stream(counting.url, inputs, "orphan")
     while next(events).kind != "output":
         pass
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     counting.noted("orphan", "stopped")
 
 

@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from deepseek_math.checkpoints import Checkpoint, Local
 from deepseek_math.engines.llama_cpp.engine import LlamaCppEngine
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.protocol import Engine
+from deepseek_math.programs.sandbox.pool import Sandboxes
+from deepseek_math.service import Service
 from tests.engines.test_engines import QUESTIONS, TALK, ids_of, text
 from tests.support.streams import deltas
 
@@ -52,6 +55,22 @@ async def test_no_character_is_cut(engine: Engine) -> None:
         cut = await deltas(engine, prompt, replace(TALK, max_new_tokens=length, temperature=0.0))
         assert "\ufffd" not in "".join(delta.text for delta in cut)
         assert cut[-1].tokens <= length
+
+
+async def test_a_sample_that_is_ended_for_repeating_itself_would_have_gone_on_to_its_limit(engine: Engine) -> None:
+    """And would have had the same answer there: the same seed alone says so."""
+    service = Service(Checkpoint("smollm2", Local(Path()), "none"), engine, Sandboxes())
+    inputs: dict[str, Any] = {"prompt": "Yes, yes, yes, yes, yes, yes, yes, yes, yes,", "mode": "raw"}
+    inputs |= {"seed": 0, "temperature": 0.3, "max_new_tokens": 350}
+    vote: dict[str, Any] = {}
+    alone: dict[str, Any] = {}
+    ended = [piece async for piece in service.complete(inputs | {"samples": 2}, vote.__setitem__)]
+    whole = [piece async for piece in service.complete(inputs, alone.__setitem__)]
+    assert vote["samples_endless"] == 2
+    assert "".join(whole).startswith("".join(ended))
+    assert (alone["finish_reason"], alone["completion_tokens"]) == ("length", 350)
+    assert alone["repetition"]["length"] == vote["repetition"]["length"]
+    assert alone.get("answer") == vote.get("answer")
 
 
 async def test_the_header_is_read_as_the_format_says(smollm2: Path) -> None:

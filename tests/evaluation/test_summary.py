@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_math.evaluation.interval import wilson
 from deepseek_math.evaluation.summary import Summary, summarise
+from deepseek_math.interval import wilson
 from tests.evaluation.test_report import HEADER
 
 pytestmark = pytest.mark.unit

@@ -20,7 +20,7 @@ from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
 from deepseek_math.service import Service
 from deepseek_math.settings import VARIABLES, Settings
 from tests.support.doc_tables import DOCS, TABLES, filled, page
-from tests.support.scripted_engine import ScriptedEngine
+from tests.support.scripted_engine import ScriptedEngine, Step
 
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "weights/README.md", *sorted(DOCS.glob("*.md"))]
@@ -123,7 +123,8 @@ class NoSandboxes(Sandboxes):
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
     checkpoint = Checkpoint("scripted", Local(Path()), "none", style=PromptStyle(chat_template=DEEPSEEK_TEMPLATE))
-    engine = ScriptedEngine(lambda prompt, sampling: ["The answer is ", "5", "."])
+    said: list[Step] = ["The answer is ", "5", "."]
+    engine = ScriptedEngine(lambda prompt, _: [*said, 60.0] if ord("~") in prompt else [*said, *[" So it is."] * 3])
     yield Service(checkpoint, engine, NoSandboxes(), "a digest")
     await judge().close()
 
@@ -142,4 +143,6 @@ async def reported(service: Service, **inputs: Any) -> Mapping[str, Any]:
 async def test_every_metric_that_is_reported_has_a_description(service: Service) -> None:
     vote = await reported(service, mode="tool", samples=2, expected_answer="5")
     refusal = await reported(service, top_p=0.0)
-    assert set(vote) | set(refusal) == set(METRICS)
+    service.time_limit = 0.5
+    broken_off = await reported(service, prompt="slow~")
+    assert set(vote) | set(refusal) | set(broken_off) == set(METRICS)

@@ -345,3 +345,43 @@ async def test_what_makes_no_vote_is_refused_before_any_work(inputs: dict[str, A
 
 def test_the_last_seed_may_be_the_largest() -> None:
     assert Request.checked(prompt="?", samples=64, seed=2**53 - 64).sampling.seed == 2**53 - 64
+
+
+LOOPING = ["\\boxed{4}", *[" So it is."] * 200]  # in tokens, 200 of them forced
+
+
+async def test_a_sample_that_repeats_itself_to_no_end_is_ended_early_and_counts() -> None:
+    scripts: dict[int, Sequence[Step]] = {0: LOOPING, 1: says("4", 3), 2: says("5")}
+    scripted = service(scripts, slots=3)
+    scripted.engine.likelihood = {0: -0.001, 1: -0.5, 2: -0.5}  # type: ignore[attr-defined]
+    text, metrics, _ = await run(scripted, samples=3)
+    assert metrics["votes"] == [{"answer": "4", "count": 2}]
+    assert metrics["samples_endless"] == 1
+    assert metrics["completion_tokens"] < len(LOOPING)
+    assert (text, metrics["winner_seed"], metrics["finish_reason"]) == ("..\\boxed{4}", 1, "stop")
+
+
+async def test_an_endless_sample_is_chosen_where_no_whole_one_has_the_answer() -> None:
+    scripts: dict[int, Sequence[Step]] = {0: says("5"), 1: LOOPING, 2: LOOPING}
+    scripted = service(scripts, slots=3)
+    scripted.engine.likelihood = {0: -0.5, 1: -0.001, 2: -0.001}  # type: ignore[attr-defined]
+    text, metrics, _ = await run(scripted, samples=3)
+    assert "".join(map(str, LOOPING)).startswith(text)
+    assert (metrics["answer"], metrics["finish_reason"], metrics["doubts"]) == ("4", "repetition", ["repeats"])
+
+
+async def test_without_an_answer_a_whole_sample_is_chosen_before_an_endless_one() -> None:
+    scripts: dict[int, Sequence[Step]] = {0: LOOPING[1:], 1: ["no ", "idea"]}
+    scripted = service(scripts, slots=2)
+    scripted.engine.likelihood = {0: -0.001, 1: -0.5}  # type: ignore[attr-defined]
+    text, metrics, _ = await run(scripted, samples=2)
+    assert (text, metrics["samples_endless"]) == ("no idea", 1)
+
+
+@pytest.mark.parametrize("likelihood", [{}, {0: -0.001, 1: -0.001}])
+async def test_a_single_prediction_is_never_ended_for_repeating_itself(likelihood: dict[int, float]) -> None:
+    scripted = service({0: LOOPING}, slots=1)
+    scripted.engine.likelihood = likelihood  # type: ignore[attr-defined]
+    text, metrics, _ = await run(scripted, temperature=0.7)
+    assert text == "".join(map(str, LOOPING))
+    assert metrics["doubts"] == ["repeats"]

@@ -8,8 +8,9 @@ import pytest
 
 from deepseek_math.engines.hf.tokenizer import HFTokenizer
 from deepseek_math.errors import ServiceError
+from deepseek_math.language import language
 from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
-from deepseek_math.prompts import COT_SUFFIX, build, language
+from deepseek_math.prompts import COT_SUFFIX, build
 from deepseek_math.request import Request
 from tests.support.scripted_engine import CharacterTokenizer
 

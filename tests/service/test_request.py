@@ -13,6 +13,8 @@ pytestmark = pytest.mark.unit
 USER = {"role": "user", "content": "What is 2 + 3?"}
 ASSISTANT = {"role": "assistant", "content": " It is 5."}
 
+EXAMPLE = {"question": "What is 1 + 1?", "solution": "The answer is 2."}
+
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     # inputs, code, what the sentence must name
     ({"prompt": ""}, "prompt_empty", "no visible character"),
@@ -28,7 +30,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"system_prompt": "\ud800"}, "text_invalid", "system_prompt"),
     ({"system_prompt": None}, "text_invalid", "system_prompt"),
     ({"mode": "poem"}, "mode_unknown", "'poem'"),
-    ({"mode": ""}, "mode_unknown", "auto, chat, cot, raw"),
+    ({"mode": ""}, "mode_unknown", "auto, chat, cot, fewshot, raw"),
     ({"mode": "COT"}, "mode_unknown", "'COT'"),
     ({"max_new_tokens": 0}, "max_new_tokens_out_of_range", "from 1 to 4096"),
     ({"max_new_tokens": -1}, "max_new_tokens_out_of_range", "-1"),
@@ -73,6 +75,16 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": [USER, {"role": "assistant", "content": None}]}, "messages_invalid", "no text"),
     ({"messages": [USER, {"role": "assistant", "content": "\udfff"}]}, "text_invalid", "Message 2 of 2"),
     ({"messages": ["hello"]}, "messages_invalid", "Message 1 of 1"),
+    ({"examples": [EXAMPLE]}, "examples_without_fewshot", "mode is auto"),
+    ({"examples": [EXAMPLE], "mode": "cot"}, "examples_without_fewshot", "mode is cot"),
+    ({"examples": EXAMPLE, "mode": "fewshot"}, "examples_invalid", "not a list"),
+    ({"examples": ["x"], "mode": "fewshot"}, "examples_invalid", "Example 1 of 1"),
+    ({"examples": [EXAMPLE, USER], "mode": "fewshot"}, "examples_invalid", 'keys "question" and "solution"'),
+    ({"examples": [EXAMPLE | {"answer": "2"}], "mode": "fewshot"}, "examples_invalid", "exactly the keys"),
+    ({"examples": [EXAMPLE | {"question": " "}], "mode": "fewshot"}, "examples_invalid", "no text in its question"),
+    ({"examples": [EXAMPLE | {"solution": 2}], "mode": "fewshot"}, "examples_invalid", "no text in its solution"),
+    ({"examples": [EXAMPLE | {"solution": "It is 2."}], "mode": "fewshot"}, "examples_invalid", "states no answer"),
+    ({"examples": [EXAMPLE | {"question": "\ud800"}], "mode": "fewshot"}, "text_invalid", "Example 1 of 1"),
     ({"messages": USER}, "messages_invalid", "not a list"),
     ({"max_tokens": 0}, "max_new_tokens_out_of_range", "max_tokens is 0"),
     ({"max_length": 5000}, "max_new_tokens_out_of_range", "from 1 to 4096"),

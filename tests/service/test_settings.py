@@ -21,6 +21,13 @@ REFUSED = [
     {"CONTEXT": "4k"},
     {"THREADS": "all"},
     {"TOOL_PROCESSES": "0"},
+    {"TIME_LIMIT": "0"},
+    {"TIME_LIMIT": "-1"},
+    {"TIME_LIMIT": "soon"},
+    {"TIME_LIMIT": "nan"},
+    {"TIME_LIMIT": "inf"},
+    {"LOG_PROMPTS": "no"},
+    {"LOG_PROMPTS": "2"},
     {"PROGRAM_PACKAGES": "/no/such/folder"},
     {"DTYPE": "bf16"},
     {"DEVICE_MAP": "cuda:0"},
@@ -60,6 +67,8 @@ def test_what_is_set_is_read() -> None:
         "CONTEXT": "512",
         "THREADS": "2",
         "TOOL_PROCESSES": "3",
+        "TIME_LIMIT": "2.5",
+        "LOG_PROMPTS": "0",
         "DTYPE": "float16",
         "DEVICE_MAP": "auto",
         "ENGINE_URL": "http://[::1]:8000/v1",
@@ -67,7 +76,7 @@ def test_what_is_set_is_read() -> None:
         "ENGINE_API_KEY": " key\n",
     }
     remote = ("http://[::1]:8000/v1", "math", "key")
-    assert Settings.read(environment) == Settings("smollm2-135m", 4, 512, 2, 3, "float16", "auto", *remote)
+    assert Settings.read(environment) == Settings("smollm2-135m", 4, 512, 2, 3, 2.5, False, "float16", "auto", *remote)
 
 
 def test_the_folder_of_packages_is_read(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from deepseek_math.checkpoints import CHECKPOINTS
+from deepseek_math.doubts import DOUBTS
 from deepseek_math.errors import CODES
 from deepseek_math.inputs import INPUTS, InputField
 from deepseek_math.metrics import METRICS
@@ -52,6 +53,11 @@ def settings() -> str:
     return _table(("variable", "meaning"), ((f"`{name}`", meaning) for name, meaning in VARIABLES.items()))
 
 
+def doubts() -> str:
+    rows = ((f"`{name}`", doubt.short, doubt.meaning, doubt.advice) for name, doubt in DOUBTS.items())
+    return _table(("sign", "in the terminal", "what it means", "what to do"), rows)
+
+
 def checkpoints() -> str:
     rows = [
         (f"`{row.name}`", row.size, f"{row.context} tokens", row.origin, row.licence) for row in CHECKPOINTS.values()
@@ -72,6 +78,7 @@ TABLES: dict[str, Callable[[], str]] = {  # by page, each between its name's mar
     "errors": errors,
     "http-api": metrics,
     "settings": settings,
+    "trust": doubts,
     "checkpoints": checkpoints,
 }
 

@@ -8,7 +8,8 @@ import sympy
 
 from deepseek_math.answers.extraction import extract
 from deepseek_math.answers.spelling import key
-from deepseek_math.prompts import TOOL_SUFFIX, language
+from deepseek_math.language import language
+from deepseek_math.prompts import TOOL_SUFFIX
 from deepseek_math.training.arithmetic import brief, operate
 from deepseek_math.training.check import check, printed
 from deepseek_math.training.documents import conversation, document, statement

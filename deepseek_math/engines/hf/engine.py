@@ -23,6 +23,7 @@ from deepseek_math.engines.memory import checked_context, require_room_for_weigh
 from deepseek_math.engines.protocol import Delta, Tokenizer
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
+from deepseek_math.logs import Private
 from deepseek_math.sampling import Sampling
 
 logger = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class TransformersEngine:
                 finished = output.finished
                 if output.error is not None:
                     if not self._dead():  # a fault that kills the manager is logged once, by the revival
-                        logger.error("Continuous batching failed a request: %s", output.error)
+                        logger.error("Continuous batching failed a request: %s", Private(output.error))
                     raise self._failure()
                 stopped = output.tokens[-1] in self._eos
                 new = output.tokens[count : -1 if stopped else None]

@@ -18,6 +18,7 @@ from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from deepseek_math.engines.remote.dialects import malformed, well_formed
 from deepseek_math.engines.remote.transport import CancelSafeTransport
 from deepseek_math.errors import ServiceError
+from deepseek_math.logs import Private
 from deepseek_math.retry import Attempts, RetryPolicy, may_pass
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Passing(ServiceError):
         wait = attempts.wait_after_failure(self.retry_after)
         if wait is None:
             raise self
-        log.info("%s; trying again in %g s", self.message.partition(". ")[0], wait)
+        log.info("%s: %s; trying again in %g s", self.code, Private(self.message.partition(". ")[0]), wait)
         await asyncio.sleep(wait)
 
 

@@ -5,8 +5,9 @@ Wei et al. 2023, "CMATH: Can Your Language Model Pass Chinese Elementary School 
 
 from deepseek_math.evaluation.benchmark import Benchmark, Hub, Question, Row, Rules, Shots, solution_of
 from deepseek_math.evaluation.published import findings
+from deepseek_math.few_shot import FORMS
 
-SHOTS = Shots(6, "问题：{question}\n答案：", "{solution}所以答案是：{answer}。", "\n\n\n", "\n问题：")
+SHOTS = Shots(6, FORMS["zh"])
 
 
 def read(row: Row, id: str) -> Question:

@@ -8,6 +8,7 @@ from deepseek_math.answers.extraction import tidy
 from deepseek_math.evaluation.benchmark import Benchmark, Question, Row, Rules, Shots, solution_of
 from deepseek_math.evaluation.published import findings
 from deepseek_math.evaluation.published.normal_form import normal
+from deepseek_math.few_shot import Form
 
 
 def read(row: Row, id: str) -> Question:
@@ -27,10 +28,13 @@ BENCHMARK = Benchmark(
     rules=Rules(findings.solved_list, findings.claimed, "row"),
     shots=Shots(
         5,
-        "问题 {number}.   {question}\n问题 {number}的解析:",
-        "   {solution}\n答案是 {answer}",
-        "\n\n\n",
-        "\n问题 ",
+        Form(
+            "问题 {number}.   {question}\n问题 {number}的解析:",
+            "   {solution}",
+            "\n答案是 {answer}",
+            "\n\n\n",
+            "\n问题 ",
+        ),
     ),
     published={("base", "cot", 1): 24 / 118},
 )

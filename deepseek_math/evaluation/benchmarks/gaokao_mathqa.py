@@ -6,6 +6,7 @@ AGIEval's gaokao-mathqa.jsonl; the hub's copies hold finished prompts, which are
 
 from deepseek_math.evaluation.benchmark import Benchmark, Question, Row, Rules, Shots, solution_of
 from deepseek_math.evaluation.published import findings
+from deepseek_math.few_shot import Form
 
 
 def read(row: Row, id: str) -> Question:
@@ -28,10 +29,13 @@ BENCHMARK = Benchmark(
     rules=Rules(findings.chosen_in_box, findings.claimed_letters, "last letter"),
     shots=Shots(
         5,
-        "问题 {number}.    {question}\n问题 {number}的解析:",
-        "   {solution}\n答案是 {answer}",
-        "\n\n\n",
-        "\n问题 ",
+        Form(
+            "问题 {number}.    {question}\n问题 {number}的解析:",
+            "   {solution}",
+            "\n答案是 {answer}",
+            "\n\n\n",
+            "\n问题 ",
+        ),
     ),
     published={("base", "cot", 1): 124 / 351},
 )

@@ -7,6 +7,7 @@ import re
 
 from deepseek_math.evaluation.benchmark import Benchmark, Hub, Question, Row, Rules, Shots, solution_of
 from deepseek_math.evaluation.published import findings
+from deepseek_math.few_shot import FORMS
 
 
 def read(row: Row, id: str) -> Question:
@@ -24,7 +25,7 @@ BENCHMARK = Benchmark(
     read=read,
     judging="expression",
     rules=Rules(findings.solved_once, findings.last_number, "one"),
-    shots=Shots(8, "Q: {question}\nA:", " {solution} The answer is {answer}.", "\n\n\n", "\nQ:"),
+    shots=Shots(8, FORMS["en"]),
     published={
         ("base", "cot", 1): 847 / 1319,
         ("instruct", "cot", 1): 1093 / 1319,

@@ -7,6 +7,7 @@ shots are Minerva's (Lewkowycz et al. 2022, arXiv 2206.14858); ours come from th
 from deepseek_math.answers.extraction import extract
 from deepseek_math.evaluation.benchmark import Benchmark, Hub, Question, Row, Rules, Shots
 from deepseek_math.evaluation.published import findings
+from deepseek_math.few_shot import Form
 
 
 def read(row: Row, id: str) -> Question:
@@ -24,10 +25,13 @@ BENCHMARK = Benchmark(
     rules=Rules(findings.solved_list, findings.solved_list_after_shots, "list"),
     shots=Shots(
         4,
-        "Problem:\n{question}\n\nSolution:",
-        "\n{solution}\nFinal Answer: The final answer is ${answer}$. I hope it is correct.",
-        "\n\n",
-        "\nProblem:",
+        Form(
+            "Problem:\n{question}\n\nSolution:",
+            "\n{solution}",
+            "\nFinal Answer: The final answer is ${answer}$. I hope it is correct.",
+            "\n\n",
+            "\nProblem:",
+        ),
     ),
     published={
         ("base", "cot", 1): 1809 / 5000,

@@ -6,6 +6,7 @@ Lewkowycz et al. 2022, "Solving Quantitative Reasoning Problems with Language Mo
 from deepseek_math.answers.extraction import tidy
 from deepseek_math.evaluation.benchmark import Benchmark, Hub, Question, Row, Rules, Shots
 from deepseek_math.evaluation.published import findings
+from deepseek_math.few_shot import Form
 
 
 def read(row: Row, id: str) -> Question:
@@ -23,10 +24,13 @@ BENCHMARK = Benchmark(
     rules=Rules(findings.solved_once, findings.hoped, "ocw"),
     shots=Shots(
         4,
-        "Problem:\n{question}\nSolution:",
-        "\n{solution}\nFinal answer: The final answer is {answer}. I hope it is correct.",
-        "\n\n",
-        "\nProblem:",
+        Form(
+            "Problem:\n{question}\nSolution:",
+            "\n{solution}",
+            "\nFinal answer: The final answer is {answer}. I hope it is correct.",
+            "\n\n",
+            "\nProblem:",
+        ),
     ),
     published={("base", "cot", 1): 42 / 272},
     hub=Hub("open-web-math/ocwcourses", "default", "test"),

@@ -8,13 +8,17 @@ import re
 
 from deepseek_math.evaluation.benchmark import Benchmark, Question, Row, Rules, Shots, solution_of
 from deepseek_math.evaluation.published import findings
+from deepseek_math.few_shot import Form
 
 CHOICE_SHOTS = Shots(
     4,
-    "Problem:\n{question}\nSolution:",
-    "\n{solution}\nFinal Answer: The final answer is ({answer}). I hope it is correct.",
-    "\n\n",
-    "\nProblem:",
+    Form(
+        "Problem:\n{question}\nSolution:",
+        "\n{solution}",
+        "\nFinal Answer: The final answer is ({answer}). I hope it is correct.",
+        "\n\n",
+        "\nProblem:",
+    ),
 )
 ASK = "What of the following is the right choice? Explain your answer."  # as published
 
