@@ -21,8 +21,7 @@ takes.soak := MINUTES
 takes.lock := LOCK
 takes.native := CMAKE_ARGS
 takes := PYTHON PYTEST_ADDOPTS COGLET_WHEEL CUDA_% PIP_% HF_% COG_WEIGHTS WEIGHTS_FOLDER SLOTS CONTEXT THREADS TOOL_PROCESSES \
-	PROGRAM_PACKAGES DTYPE DEVICE_MAP ENGINE_URL ENGINE_MODEL ENGINE_API_KEY \
-	TIME_LIMIT LOG_PROMPTS
+	PROGRAM_PACKAGES TIME_LIMIT LOG_PROMPTS DTYPE DEVICE_MAP ENGINE_URL ENGINE_MODEL ENGINE_API_KEY
 
 hash := \# # escaped differently by different makes inside a function
 goals := $(shell awk -F: '/^[a-z-]+:.*$(strip $(hash)) / { print $$1 }' $(firstword $(MAKEFILE_LIST)))

@@ -53,6 +53,9 @@ METRICS: dict[str, str] = {
 }
 
 
+WORDS = ("answer", "vote", "votes", "text_so_far")  # metrics that hold words of the model
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """What is the same for all predictions of one service."""
@@ -63,14 +66,6 @@ class Served:
     engine_settings: str | None = None  # what else of the engine changes texts: context, dtype, the model elsewhere
     context: int | None = None  # tokens of prompt and completion together
     slots: int | None = None  # the most requests that the engine works on at once
-
-
-WORDS = ("answer", "votes", "text_so_far")  # metrics that hold words of a model
-
-
-def without_words(report: dict[str, Any]) -> dict[str, Any]:
-    """The same without words of a model, as LOG_PROMPTS=0 wants."""
-    return {name: value for name, value in report.items() if name not in WORDS}
 
 
 def report(prediction: Prediction, answer: Answer, served: Served) -> dict[str, Any]:
@@ -98,6 +93,11 @@ def report(prediction: Prediction, answer: Answer, served: Served) -> dict[str, 
         **_of_time(prediction),
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def without_words(values: dict[str, Any]) -> dict[str, Any]:
+    """The metrics of a report that a log without words may hold."""
+    return {name: value for name, value in values.items() if name not in WORDS}
 
 
 def _of_trust(prediction: Prediction, answer: Answer) -> dict[str, Any]:

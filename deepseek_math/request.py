@@ -285,13 +285,12 @@ def _example(where: str, example: Any) -> Example:
     """Its answer is kept apart where the solution boxes it and does not say it in words, as the prompt has to."""
     field = BY_NAME["examples"]
     _require_keys(field, where, example)
-    meant = {}
     for key in field.keys:
-        name = f"{where}: its {key}"
         if not isinstance(example[key], str) or not example[key].strip():
             raise ServiceError(field.error_code, f"{where} has no text in its {key}.")
-        meant[key] = as_meant(name, _text(name, example[key]))
-    solution = meant["solution"]
+    question, solution = (
+        as_meant(f"{where}: its {key}", _text(f"{where}: its {key}", example[key])) for key in field.keys
+    )
     answer = extract(solution).text
     if answer is None:
         raise ServiceError(
@@ -299,4 +298,4 @@ def _example(where: str, example: Any) -> Example:
             f'The solution of {where[0].lower()}{where[1:]} states no answer. End it with "The answer is 5.", say, or '
             "put the answer in \\boxed{}.",
         )
-    return Example(meant["question"], solution, "" if claimed(solution) else answer)
+    return Example(question, solution, "" if claimed(solution) else answer)

@@ -159,8 +159,8 @@ class Service:
             report = metrics.report(prediction, _answer(prediction), self._served())
             for name, value in report.items():
                 record(name, value)
-            shown = report if self.log_prompts else metrics.without_words(report)
-            log.info("metrics: %s", json.dumps(shown))  # Replicate drops a model's own metrics, and keeps its log
+            logged = report if self.log_prompts else metrics.without_words(report)
+            log.info("metrics: %s", json.dumps(logged))  # Replicate drops a model's own metrics, and keeps its log
 
     async def _in_time(
         self, prediction: Prediction, prompt: Prompt, request: Request, record: Record

@@ -29,12 +29,12 @@ from deepseek_math.terminal import printable
 HINT = "/help lists the commands, Ctrl-C stops an answer, Ctrl-D ends."
 
 
-class Mistake(Exception):
+class Mistake(InputsMistyped):
     """What was typed means nothing here; the text says why, and what would."""
 
 
 # What is said in a sentence, and the conversation goes on.
-REFUSALS = (Mistake, InputsMistyped, ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError, OSError)
+REFUSALS = (InputsMistyped, ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError, OSError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _chat(settings: list[str], url: str | None) -> int:
-    conversation = Conversation().having(_settings(settings))
+    conversation = Conversation().having(_settings(settings, os.environ))
     if url:
         return _hold(Chat(url.rstrip("/"), conversation))
     conversation = _for_base(conversation)
@@ -69,12 +69,13 @@ def _for_base(conversation: Conversation) -> Conversation:
     return conversation.having({"mode": "fewshot"})
 
 
-def _settings(texts: list[str]) -> dict[str, Any]:
+def _settings(texts: list[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Inputs for the whole conversation. Raises InputsMistyped."""
     for text in texts:
         name = text.partition("=")[0]
         if name in OWN:
-            raise InputsMistyped(f"The conversation itself sets {name}.")
-    return settings_of(texts, os.environ)
+            raise Mistake(f"The conversation itself sets {name}.")
+    return settings_of(texts, environment)
 
 
 def _hold(chat: "Chat") -> int:
@@ -183,7 +184,7 @@ class Chat:
     def set(self, text: str) -> None:
         """One input, or without a text all that are set."""
         if text:
-            self.conversation = self.conversation.having(_settings([text]))
+            self.conversation = self.conversation.having(_settings([text], {}))
         for name, value in sorted(self.conversation.settings.items()):
             say(f"  {name}={printable(json.dumps(value, ensure_ascii=False))}")
         if not self.conversation.settings:

@@ -90,7 +90,7 @@ def test_a_table_gets_the_document_of_cogs_own_generator(name: str) -> None:
 
 
 def test_our_document_is_the_one_that_cog_writes() -> None:
-    """But for what came after Cog's was written, other models' names among it, last."""
+    """But for what came after Cog's was written; other models' names come last."""
     assert INPUTS[: len(OWN_INPUTS)] == OWN_INPUTS
     assert all(field.deprecated and field.optional for field in OTHER_NAMES)
     inputs = [replace(field, **THEN.get(field.name, {})) for field in OWN_INPUTS if field.name not in LATER]

@@ -27,6 +27,8 @@ PRIVATE: list[tuple[dict[str, Any], Sequence[Step], str]] = [
     # inputs, what the engine does, what the log still says
     ({"prompt": WORD}, [f"{WORD} \\boxed{{5}}"], "prompt (mode cot, "),
     ({"prompt": "?", "expected_answer": f"{WORD}=99999^99999^999"}, ["\\boxed{x+1}"], "not equal: took over"),
+    ({"prompt": "?"}, [f"\\boxed{{{WORD}}}"], "metrics: "),
+    ({"prompt": "?", "samples": 2}, [f"\\boxed{{{WORD}}}"], '"agreement": 1.0'),
     ({"prompt": WORD, "messages": [ROLE]}, [], "messages_invalid"),
     ({"prompt": WORD, "mode": WORD}, [], "mode_unknown"),
     ({"prompt": WORD}, [RuntimeError(WORD)], "RuntimeError"),
