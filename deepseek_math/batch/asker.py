@@ -66,7 +66,10 @@ def _sentence(failure: AskingFailed) -> str:
 
 
 def _results(prediction: dict[str, Any]) -> Line:
-    return (prediction.get("metrics") or {}) | {"completion": "".join(prediction.get("output") or "")}
+    """The metrics and the text. Signs of doubt are one text, as a column holds no list; null where there are none."""
+    metrics = prediction.get("metrics") or {}
+    doubts = ", ".join(metrics.get("doubts", [])) or None
+    return metrics | {"completion": "".join(prediction.get("output") or ""), "doubts": doubts}
 
 
 def line_of(row: Row, results: Line) -> Line:

@@ -17,6 +17,7 @@ RESULTS = {
     "answer_source": str,
     "agreement": float,
     "correct": bool,
+    "doubts": str,
     "finish_reason": str,
     "prompt_tokens": int,
     "completion_tokens": int,

@@ -49,12 +49,18 @@ def test_rows_come_back_in_their_order_with_what_they_had_and_their_answers(
     found = answers(out)
     assert [(row["id"], row["answer"]) for row in found] == [(f"q{n}", str(n)) for n in range(COUNT)]
     assert list(found[0]) == [
-        *("id", "question", "completion", "answer", "answer_source", "agreement", "correct", "finish_reason"),
-        *("prompt_tokens", "completion_tokens", "seed", "error_code", "error"),
+        *("id", "question", "completion", "answer", "answer_source", "agreement", "correct", "doubts"),
+        *("finish_reason", "prompt_tokens", "completion_tokens", "seed", "error_code", "error"),
     ]
     assert (found[3]["completion"], found[3]["finish_reason"]) == ("I count. It is \\boxed{3}.", "stop")
     assert (summary["rows"], summary["with_answer"], summary["failed"], summary["correct"]) == (COUNT, COUNT, {}, None)
     assert f"rows       {COUNT}, with a completion {COUNT}, with an answer {COUNT}" in said
+
+
+def test_a_row_says_whether_to_doubt_its_answer(service: ExamService, tmp_path: Path) -> None:
+    file = write(tmp_path / "q.jsonl", {"question": "Who else?"}, {"question": "What is number 1 of all?"})
+    assert batch(file, "-o", tmp_path / "a.jsonl", "--url", service.url)[0] == 0
+    assert [row["doubts"] for row in answers(tmp_path / "a.jsonl")] == ["no_box", None]
 
 
 def test_a_bad_row_never_ends_the_run_and_says_what_is_wrong_with_it(service: ExamService, tmp_path: Path) -> None:
