@@ -31,7 +31,7 @@ NEUTRAL: Mapping[str, Sequence[Any]] = {  # the values of other fields that ask 
     "tool_choice": ("none", "auto"),
     "response_format": ({"type": "text"},),
 }
-FINISHED = {"stop": "stop", "stop_string": "stop", "length": "length", "tool_rounds": "length"}
+FINISHED = {"stop": "stop", "stop_string": "stop", "length": "length", "tool_rounds": "length", "repetition": "length"}
 
 
 def is_batch(columns: Columns) -> bool:
