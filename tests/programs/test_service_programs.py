@@ -40,7 +40,7 @@ def test_the_model_s_program_runs_inside_the_stream(demo: LocalServer) -> None:
     assert metrics["completion_tokens"] <= 400
     assert TOOL_SUFFIX["en"].strip() in final["logs"]
     chunks = [event for event in events if event.kind == "output"]
-    assert len(chunks) > 2  # some before the program, its output, some behind it
+    assert len(chunks) >= 2  # a busy machine joins pieces, but never over a program's run
 
 
 def test_the_limit_of_tokens_is_the_model_s_own_and_not_the_outputs(demo: LocalServer) -> None:
