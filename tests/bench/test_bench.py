@@ -265,7 +265,7 @@ def test_a_load_that_begins_while_servers_are_busy_is_marked(
 
 
 def test_a_newcomer_that_came_when_the_others_had_left_is_marked(quiet_rival: Running) -> None:
-    many, few = measure(quiet_rival, None, 0, 400, []), measure(quiet_rival, None, 1, 1, [])
+    many, few = measure(quiet_rival, None, 0, 1200, []), measure(quiet_rival, None, 1, 1, [])
     assert many.others_at_work == OTHERS
     assert few.others_at_work is not None
     assert few.others_at_work < OTHERS  # four tokens of a toy are over before the last of 15 has begun

@@ -10,7 +10,6 @@ from deepseek_math.bench import variants
 from deepseek_math.bench.variants import IN_USE, VARIANTS, Varied, compare
 from deepseek_math.bench.workload import prompt
 from deepseek_math.checkpoints import CHECKPOINTS, fetch
-from deepseek_math.engines.llama_cpp import engine as llama_cpp
 from deepseek_math.engines.llama_cpp.engine import LlamaCppEngine
 from deepseek_math.sampling import Sampling
 
@@ -29,7 +28,7 @@ def dump(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_each_variant_changes_what_llama_cpp_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llama_cpp, "_cores", lambda: 2)
+    monkeypatch.setattr("deepseek_math.container.cores", lambda: 2)
     told, folder = [], TemporaryDirectory()
     for variant in (VARIANTS[IN_USE], VARIANTS[name]):
         engine = Varied(variant, TINY_RL)
