@@ -246,7 +246,7 @@ def test_a_load_of_clients_that_can_not_be_measured_is_refused(
 
 @pytest.fixture
 def quiet_rival(weights: Path, tmp_path: Path) -> Iterator[Running]:
-    terms = Terms("toy", weights, threads=1, slots=16, context=512, dtype="bfloat16")
+    terms = Terms("toy", weights, threads=1, slots=16, context=4096, dtype="bfloat16")
     with running(LLAMA_CPP, terms) as server:
         yield server
 
@@ -265,7 +265,7 @@ def test_a_load_that_begins_while_servers_are_busy_is_marked(
 
 
 def test_a_newcomer_that_came_when_the_others_had_left_is_marked(quiet_rival: Running) -> None:
-    many, few = measure(quiet_rival, None, 0, 1200, []), measure(quiet_rival, None, 1, 1, [])
+    many, few = measure(quiet_rival, None, 0, 900, []), measure(quiet_rival, None, 1, 1, [])
     assert many.others_at_work == OTHERS
     assert few.others_at_work is not None
     assert few.others_at_work < OTHERS  # four tokens of a toy are over before the last of 15 has begun
