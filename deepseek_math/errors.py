@@ -54,6 +54,7 @@ CODES: dict[str, str] = {
     "engine_busy": "The server that ENGINE_URL names is overloaded; the message says what it answers.",
     "engine_refused": "The server that ENGINE_URL names refuses the key, has no such model or can't do what is asked.",
     "engine_unusable": "The server that ENGINE_URL names would change prompts, or has another vocabulary.",
+    "prediction_id_shared": "Two predictions at work have one id, so Cog would give one of them the other one's text.",
     "sandbox_failed": "The process that starts sandboxes failed while it worked on this prediction.",
     "time_limit": "The prediction took longer than TIME_LIMIT allows; what was made so far is there.",
     "engine_stalled": "The engine gave no sign of life for too long.",

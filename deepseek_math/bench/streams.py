@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
+from deepseek_math.local.client import request_body
 from deepseek_math.retry import RetryPolicy
 
 # One connection a request: cpp-httplib, llama.cpp's HTTP, may close an idle one just as the next request is sent on it.
@@ -48,7 +49,7 @@ class Reply:
 
 
 def _cog_body(prompt: str, tokens: int) -> Mapping[str, Any]:
-    return {"input": {"prompt": prompt, "mode": "raw", "max_new_tokens": tokens, "temperature": 0.0}}
+    return request_body({"prompt": prompt, "mode": "raw", "max_new_tokens": tokens, "temperature": 0.0})
 
 
 def _cog_text(kind: str, data: Mapping[str, Any]) -> str:

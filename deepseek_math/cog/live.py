@@ -16,13 +16,14 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
 from cog import CancelationException
 
 from deepseek_math.cog.second_reader import join_and_leave, prediction_id
+from deepseek_math.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -135,13 +136,17 @@ def stream(pieces: AsyncGenerator[str, None]) -> Iterator[str]:
     code on the slot thread does not.
     """
     loop = asyncio.get_running_loop()
+    prediction = prediction_id()
     arrived: queue.SimpleQueue[object] = queue.SimpleQueue()
     chunk = _Chunk(loop, arrived.put)
 
     async def pump() -> None:
         try:
-            async for piece in pieces:
-                chunk.add(piece)
+            with _at_work_as(prediction):
+                async for piece in pieces:
+                    _require_alone(prediction)
+                    chunk.add(piece)
+                _require_alone(prediction)
         finally:
             chunk.send()
             await pieces.aclose()
@@ -151,7 +156,7 @@ def stream(pieces: AsyncGenerator[str, None]) -> Iterator[str]:
 
     task = loop.create_task(pump())
     task.add_done_callback(ended)  # also hears of a task that was cancelled before its first step
-    _look_later(loop, task)
+    _look_later(loop, task, prediction)
 
     def stop() -> None:
         if not loop.is_closed():
@@ -164,12 +169,49 @@ def stream(pieces: AsyncGenerator[str, None]) -> Iterator[str]:
     return chunks
 
 
+_at_work = set[str]()  # ids of predictions
+_shared = set[str]()  # those of them that another request had as well
+
+
+@contextmanager
+def _at_work_as(prediction: str | None) -> Iterator[None]:
+    """For as long as a prediction is at work. Raises ServiceError where one of its id is already, which then fails too.
+
+    coglet keeps one state for both, and the clients of both read it: one of them would get the other one's text. An id
+    that coglet makes is the time in nanoseconds, which two requests may share (docs/cog-faults.md).
+    """
+    if prediction is None:
+        yield
+        return
+    if prediction in _at_work:
+        _shared.add(prediction)
+        raise _not_alone(prediction)
+    _at_work.add(prediction)
+    try:
+        yield
+    finally:
+        _at_work.discard(prediction)
+        _shared.discard(prediction)
+
+
+def _require_alone(prediction: str | None) -> None:
+    if prediction in _shared:
+        raise _not_alone(prediction)
+
+
+def _not_alone(prediction: str | None) -> ServiceError:
+    return ServiceError(
+        "prediction_id_shared",
+        f"Two predictions at work have the id {prediction}, so neither has a text of its own. Send each again, with an "
+        "id of its own.",
+    )
+
+
 _looks = set[asyncio.Task[None]]()  # held here, as the loop holds no task
 
 
-def _look_later(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+def _look_later(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], prediction: str | None) -> None:
     """Looks once whether anybody reads what `task` makes. A prediction that ends sooner costs a timer."""
-    prediction = prediction_id()
     if prediction is None:
         return
 

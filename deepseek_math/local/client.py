@@ -4,11 +4,12 @@ import asyncio
 import ssl
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from httpx_sse import EventSource
@@ -45,6 +46,11 @@ class PredictionRefused(Exception):
         super().__init__(f"HTTP {status}: {reason}")
 
 
+def request_body(inputs: Mapping[str, Any], prediction_id: str | None = None) -> dict[str, Any]:
+    """What is sent for a prediction, always with an id: two of Cog's own can be the same (docs/cog-faults.md)."""
+    return {"id": prediction_id or uuid4().hex, "input": inputs}
+
+
 def stream(
     url: str, inputs: dict[str, Any], prediction_id: str | None = None, patience: float = 5.0
 ) -> Generator[Event, None, None]:
@@ -53,7 +59,7 @@ def stream(
     A 409 is tried again for `patience` seconds. NOTE: coglet says 409 not only when it is full, but now and then
     also when two requests arrive in the same instant (its slot pool's `try_acquire` gives up on a held lock).
     """
-    body: dict[str, Any] = {"input": inputs} | ({"id": prediction_id} if prediction_id else {})
+    body = request_body(inputs, prediction_id)
     attempts = Attempts(replace(BUSY_RETRY, seconds=patience))
     while True:
         with (
@@ -77,8 +83,9 @@ async def predict(
     It comes as a stream, whose signs of life tell a prediction that takes hours from a server that is gone.
     """
     attempts = Attempts(replace(BUSY_RETRY, seconds=patience))
+    body = request_body(inputs)
     while True:
-        async with session.stream("POST", f"{url}/predictions", json={"input": inputs}, headers=STREAM) as response:
+        async with session.stream("POST", f"{url}/predictions", json=body, headers=STREAM) as response:
             if response.status_code == httpx.codes.OK:
                 return await _ended(response)
             reason = (await response.aread()).decode(errors="replace")

@@ -183,6 +183,23 @@ def test_a_prediction_with_a_reader_or_without_need_of_one_is_left_alone(countin
     counting.noted("asynchronous", "finished")
 
 
+def test_two_predictions_of_one_id_fail_and_neither_client_gets_the_other_one_s_text(counting: Counting) -> None:
+    """Two of Cog's own ids are the same where requests come in one nanosecond; a client may send the same one twice."""
+    inputs = {"chunks": 400, "pause": 0.05}
+    first = stream(counting.url, {"name": "first"} | inputs, "twin")
+    began = [next(first)]
+    while began[-1].kind != "output":
+        began.append(next(first))
+    second = list(stream(counting.url, {"name": "second"} | inputs, "twin"))
+    events = [*began, *first]
+    assert "second" not in text(events)
+    assert "first" not in text(second)
+    for ended in (events, second):
+        assert ended[-1].data["status"] == "failed"
+        assert "prediction_id_shared" in ended[-1].data["error"]
+    assert counting.events(name="twin", chunks=2)[-1].data["status"] == "succeeded"  # the id is free again
+
+
 def test_a_cancel_before_the_stream_exists_stops_it(counting: Counting) -> None:
     threading.Timer(0.3, counting.cancel, ["early"]).start()
     events = counting.events(name="early", late_start=30.0)

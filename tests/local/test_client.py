@@ -37,6 +37,13 @@ def saying(*events: tuple[str, object]) -> Iterator[str]:
         server.shutdown()
 
 
+def test_each_request_has_an_id_of_its_own_or_the_one_that_it_was_given() -> None:
+    """Those that Cog makes are the time in nanoseconds, which two requests may share."""
+    ids = {client.request_body({})["id"] for _ in range(100)}
+    assert len(ids) == 100
+    assert client.request_body({"prompt": "x"}, "mine") == {"id": "mine", "input": {"prompt": "x"}}
+
+
 @pytest.mark.asyncio
 async def test_a_prediction_is_what_completed_it_and_a_lost_stream_is_a_fault() -> None:
     async with client.crowd(1) as session:
