@@ -10,6 +10,14 @@ from deepseek_math.evaluation.published import findings
 from deepseek_math.evaluation.published.normal_form import normal
 from deepseek_math.few_shot import Form
 
+FORM = Form(
+    "问题 {number}.   {question}\n问题 {number}的解析:",
+    "   {solution}",
+    "\n答案是 {answer}",
+    "\n\n\n",
+    "\n问题 ",
+)
+
 
 def read(row: Row, id: str) -> Question:
     """The blanks' answers are separated by semicolons."""
@@ -26,15 +34,6 @@ BENCHMARK = Benchmark(
     read=read,
     judging="ordered",
     rules=Rules(findings.solved_list, findings.claimed, "row"),
-    shots=Shots(
-        5,
-        Form(
-            "问题 {number}.   {question}\n问题 {number}的解析:",
-            "   {solution}",
-            "\n答案是 {answer}",
-            "\n\n\n",
-            "\n问题 ",
-        ),
-    ),
+    shots=Shots(5, FORM),
     published={("base", "cot", 1): 24 / 118},
 )

@@ -4,9 +4,13 @@ Zhong et al. 2023, "AGIEval: A Human-Centric Benchmark for Evaluating Foundation
 AGIEval's gaokao-mathqa.jsonl; the hub's copies hold finished prompts, which are not the published ones.
 """
 
+from dataclasses import replace
+
 from deepseek_math.evaluation.benchmark import Benchmark, Question, Row, Rules, Shots, solution_of
+from deepseek_math.evaluation.benchmarks import gaokao_mathcloze
 from deepseek_math.evaluation.published import findings
-from deepseek_math.few_shot import Form
+
+FORM = replace(gaokao_mathcloze.FORM, ask="问题 {number}.    {question}\n问题 {number}的解析:")  # one space more
 
 
 def read(row: Row, id: str) -> Question:
@@ -27,15 +31,6 @@ BENCHMARK = Benchmark(
     read=read,
     judging="choice",
     rules=Rules(findings.chosen_in_box, findings.claimed_letters, "last letter"),
-    shots=Shots(
-        5,
-        Form(
-            "问题 {number}.    {question}\n问题 {number}的解析:",
-            "   {solution}",
-            "\n答案是 {answer}",
-            "\n\n\n",
-            "\n问题 ",
-        ),
-    ),
+    shots=Shots(5, FORM),
     published={("base", "cot", 1): 124 / 351},
 )
