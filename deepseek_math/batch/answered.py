@@ -39,8 +39,8 @@ class Answered:
         if moved:
             for number in self.left():
                 found = moved.get(self._keys[number])
-                if found:
-                    self.put(number, *found.pop(0))
+                if found:  # the last line counts: a row that failed may have been tried again
+                    self.put(number, *found.pop())
 
     def put(self, number: int, place: int, with_answer: bool) -> None:
         """The row has its line at `place`; a first one counts."""

@@ -49,6 +49,7 @@ def test_rows_that_failed_are_tried_again_unless_told_otherwise() -> None:
     assert places([7, 8], *lines) == [-1, 1]
     assert places([7, 8], *lines, failed_too=True) == [0, 1]
     assert places([7, 8], *lines, line(1, 7)) == [2, 1]
+    assert places([5, 7, 8], *lines, line(1, 7), failed_too=True) == [-1, 2, 1]
 
 
 def test_rows_that_can_t_be_asked_count_as_answered() -> None:
