@@ -127,7 +127,8 @@ def _schema(questions: Questions, output_format: str) -> Any:
         return None
     if output_format != "parquet":
         return None
-    return output_file.parquet_schema((row.columns for row in questions.rows()), questions.form.prefix)
+    rows = input_file.rows(questions.file, questions.format)
+    return output_file.parquet_schema((row.columns for row in rows), questions.form.prefix)
 
 
 def _show(tally: Tally, run: Run, output: Path) -> None:

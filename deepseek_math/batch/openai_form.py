@@ -35,7 +35,7 @@ FINISHED = {"stop": "stop", "stop_string": "stop", "length": "length", "tool_rou
 
 
 def is_batch(columns: Columns) -> bool:
-    """Whether a file's first row is one of OpenAI's."""
+    """Whether a row is one of OpenAI's."""
     return "custom_id" in columns and "body" in columns
 
 

@@ -36,7 +36,7 @@ class Questions:
         if isinstance(self.form, TableForm):
             self.form.require_room(survey.columns)
         else:
-            require_own_ids(self.rows())
+            require_own_ids(input_file.rows(self.file, self.format))
         return survey
 
 

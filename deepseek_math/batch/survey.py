@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from deepseek_math.batch.input_file import RawRow
 from deepseek_math.batch.row import Row
 from deepseek_math.jobs import JobError
 
@@ -41,7 +42,7 @@ class Survey:
         self.inputs.update(row.inputs)
 
 
-def require_own_ids(rows: Iterable[Row]) -> None:
+def require_own_ids(rows: Iterable[RawRow]) -> None:
     """Raises JobError where two of OpenAI's rows have the same custom_id: their answers could not be told apart."""
     seen: dict[int, int] = {}  # 64 bits of each id: the texts of a large file would fill the memory
     for row in rows:
