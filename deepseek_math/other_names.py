@@ -37,6 +37,16 @@ def resolved(values: Mapping[str, Any]) -> dict[str, Any]:
     return meant
 
 
+def over(options: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A request's `own` inputs, and of the `options` those that it does not set, under any name."""
+    taken = {_meant(name) for name in own}
+    return {name: value for name, value in options.items() if _meant(name) not in taken} | dict(own)
+
+
+def _meant(name: str) -> str:
+    return BY_NAME[name].synonym_of or name
+
+
 def listed(text: str) -> list[Any]:
     """Stop strings in one text: a JSON list, or separated by commas; none where it is empty."""
     if text.startswith("["):

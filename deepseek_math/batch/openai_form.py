@@ -12,9 +12,9 @@ from deepseek_math.batch.input_file import Columns
 from deepseek_math.errors import ServiceError
 from deepseek_math.inputs import BY_NAME
 from deepseek_math.jobs.journal import Line
+from deepseek_math.other_names import over
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
-RENAMED = {"max_tokens": "max_new_tokens", "max_completion_tokens": "max_new_tokens"}
 OURS = {name for name in BY_NAME if name not in ("prompt", "messages", "system_prompt")}
 # They change no completion: who asks, and what is kept there.
 WITHOUT_EFFECT = ("model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
@@ -24,8 +24,6 @@ NEUTRAL: Mapping[str, Sequence[Any]] = {  # the values of other fields that ask 
     "stream": (False,),
     "echo": (False,),
     "logprobs": (False, 0),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
     "logit_bias": ({},),
     "tools": ([],),
     "tool_choice": ("none", "auto"),
@@ -54,7 +52,7 @@ class OpenAIForm:
             raise _invalid(f"url is {url!r}. {CHAT} and {TEXT} are answered.")
         body = {name: value for name, value in body.items() if value is not None}
         asked = _chat(body.pop("messages", None)) if url == CHAT else _text(body.pop("prompt", None))
-        return {**self.options, **asked, **_others(body)}
+        return over(self.options, asked | _others(body))
 
     def written(self, columns: Columns, line: Line, checkpoint: str) -> Columns:
         id = f"batch_req_{line['row']}_{line['key']}"
@@ -104,8 +102,8 @@ def _text(prompt: Any) -> dict[str, Any]:
 def _others(body: Columns) -> dict[str, Any]:
     inputs = {}
     for name, value in body.items():
-        if name in RENAMED or name in OURS:
-            inputs[RENAMED.get(name, name)] = value
+        if name in OURS:
+            inputs[name] = value
         elif name not in WITHOUT_EFFECT and value not in NEUTRAL.get(name, ()):
             raise _invalid(f"body.{name} is {value!r:.60}, which can't be honoured. Leave it out.")
     if isinstance(inputs.get("stop"), str):

@@ -11,6 +11,7 @@ from deepseek_math.errors import ServiceError
 from deepseek_math.inputs import BY_NAME, InputField
 from deepseek_math.jobs import JobError
 from deepseek_math.jobs.journal import Line
+from deepseek_math.other_names import over
 
 QUESTIONS = (
     "prompt",
@@ -35,12 +36,13 @@ class TableForm:
     prefix: str = ""
 
     def inputs(self, columns: Columns) -> dict[str, Any]:
-        inputs = dict(self.options)
+        own: dict[str, Any] = {}
         for name, column in self.columns.items():
             value = columns.get(column)
             if value is None or (self.cells and value == ""):
                 continue
-            inputs[name] = _of_cell(BY_NAME[name], value) if self.cells else value
+            own[name] = _of_cell(BY_NAME[name], value) if self.cells else value
+        inputs = over(self.options, own)
         if "prompt" not in inputs:
             raise ServiceError("prompt_empty", f"The row has no prompt: its {self.columns['prompt']} is empty.")
         return inputs

@@ -27,8 +27,8 @@ def columns(url: str = "/v1/chat/completions", **body: Any) -> dict[str, Any]:
     ("body", "inputs"),
     [
         ({}, {}),
-        ({"max_tokens": 9, "temperature": 0, "seed": 0}, {"max_new_tokens": 9, "temperature": 0, "seed": 0}),
-        ({"max_completion_tokens": 9, "max_tokens": None}, {"max_new_tokens": 9}),
+        ({"max_tokens": 9, "temperature": 0, "seed": 0}, {"max_tokens": 9, "temperature": 0, "seed": 0}),
+        ({"max_completion_tokens": 9, "max_tokens": None}, {"max_completion_tokens": 9}),
         ({"stop": "\n"}, {"stop": ["\n"]}),
         ({"stop": ["a", "b"]}, {"stop": ["a", "b"]}),
         ({"n": 1, "stream": False, "presence_penalty": 0, "tools": [], "user": "me", "logprobs": None},
@@ -60,8 +60,17 @@ def test_a_text_to_continue_is_taken_as_it_is() -> None:
     assert FORM.inputs(columns("/v1/completions", prompt="1+1=", max_tokens=3)) == {
         "prompt": "1+1=",
         "mode": "raw",
-        "max_new_tokens": 3,
+        "max_tokens": 3,
     }
+
+
+def test_two_names_of_one_input_that_disagree_are_refused_and_an_option_gives_way_to_either() -> None:
+    fault = checked(RawRow(1, columns(max_tokens=5, max_completion_tokens=9)), FORM).fault
+    assert fault is not None
+    assert (fault.code, "max_tokens is 5 and max_completion_tokens is 9" in fault.message) == ("names_disagree", True)
+    for name in ("max_new_tokens", "max_tokens"):
+        inputs = OpenAIForm({name: 7, "seed": 1}).inputs(columns(max_completion_tokens=9))
+        assert inputs == {"prompt": "1+1?", "max_completion_tokens": 9, "seed": 1}
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def test_a_column_that_is_missing_or_could_be_several_is_asked_for(
 def test_every_input_may_be_a_column_and_an_empty_value_is_the_option_s() -> None:
     columns = {"prompt": "1+1?", "samples": 8, "seed": None, "mode": "chat"}
     assert asked(columns, seed=5, samples=2) == {"prompt": "1+1?", "samples": 8, "seed": 5, "mode": "chat"}
+    assert asked({"prompt": "1+1?", "max_tokens": 8}, max_new_tokens=9) == {"prompt": "1+1?", "max_tokens": 8}
 
 
 def test_a_column_that_only_has_an_input_s_name_can_be_told_to_be_none() -> None:
