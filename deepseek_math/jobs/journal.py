@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -160,11 +161,22 @@ def parse_lines(stream: BinaryIO, file: Path) -> Iterator[tuple[int, Line]]:
 
 
 def dump(line: Line) -> bytes:
-    """The line as JSON, in one line of UTF-8; what JSON has no type for, such as a date, as text."""
+    """The line as JSON, in one line of UTF-8; what JSON has no type for, such as a date, as text, and NaN as null."""
     try:
-        return json.dumps(line, ensure_ascii=False, default=str).encode() + b"\n"
+        return json.dumps(line, ensure_ascii=False, default=str, allow_nan=False).encode() + b"\n"
     except UnicodeEncodeError:  # half a UTF-16 pair, in a question that was refused for it
         return json.dumps(line, default=str).encode() + b"\n"
+    except ValueError:  # NaN or an infinity, of a Parquet file
+        return dump(_finite(line))
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for each number that is none in JSON."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _differences(header: Line, settings: Line, notes: Line) -> str:

@@ -2,6 +2,7 @@
 
 import codecs
 import datetime
+from math import inf, nan
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,14 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
         "0.5",
     )
     assert (second["a"], second["b"], second["completion"]) == ("求", "[true]", "")
+
+
+def test_numbers_that_json_does_not_have_are_null(tmp_path: Path) -> None:
+    rows = [{"a": nan, "b": [inf, 1.5, {"c": -inf}], "d": "\ud83d"}]
+    output_file.write(tmp_path / "a.jsonl", "jsonl", [], None, rows)
+    assert [row.columns for row in input_file.rows(tmp_path / "a.jsonl", "jsonl")] == [
+        {"a": None, "b": [None, 1.5, {"c": None}], "d": "\ud83d"}
+    ]
 
 
 def test_parquet_keeps_the_types_of_the_columns(tmp_path: Path) -> None:
