@@ -1,5 +1,6 @@
 """Text of a model, of a program that it wrote or of a stranger's file or server, on its way to a terminal."""
 
+import sys
 import unicodedata
 
 KEPT = "\n\t"
@@ -14,6 +15,11 @@ def printable(text: str) -> str:
     """
     shown = "".join(letter for letter in text if letter in KEPT or not _acts(letter))
     return shown.encode(errors="replace").decode()
+
+
+def say(line: str) -> None:
+    """A line for the person who waits, on standard error: results alone go to standard output."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def _acts(letter: str) -> bool:

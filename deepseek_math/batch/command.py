@@ -31,7 +31,7 @@ from deepseek_math.jobs.served import identify_all, services
 from deepseek_math.local.server import ServerFailed
 from deepseek_math.local.typed_inputs import InputsMistyped
 from deepseek_math.signals import run_until_stopped
-from deepseek_math.terminal import printable
+from deepseek_math.terminal import printable, say
 
 ALL_ANSWERED, SOME_FAILED, STOPPED = 0, 1, 2
 PIPE = "-"  # standard input
@@ -46,10 +46,10 @@ def _status(arguments: Sequence[str] | None) -> int:
     try:
         return _batch(parse(arguments))
     except (InputsMistyped, JobError, ServerFailed, ServiceError, httpx.HTTPError, httpx.InvalidURL) as error:
-        _say(f"batch: {error}")
+        say(f"batch: {error}")
     except OSError as error:
         kept = " What was answered is kept: free some space, and the same command goes on."
-        _say(f"batch: {error}.{kept if error.errno in DISK_FULL else ''}")
+        say(f"batch: {error}.{kept if error.errno in DISK_FULL else ''}")
     except Exception:  # Python's own status would be 1, which is that of rows that failed
         traceback.print_exc()
     return STOPPED
@@ -71,8 +71,8 @@ def _batch(options: argparse.Namespace) -> int:
             journal.require(settings)
             run = Run(questions, survey, journal, options.keep_failed)
             if run.left:
-                with services(options.url, options.ray, _say) as urls:
-                    served = identify_all(urls) if urls else ray_workers.own_service(_say)
+                with services(options.url, options.ray, say) as urls:
+                    served = identify_all(urls) if urls else ray_workers.own_service(say)
                     journal.begin(settings | served.header())
                     run.answer(served, urls, options.ray, options.concurrency or served.in_flight)
             tally = run.write(output, output_format, schema)
@@ -138,7 +138,3 @@ def _show(tally: Tally, run: Run, output: Path) -> None:
     print(f"  written    {output}")
     record = {"seconds": round(run.seconds, 2), "tokens_per_second": rate, "output": str(output)}
     print(json.dumps(tally.record() | record), flush=True)
-
-
-def _say(line: str) -> None:
-    print(printable(line), file=sys.stderr, flush=True)

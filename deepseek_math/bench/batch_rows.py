@@ -20,6 +20,7 @@ import httpx
 from deepseek_math.jobs.served import identify
 from deepseek_math.local import client
 from deepseek_math.local.server import LocalServer
+from deepseek_math.terminal import say
 
 TOKENS = 64  # of a completion, at most: of the demo's few are longer
 
@@ -31,15 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     rows = [{"prompt": f"What is {a} + {b}?", "max_new_tokens": TOKENS} for a, b in _sums(options.rows)]
     found: dict[str, list[float]] = {"bare": [], "batch": [], "batch_in_all": []}
-    with LocalServer(say=_say) as server, tempfile.TemporaryDirectory() as folder:
+    with LocalServer(say=say) as server, tempfile.TemporaryDirectory() as folder:
         in_flight = asyncio.run(identify(server.url)).in_flight
         for number in range(options.rounds):
             found["bare"].append(asyncio.run(_bare(server.url, rows, in_flight)))
-            _say(f"bare client: {found['bare'][-1]:.1f} s")
+            say(f"bare client: {found['bare'][-1]:.1f} s")
             answering, in_all = _batch(server.url, rows, Path(folder) / str(number))
             found["batch"].append(answering)
             found["batch_in_all"].append(in_all)
-            _say(f"dsm batch: {answering:.1f} s, {in_all:.1f} s with its start, the reading and the writing")
+            say(f"dsm batch: {answering:.1f} s, {in_all:.1f} s with its start, the reading and the writing")
     print(json.dumps({"rows": options.rows, "in_flight": in_flight, "seconds": found}))
     return 0
 
@@ -76,7 +77,3 @@ def _batch(url: str, rows: Sequence[dict[str, Any]], folder: Path) -> tuple[floa
     began = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])["seconds"], time.perf_counter() - began
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -28,7 +27,7 @@ from deepseek_math.jobs.progress import Progress
 from deepseek_math.jobs.served import Served, identify_all, services
 from deepseek_math.local.server import ServerFailed
 from deepseek_math.signals import run_until_stopped
-from deepseek_math.terminal import printable
+from deepseek_math.terminal import say
 
 REACHED, NOT_REACHED, FAILED, NO_FIGURE = 0, 1, 2, 3
 RESULTS = Path("results")
@@ -48,7 +47,7 @@ def _status(arguments: Sequence[str] | None) -> int:
             return _report(options)
         return _evaluate(options)
     except (JobError, ServerFailed, ServiceError, OSError, httpx.HTTPError, httpx.InvalidURL) as error:
-        print(f"evaluate: {printable(str(error))}", file=sys.stderr)
+        say(f"evaluate: {error}")
         return FAILED
     except Exception:  # Python's own status would be 1, which is a verdict
         traceback.print_exc()
@@ -60,8 +59,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     benchmark = BENCHMARKS[options.what]
     kept = (options.out.parent if options.out else RESULTS) / "questions"
     questions, source = data.questions(benchmark, options.data, options.limit, kept)
-    with services(options.url, options.ray, _say) as urls:
-        served = identify_all(urls) if urls else ray_workers.own_service(_say)
+    with services(options.url, options.ray, say) as urls:
+        served = identify_all(urls) if urls else ray_workers.own_service(say)
         shots = _shots(options, served, kept)
         if shots:
             source += f", shots from {options.shots or 'train'}"
@@ -157,16 +156,12 @@ async def _answer_here(
         await judge().close()
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _report(options: argparse.Namespace) -> int:
     folder = options.folder or RESULTS
     found, left_out = report.summaries(folder, options.grader)
     print(report.table(found))
     for reason in left_out:
-        _say(f"left out: {reason}")
+        say(f"left out: {reason}")
     picture = options.picture or folder / "report.png"
     report.picture(found, picture)
     print(f"\nThe picture: {picture}")

@@ -1,7 +1,6 @@
 """Asks services, as many questions at once as they take, and tries again what may pass."""
 
 import asyncio
-import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ import httpx
 from deepseek_math.jobs import JobError
 from deepseek_math.local import client
 from deepseek_math.retry import Attempts, RetryPolicy, may_pass
-from deepseek_math.terminal import printable
+from deepseek_math.terminal import say
 
 # Faults that may not happen again.
 RETRIED = ("engine_failed", "engine_stalled", "sandbox_failed", "engine_busy", "engine_unreachable")
@@ -149,4 +148,4 @@ def _require_others(fault: BaseException | None, url: str, left: set[str]) -> No
         raise fault
     if url in left:
         left.remove(url)
-        print(printable(f"{url} is left out from here on: {fault}"), file=sys.stderr, flush=True)
+        say(f"{url} is left out from here on: {fault}")
