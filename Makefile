@@ -33,8 +33,8 @@ taken := $(takes) $(foreach goal,$(MAKECMDGOALS),$(takes.$(goal)))
 strange := $(filter-out $(goals) $(venv)/%,$(MAKECMDGOALS)) $(addsuffix =,$(filter-out $(taken),$(typed)))
 ifneq ($(strip $(strange)),)
 words := $(MAKECMDGOALS) $(addsuffix =,$(typed))
-$(error $(or $(shell PYTHONPATH=. "$(PYTHON)" -m deepseek_math.local.makefile '$(subst ','\'',$(words))'), \
-	It means nothing here: $(strange)))
+$(error $(or $(shell PYTHONPATH=. "$(PYTHON)" -m deepseek_math.local.makefile '$(subst ','\'',$(words))' \
+	'$(subst ','\'',$(strange))'), It means nothing here: $(strange)))
 endif
 
 # An environment that was never finished, was moved, or whose Python is gone or another is made anew. `make -n` leaves it.

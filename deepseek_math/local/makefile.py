@@ -1,7 +1,7 @@
 """What was meant by words behind `make` that mean nothing there. The Makefile calls it before anything runs.
 
-`python -m deepseek_math.local.makefile "predict prompt="` prints a sentence or two. It needs no package: the
-environment may not be made yet.
+`python -m deepseek_math.local.makefile "predict SAMPLES= prompt=" "prompt="` gets all words and those that mean
+nothing, and prints a sentence or two. It needs no package: the environment may not be made yet.
 """
 
 import difflib
@@ -33,19 +33,19 @@ OTHER_VARIABLES = {"MODEL": "CHECKPOINT", "WEIGHTS": "CHECKPOINT", "N": "SAMPLES
 QUESTION_NAMES = ("prompt", "question", "problem", "text", "q")
 
 
-def advice(words: Sequence[str]) -> str:
-    """What to say of `words`: goals, and variables with an equals sign at their end. Empty where all mean something."""
+def advice(words: Sequence[str], strange: Sequence[str]) -> str:
+    """What to say of the `strange` ones of `words`: goals, and variables with an equals sign at their end."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     goals = re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE)
-    takes = {goal: names.split() for goal, names in re.findall(r"^takes\.([a-z]+) := (.*)$", text, re.MULTILINE)}
-    names = [word.removesuffix("=") for word in words if word.endswith("=")]
+    takes = {goal: names.split() for goal, names in re.findall(r"^takes\.([a-z-]+) := (.*)$", text, re.MULTILINE)}
     given = [word for word in words if not word.endswith("=")]
-    unknown = [word for word in given if word not in goals]
+    unknown = [word for word in strange if not word.endswith("=")]
     if len(unknown) > 1 or any(not re.fullmatch("[a-z-]+", word) for word in unknown):
-        return _question(EXAMPLE if names else " ".join(unknown))  # of which a part may have gone into a variable
+        whole = len(given) == len(words)  # else a part may have gone into a variable
+        return _question(" ".join(unknown) if whole else EXAMPLE)
     if unknown:
         return _about_goal(unknown[0], goals)
-    return " ".join(filter(None, (_about_variable(name, given, takes) for name in names)))
+    return " ".join(_about_variable(word.removesuffix("="), given, takes) for word in strange)
 
 
 def _about_goal(goal: str, goals: Sequence[str]) -> str:
@@ -64,11 +64,9 @@ def _question(text: str) -> str:
 
 
 def _about_variable(name: str, goals: Sequence[str], takes: Mapping[str, Sequence[str]]) -> str:
-    """One sentence, empty for a variable that one of the goals takes."""
+    """One sentence of a variable that none of the goals takes."""
     goal = goals[0] if goals else "help"
     own = [variable for each in goals for variable in takes.get(each, ())]
-    if name in own:
-        return ""
     if name.upper() in own and name.lower() not in QUESTION_NAMES:
         return f"{name}= means nothing. Write it so: make {goal} {name.upper()}=..."
     if name.lower() in QUESTION_NAMES and name != "PROMPT":
@@ -76,10 +74,10 @@ def _about_variable(name: str, goals: Sequence[str], takes: Mapping[str, Sequenc
     takers = [each for each, variables in takes.items() if name in variables]
     if takers:
         return f"make {goal} takes no {name}, but make {takers[0]} does."
-    return f"{name}= means nothing to make {goal}. {_nearest(name, own)}"
+    return f"{name}= means nothing to make {goal}. {_nearest(name, goal, own)}"
 
 
-def _nearest(name: str, own: Sequence[str]) -> str:
+def _nearest(name: str, goal: str, own: Sequence[str]) -> str:
     if not re.fullmatch(r"\w+", name):  # a question with an equals sign in it
         return _question(EXAMPLE)
     near = [OTHER_VARIABLES.get(name.upper(), ""), *difflib.get_close_matches(name.upper(), own, 1)]
@@ -88,9 +86,11 @@ def _nearest(name: str, own: Sequence[str]) -> str:
             return f"Did you mean {meant}=?"
     inputs = [name.lower()] if name.lower() in BY_NAME else difflib.get_close_matches(name.lower(), BY_NAME, 1)
     if inputs:
-        return f'Write it so: make predict PROMPT="{EXAMPLE}" INPUTS="{inputs[0]}=..."'
+        call = goal if "INPUTS" in own and "PROMPT" not in own else f'predict PROMPT="{EXAMPLE}"'
+        return f'Write it so: make {call} INPUTS="{inputs[0]}=..."'
     return "docs/settings.md has all variables, docs/inputs.md all inputs."
 
 
 if __name__ == "__main__":
-    print(re.sub(r"(?<!\.)\.$", "", advice(sys.argv[1].split())))  # make puts a full stop behind it
+    said = advice(sys.argv[1].split(), sys.argv[2].split())
+    print(re.sub(r"(?<!\.)\.$", "", said))  # make puts a full stop behind it

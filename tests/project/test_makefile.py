@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_math.local.makefile import advice
 from deepseek_math.paths import ROOT
 from deepseek_math.settings import VARIABLES
 
@@ -55,6 +54,8 @@ SLIPS = [
     (["serve", "port=5001"], "make serve PORT=..."),
     (["serve", "PROMPT=x"], "make serve takes no PROMPT, but make predict does"),
     (["serve", "temperature=0.7"], 'INPUTS="temperature=..."'),
+    (["chat-terminal", "INPUTS=mode=chat", "seed=1"], ' make chat-terminal INPUTS="seed=..."'),
+    (["chat-terminal", "inputs=seed=1"], "make chat-terminal INPUTS=..."),
     (["test", "CHECKPOINT=rl"], "make test takes no CHECKPOINT"),
     (["PROMPT=What is 2 + 2?"], "make help takes no PROMPT, but make predict does"),
     (["What is 2 + 2?"], 'A question goes into PROMPT, in quotes: make predict PROMPT="What is 2 + 2?"'),
@@ -106,9 +107,11 @@ def test_every_setting_may_stand_on_the_command_line() -> None:
     assert set(VARIABLES) - {"CHECKPOINT"} <= set(taken)
 
 
-@pytest.mark.unit
-def test_words_that_all_mean_something_need_no_advice() -> None:
-    assert advice(["predict", "PROMPT=", "INPUTS="]) == ""
+@pytest.mark.parametrize("goal", ["predict", "chat-terminal"])
+def test_nothing_is_said_of_a_variable_that_means_something(clone: Path, goal: str) -> None:
+    done = make(clone, goal, "INPUTS=seed=1", "SLOTS=2", f"PYTHON={sys.executable}", "PIP_INDEX_URL=x", "colour=red")
+    assert "colour= means nothing" in done.stderr
+    assert not any(name in done.stderr for name in ("INPUTS", "SLOTS", "PYTHON", "PIP"))
 
 
 def python(folder: Path, name: str, version: tuple[int, int] | None) -> None:
