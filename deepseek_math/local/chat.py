@@ -79,24 +79,24 @@ def _settings(texts: list[str], environment: Mapping[str, str]) -> dict[str, Any
 
 
 def _hold(chat: "Chat") -> int:
-    """The conversation up to its end; the exit status."""
-    if not sys.stdin.isatty():
-        right = [chat.take(line.strip()) for line in sys.stdin if line.strip()]
-        return 0 if all(right) else 1
-    say(HINT)
-    for line in _typed():
-        chat.take(line)
+    """The conversation up to its end; the exit status, which is about the lines of a pipe alone."""
+    in_terminal = sys.stdin.isatty()
+    failed = False
+    for line in _typed() if in_terminal else sys.stdin:
+        if line.strip():
+            failed = not chat.take(line.strip()) or failed
         if chat.ended:
             break
-    return 0
+    return 1 if failed and not in_terminal else 0
 
 
 def _typed() -> Iterator[str]:
     """What is typed, up to Ctrl-D."""
+    say(HINT)
     read = reader([f"/{name}" for name in COMMANDS])
     while True:
         try:
-            line = read().strip()
+            line = read()
         except EOFError:
             return
         except KeyboardInterrupt:
@@ -104,8 +104,7 @@ def _typed() -> Iterator[str]:
                 raise
             say("Ctrl-D, or /quit, ends the conversation.")
             continue
-        if line:
-            yield line
+        yield line
 
 
 class Chat:
@@ -155,8 +154,9 @@ class Chat:
         else:
             say(client.fault(final))
             self._advise(question, before, inputs, final.get("metrics", {}))
-        if done or stopped:
-            self.conversation = before.answered(question, "".join(pieces))
+        answer = "".join(pieces)
+        if (done or stopped) and answer.strip():  # no model could read a turn without a letter
+            self.conversation = before.answered(question, answer)
         return done
 
     def _advise(self, question: str, before: Conversation, inputs: dict[str, Any], metrics: dict[str, Any]) -> None:

@@ -68,9 +68,7 @@ class Conversation:
         return replace(self, settings=changed)
 
     def answered(self, question: str, answer: str) -> "Conversation":
-        """The same and this turn. One without a visible answer is not kept: no model could read it."""
-        if not answer.strip():
-            return self
+        """The same and this turn."""
         return replace(self, turns=(*self.turns, Exchange(question, answer)))
 
     def without_oldest(self, count: int) -> "Conversation":

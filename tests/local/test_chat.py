@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deepseek_math.errors import ServiceError
-from deepseek_math.local import chat
+from deepseek_math.local import chat, client
+from deepseek_math.local.client import Event
 from deepseek_math.local.conversation import Conversation
 from deepseek_math.local.server import LocalServer
 from deepseek_math.paths import ROOT
@@ -40,8 +43,21 @@ def test_a_mode_of_one_text_sends_the_question_alone_and_the_turns_are_kept(mode
     assert alone.turns == TALK.turns
 
 
-def test_an_answer_without_a_letter_is_no_turn() -> None:
-    assert TALK.answered("x", " \n") == TALK
+@pytest.mark.parametrize("question", ["And 6 + 1?", "/retry"])
+def test_an_answer_without_a_letter_is_no_turn_and_takes_the_place_of_none(
+    question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([" It is 5.", " \n"])
+
+    def events(url: str, inputs: dict[str, Any]) -> Iterator[Event]:
+        yield Event("output", {"chunk": next(answers)}, 0.0)
+        yield Event("completed", {"status": "succeeded", "metrics": {"completion_tokens": 1}}, 0.0)
+
+    monkeypatch.setattr(client, "stream", events)
+    talk = chat.Chat("http://127.0.0.1", Conversation())
+    assert talk.take("What is 2 + 3?")
+    assert talk.take(question)
+    assert talk.conversation == Conversation().answered("What is 2 + 3?", " It is 5.")
 
 
 def test_an_input_that_would_be_refused_is_not_taken() -> None:
@@ -102,6 +118,12 @@ def test_a_question_that_fails_fails_the_pipe_and_the_next_one_is_asked(demo: Lo
     assert done.returncode == 1
     assert "top_k_out_of_range" in done.stderr
     assert "boxed{42}" in done.stdout
+
+
+def test_quit_ends_a_pipe_as_it_ends_a_conversation(demo: LocalServer) -> None:
+    done = piped("/seed 1\n/quit\nWhat is 12 + 30?\n", "--url", demo.url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
 
 
 def test_a_full_context_names_the_turns_that_would_go_and_drops_none(demo: LocalServer) -> None:
