@@ -39,8 +39,6 @@ def test_the_model_s_program_runs_inside_the_stream(demo: LocalServer) -> None:
     assert metrics["finish_reason"] == "stop"
     assert metrics["completion_tokens"] <= 400
     assert TOOL_SUFFIX["en"].strip() in final["logs"]
-    chunks = [event for event in events if event.kind == "output"]
-    assert len(chunks) >= 2  # a busy machine joins pieces, but never over a program's run
 
 
 def test_the_limit_of_tokens_is_the_model_s_own_and_not_the_outputs(demo: LocalServer) -> None:
@@ -76,22 +74,27 @@ def test_a_seed_gives_the_same_text_alone_and_beside_others(demo: LocalServer) -
     assert sum("```python" in each for each in beside) >= 3  # else this says nothing about programs
 
 
-def test_a_program_that_hangs_is_ended_by_a_cancel_and_its_slot_is_free(tmp_path: Path) -> None:
-    """The demo writes no such program, so here the engine says what is to be said."""
-    exam = {"Hang!": "```python\nprint(9 ** 9 ** 9)\n```", "Go on.": "```python\nprint(2 + 2)\n```"}
+QUICK, HANGS = "```python\nprint(2 + 2)\n```", "```python\nprint(9 ** 9 ** 9)\n```"
+
+
+def test_programs_and_outputs_are_read_while_a_later_one_runs_and_a_cancel_ends_it(tmp_path: Path) -> None:
+    """All text before a program that hangs is there while it runs. The demo writes no such program, so here the engine
+    says what is to be said: first that, then this behind the output 4."""
+    exam = {"Hang!": QUICK, "4": HANGS}
+    shown = f"{QUICK}\n```output\n4\n```\n{HANGS}"
     with exam_service(tmp_path, exam) as service:
         seen = ""
         for event in stream(service.url, {"prompt": "Hang!", "mode": "tool"}, prediction_id="hangs"):
             if event.kind == "output":
                 seen += event.data["chunk"]
-            if event.kind == "output" and seen.endswith(")\n```"):
+            if event.kind == "output" and seen == shown:
                 until(lambda: bool(busy()))
                 assert cancel(service.url, "hangs")
         assert event.data["status"] == "canceled"
-        assert seen.startswith("```python\nprint(9 ** 9 ** 9)\n```")
+        assert seen.startswith(shown)
         until(lambda: not busy())
-        after = list(stream(service.url, {"prompt": "Go on.", "mode": "tool", "max_tool_rounds": 1}))
-    assert text(after).startswith("```python\nprint(2 + 2)\n```\n```output\n4\n```\n")
+        after = list(stream(service.url, {"prompt": "Hang!", "mode": "tool", "max_tool_rounds": 1}))
+    assert text(after) == shown
 
 
 def until(true: Callable[[], bool]) -> None:
