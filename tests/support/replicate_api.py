@@ -53,8 +53,9 @@ class Prediction:
     def _follow(self) -> None:
         for event in client.stream(self._api.service, self.inputs, self.id):
             with self.changed:
-                if event.kind == "output":
+                if event.kind == "start":
                     self.status = "processing"
+                elif event.kind == "output":
                     self.chunks.append(event.data["chunk"])
                     self.begun = self.begun or self.document()
                 elif event.kind == "completed":
@@ -70,6 +71,11 @@ class Prediction:
                 return self.begun or self.document()
             self.changed.wait_for(lambda: self.status in TERMINAL, seconds)
             return self.document()
+
+    def cancel(self) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: self.status != "starting")  # before, the service does not know of it
+        client.cancel(self._api.service, self.id)
 
     def document(self) -> dict[str, Any]:
         address = f"{self._api.url}/v1/predictions/{self.id}"
@@ -116,7 +122,7 @@ class Handler(BaseHTTPRequestHandler):
             case ["v1", "predictions"]:
                 self._create(json.loads(body))
             case ["v1", "predictions", name, "cancel"] if name in self.server.predictions:
-                client.cancel(self.server.service, name)
+                self.server.predictions[name].cancel()
                 self._answer(200, self.server.predictions[name].document())
             case ["v1", "files"]:
                 self._answer(201, FILE | {"size": len(body), "urls": {"get": f"{self.server.url}/v1/files/file"}})
