@@ -1,7 +1,6 @@
 """`dsm checkpoints` prints the table with what is on disk, `dsm fetch NAME` downloads one."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,7 @@ from deepseek_math.checkpoints.checkpoint_download import partial_folder
 from deepseek_math.checkpoints.names import find
 from deepseek_math.checkpoints.remote_file import format_bytes
 from deepseek_math.checkpoints.table import CHECKPOINTS, TINY, Checkpoint, Local
-from deepseek_math.errors import ServiceError
-from deepseek_math.signals import run_until_stopped
+from deepseek_math.exit_status import exit_status
 
 HEADER = ["CHECKPOINT", "download", "context", "on disk", "last used", "place", "from", "licence"]
 
@@ -40,16 +38,11 @@ def fetch_named(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", help="a name that `dsm checkpoints` shows, hf://owner/name, or an http(s) address")
     parser.add_argument("--accept", action="store_true", help="take files that are not those of the first download")
     options = parser.parse_args(arguments)
-    return run_until_stopped(lambda: _download(options.name, options.accept), "stopped; start again to resume")
 
+    def download() -> None:
+        print(store.fetch(find(options.name), accept_changes=options.accept))
 
-def _download(name: str, accept: bool) -> int:
-    try:
-        print(store.fetch(find(name), accept_changes=accept))
-    except ServiceError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(download, "stopped; start again to resume")
 
 
 def _others() -> list[str]:

@@ -15,7 +15,7 @@ from deepseek_math.checkpoints.names import find
 from deepseek_math.checkpoints.remote_file import format_bytes, is_plain_path
 from deepseek_math.checkpoints.table import TINY, Local
 from deepseek_math.errors import ServiceError
-from deepseek_math.signals import run_until_stopped
+from deepseek_math.exit_status import FAILED, exit_status
 
 NAMED = 3  # files that a message names at most
 WRITTEN = (checkpoint_folder.NOTES, in_use.MARK)  # by us, beside what was downloaded
@@ -28,23 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", help="a name that `dsm checkpoints` shows, or what CHECKPOINT was")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(arguments)
-    return run_until_stopped(lambda: _remove(options.name, options.yes), "stopped; what is left counts as unfinished")
+    return exit_status(lambda: _remove(options.name, options.yes), "stopped; what is left counts as unfinished")
 
 
 def _remove(name: str, yes: bool) -> int:
-    try:
-        folder = _folder(name)
-        found = [path for path in (folder, partial_folder(folder)) if path.exists()]
-        if not found:
-            raise ServiceError("checkpoint_unknown", f"Nothing of {name} is in {store.WEIGHTS}.")
-        _require_downloaded(folder)
-        size = format_bytes(sum(map(disk_bytes, found)))
-        if not yes and not _confirmed(f"Remove {folder.name}, {size} in {folder.parent}? [y/N] "):
-            return 1
-        remove(folder)
-    except (ServiceError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    """Raises ServiceError or OSError."""
+    folder = _folder(name)
+    found = [path for path in (folder, partial_folder(folder)) if path.exists()]
+    if not found:
+        raise ServiceError("checkpoint_unknown", f"Nothing of {name} is in {store.WEIGHTS}.")
+    _require_downloaded(folder)
+    size = format_bytes(sum(map(disk_bytes, found)))
+    if not yes and not _confirmed(f"Remove {folder.name}, {size} in {folder.parent}? [y/N] "):
+        return FAILED
+    remove(folder)
     print(f"removed {folder.name}: {size}")
     return 0
 

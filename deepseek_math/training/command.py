@@ -3,13 +3,14 @@
 import argparse
 import ast
 import asyncio
+import importlib
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from deepseek_math.training.exit_status import exit_status
+from deepseek_math.exit_status import exit_status
 from deepseek_math.training.generator import distinct
 from deepseek_math.training.grpo_settings import SETTINGS, too_few
 from deepseek_math.training.measure import MODES
@@ -18,23 +19,25 @@ from deepseek_math.training.stage import FAMILIES
 
 
 def pretrain(arguments: Sequence[str] | None = None) -> int:
-    parser = _parser("pretrain")
-    parser.add_argument("out", type=Path, help="the folder of the run")
-    parser.add_argument("--family", choices=FAMILIES, default="tiny", help="the sizes; default: tiny")
-    options = parser.parse_args(arguments)
-    from deepseek_math.training import pretrain as stage
-
-    return exit_status(lambda: stage.pretrain(options.out, FAMILIES[options.family]))
+    return _grow("pretrain", "the folder of the run", arguments)
 
 
 def finetune(arguments: Sequence[str] | None = None) -> int:
-    parser = _parser("finetune")
-    parser.add_argument("out", type=Path, help="the folder of the run, as for `dsm train pretrain`")
+    return _grow("finetune", "the folder of the run, as for `dsm train pretrain`", arguments)
+
+
+def _grow(stage: str, out: str, arguments: Sequence[str] | None) -> int:
+    """A stage of the family's growth: it takes the run's folder, which `out` describes, and the sizes."""
+    parser = _parser(stage)
+    parser.add_argument("out", type=Path, help=out)
     parser.add_argument("--family", choices=FAMILIES, default="tiny", help="the sizes; default: tiny")
     options = parser.parse_args(arguments)
-    from deepseek_math.training import finetune as stage
+    module = importlib.import_module(f"deepseek_math.training.{stage}")
 
-    return exit_status(lambda: stage.finetune(options.out, FAMILIES[options.family]))
+    def run() -> None:
+        getattr(module, stage)(options.out, FAMILIES[options.family])
+
+    return exit_status(run)
 
 
 def questions(arguments: Sequence[str] | None = None) -> int:
