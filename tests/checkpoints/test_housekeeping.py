@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -46,11 +47,18 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "weights"
 
 
+@contextmanager
+def hub_with(changed: Mapping[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInHub]:
+    """The hub that is asked, and there the checkpoint's files, but for those that have changed."""
+    with running(StandInHub("owner/model", FILES | changed)) as hub:
+        point_at(hub.url, monkeypatch)
+        yield hub
+
+
 @pytest.fixture
 def folder(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A checkpoint that was downloaded."""
-    with running(StandInHub("owner/model", FILES)) as hub:
-        point_at(hub.url, monkeypatch)
+    with hub_with({}, monkeypatch):
         yield fetch(find(NAME), quiet)
 
 
@@ -97,8 +105,7 @@ def test_a_later_download_of_other_files_is_refused_before_it_begins_and_can_be_
 ) -> None:
     before = (weights / lock_file.NAME).read_bytes()
     removal.remove(folder)
-    with running(StandInHub("owner/model", FILES | {"config.json": b'{"model_type": "mistral"}'})) as hub:
-        point_at(hub.url, monkeypatch)
+    with hub_with({"config.json": b'{"model_type": "mistral"}'}, monkeypatch) as hub:
         with pytest.raises(ServiceError) as error:
             fetch(find(NAME), quiet)
         assert error.value.code == "checkpoint_changed"
@@ -118,8 +125,7 @@ def test_another_commit_of_the_same_files_is_the_same_checkpoint(
 ) -> None:
     before = (weights / lock_file.NAME).read_bytes()
     removal.remove(folder)
-    with running(StandInHub("owner/model", FILES | {"README.md": b"other words"})) as hub:
-        point_at(hub.url, monkeypatch)
+    with hub_with({"README.md": b"other words"}, monkeypatch) as hub:
         assert fetch(find(NAME), quiet) == folder
         assert hub.commit not in before.decode()
     assert (weights / lock_file.NAME).read_bytes() == before
