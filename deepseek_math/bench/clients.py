@@ -12,7 +12,6 @@ docs/performance.md; the last line is JSON.
 import argparse
 import asyncio
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,16 +19,13 @@ from statistics import median
 
 import httpx
 
+from deepseek_math.bench.command import parser_of, say, status_of
 from deepseek_math.bench.contenders import LLAMA_CPP, SERVICE, Running, Terms, running
 from deepseek_math.bench.side_by_side import read_terms, require_memory
 from deepseek_math.bench.streams import BenchError, Reply, ask
 from deepseek_math.bench.workload import prompt
-from deepseek_math.errors import ServiceError
 from deepseek_math.local.client import crowd
-from deepseek_math.local.server import ServerFailed
-from deepseek_math.signals import run_until_stopped
 
-FAILED = 1
 CLIENTS = (1, 4, 8, 16)
 
 
@@ -65,7 +61,7 @@ async def load(one: Running, clients: int, options: argparse.Namespace) -> Row:
         if isinstance(end, BaseException):
             if not isinstance(end, BenchError | httpx.HTTPError):
                 raise end
-            _say(f"{one.contender.name}, {clients} clients: {end}")
+            say(f"{one.contender.name}, {clients} clients: {end}")
     first = [reply.pieces[0] - reply.sent for reply in replies if reply.ended and reply.pieces]
     last = max((reply.ended for reply in replies if reply.ended), default=time.perf_counter())
     failed = sum(reply.ended is None for reply in replies)
@@ -78,10 +74,10 @@ def measure(terms: Terms, options: argparse.Namespace) -> list[Row]:
     for contender in (SERVICE, LLAMA_CPP):
         require_memory([contender], terms)
         with running(contender, terms) as one:
-            _say(f"{contender.name} is ready after {one.start_seconds:.1f} s")
+            say(f"{contender.name} is ready after {one.start_seconds:.1f} s")
             for clients in options.clients:
                 rows.append(asyncio.run(load(one, clients, options)))
-                _say(str(rows[-1]))
+                say(str(rows[-1]))
     return rows
 
 
@@ -93,10 +89,6 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _bench(options: argparse.Namespace) -> int:
     if min(*options.clients, options.prompt, options.tokens) < 1:
         raise BenchError("--clients, --prompt and --tokens: use 1 or more of each.")
@@ -106,27 +98,17 @@ def _bench(options: argparse.Namespace) -> int:
     most = options.prompt + options.tokens + 1
     if most > terms.context:
         raise BenchError(f"A request may take {most} tokens, and the context is {terms.context}. Set CONTEXT.")
-    _say(f"{terms.checkpoint}: {terms.threads} threads, {terms.slots} slots of {terms.context} tokens")
+    say(f"{terms.checkpoint}: {terms.threads} threads, {terms.slots} slots of {terms.context} tokens")
     rows = measure(terms, options)
     print(table(rows))
     print(json.dumps([asdict(row) for row in rows]), flush=True)
     return 0
 
 
-def _status(options: argparse.Namespace) -> int:
-    try:
-        return _bench(options)
-    except (BenchError, ServerFailed, ServiceError, OSError, httpx.HTTPError) as error:
-        _say(f"bench: {error}")
-        return FAILED
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm bench clients", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench clients", __doc__)
     parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS, help="at once (default: 1 4 8 16)")
     parser.add_argument("--prompt", type=int, default=158, help="characters of a prompt (default: 158)")
     parser.add_argument("--tokens", type=int, default=16, help="new tokens of a request (default: 16)")
     options = parser.parse_args(arguments)
-    return run_until_stopped(lambda: _status(options), "bench: stopped, and its servers with it")
+    return status_of(lambda: _bench(options))

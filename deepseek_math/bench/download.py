@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepseek_math.bench.command import parser_of, status_of
 from deepseek_math.checkpoints import ranges
 from deepseek_math.paths import ROOT
 
@@ -125,20 +126,19 @@ def summary(rounds: Sequence[Round], size: int) -> dict[str, float]:
     }
 
 
+def _bench(options: argparse.Namespace) -> None:
+    size = options.megabytes * MEGABYTE
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        rounds = measure(Path(folder), size, options.rounds)
+    print(json.dumps(summary(rounds, size)))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="dsm bench download", description=__doc__)
+    parser = parser_of("bench download", __doc__)
     parser.add_argument("--megabytes", type=int, default=1000, help="size of the file (default: 1000)")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--folder", type=Path, help="where to download to (default: the system's temporary folder)")
     options = parser.parse_args(arguments)
     if options.megabytes < 1 or options.rounds < 1:
         parser.error(f"--megabytes {options.megabytes} --rounds {options.rounds}: use 1 or more of each")
-    size = options.megabytes * MEGABYTE
-    try:
-        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            rounds = measure(Path(folder), size, options.rounds)
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(summary(rounds, size)))
-    return 0
+    return status_of(lambda: _bench(options))

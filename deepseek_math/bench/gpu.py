@@ -8,7 +8,6 @@ time to the first token. The last line is JSON. `--toy` does the same with a tin
 import argparse
 import asyncio
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -26,10 +25,11 @@ import torch
 import transformers
 
 from deepseek_math.bench.bandwidth import bandwidth
+from deepseek_math.bench.command import parser_of, status_of
 from deepseek_math.bench.figures import percentile
+from deepseek_math.bench.streams import BenchError
 from deepseek_math.engines.hf.engine import TransformersEngine
 from deepseek_math.engines.hf.model import attention
-from deepseek_math.errors import ServiceError
 from deepseek_math.sampling import Sampling
 
 # deepseek-ai/deepseek-math-7b-rl's config.json: 6,910,365,696 parameters
@@ -54,7 +54,6 @@ TOY: Mapping[str, int] = {
 STREAMS = (1, 16, 64)
 PROMPT_TOKENS = 96  # a question of GSM8K in mode cot has 85 in the mean
 MOST_TOKENS = SHAPE["max_position_embeddings"] - PROMPT_TOKENS
-FAILED = 1
 
 
 class RandomEngine(TransformersEngine):
@@ -216,10 +215,16 @@ def table(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _bench(options: argparse.Namespace) -> None:
+    if not torch.cuda.is_available() and not options.toy:
+        raise BenchError("this needs a GPU, and this machine has none. --toy tries the bench itself.")
+    record = asyncio.run(bench(options))
+    print(table(record))
+    print(json.dumps(record), flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm bench gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench gpu", __doc__)
     parser.add_argument("--tokens", type=int, default=256, help="new tokens of a request (default: 256)")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--toy", action="store_true", help="a tiny shape, also without a GPU")
@@ -228,14 +233,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(
             f"--rounds {options.rounds} --tokens {options.tokens}: use 1 or more, and up to {MOST_TOKENS} tokens"
         )
-    if not torch.cuda.is_available() and not options.toy:
-        print("bench: this needs a GPU, and this machine has none. --toy tries the bench itself.", file=sys.stderr)
-        return FAILED
-    try:
-        record = asyncio.run(bench(options))
-    except ServiceError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return FAILED
-    print(table(record))
-    print(json.dumps(record), flush=True)
-    return 0
+    return status_of(lambda: _bench(options))

@@ -26,11 +26,11 @@ from typing import Any
 
 import psutil
 
+from deepseek_math.bench.command import parser_of, status_of
 from deepseek_math.checkpoints import CHECKPOINTS, fetch
 from deepseek_math.completion import Completion, complete
 from deepseek_math.engines.protocol import Engine
 from deepseek_math.engines.registry import open_engine
-from deepseek_math.errors import ServiceError
 from deepseek_math.programs.sandbox import packages
 from deepseek_math.programs.sandbox.limits import Limits
 from deepseek_math.programs.sandbox.pool import Sandboxes
@@ -240,10 +240,13 @@ def _pool(prompt_seconds: float) -> Sandboxes:
     return Sandboxes(limits=Limits(wall_seconds=5.0, prompt_seconds=prompt_seconds))
 
 
+def _bench(options: argparse.Namespace) -> None:
+    found = asyncio.run(bench(options))
+    print(json.dumps({name: round(value, 2) for name, value in found.items()}))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm bench sandbox", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench sandbox", __doc__)
     parser.add_argument("--gaps", nargs="*", type=float, help="values of prompt_seconds; leaves the first table out")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
     parser.add_argument("--chunks", type=int, default=CHUNKS, help=f"of a window (default: {CHUNKS})")
@@ -251,10 +254,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.chunks < 4:
         parser.error(f"--rounds {options.rounds} --chunks {options.chunks}: use 1 or more rounds, of 4 or more chunks")
-    try:
-        found = asyncio.run(bench(options))
-    except ServiceError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps({name: round(value, 2) for name, value in found.items()}))
-    return 0
+    return status_of(lambda: _bench(options))

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import resource
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from deepseek_math.errors import ServiceError
+from deepseek_math.bench.command import parser_of, status_of
 from deepseek_math.service import Service
 from deepseek_math.settings import Settings
 
@@ -237,22 +236,19 @@ def load(path: Path, settings: Settings) -> None:
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
 
 
+def _bench(options: argparse.Namespace) -> None:
+    match options.action:
+        case "make":
+            make(options.path)
+        case "make-gguf":
+            make_gguf(options.path)
+        case "load":
+            load(options.path, Settings.read(weights=options.path))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm bench seven-b", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench seven-b", __doc__)
     parser.add_argument("action", choices=["make", "make-gguf", "load"])
     parser.add_argument("path", type=Path)
     options = parser.parse_args(arguments)
-    try:
-        match options.action:
-            case "make":
-                make(options.path)
-            case "make-gguf":
-                make_gguf(options.path)
-            case "load":
-                load(options.path, Settings.read(weights=options.path))
-    except (ServiceError, OSError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return status_of(lambda: _bench(options))

@@ -7,17 +7,16 @@ unset). SLOTS, CONTEXT and THREADS hold for every contender. LLAMA_SERVER names 
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 
 from deepseek_math.bench import figures, result_table
+from deepseek_math.bench.command import parser_of, say, status_of
 from deepseek_math.bench.contenders import Contender, Running, Terms, contenders, running
 from deepseek_math.bench.loads import LOADS, LONGER, Sample, context_needed, measure
 from deepseek_math.bench.picture import draw
@@ -25,12 +24,8 @@ from deepseek_math.bench.streams import BenchError
 from deepseek_math.checkpoints import fetch, find
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.memory import free_bytes, gib
-from deepseek_math.errors import ServiceError
-from deepseek_math.local.server import ServerFailed
 from deepseek_math.settings import Settings
-from deepseek_math.signals import run_until_stopped
 
-FAILED = 1
 CONTEXT = 2048  # tokens, where neither CONTEXT nor the checkpoint's row gives them
 SLOTS = 16
 BYTES_PER_VALUE = 2  # of a KV cache
@@ -47,12 +42,12 @@ def bench(options: argparse.Namespace) -> None:
     terms = read_terms(options.dtype)
     rows = _rows(options, terms)
     require_memory(rows, terms)
-    _say(f"{terms.checkpoint}: {terms.threads} threads, {terms.slots} slots of {terms.context} tokens for all")
+    say(f"{terms.checkpoint}: {terms.threads} threads, {terms.slots} slots of {terms.context} tokens for all")
     with ExitStack() as stack:
         started = []
         for row in rows:
             started.append(stack.enter_context(running(row, terms)))
-            _say(f"{row.name} is ready after {started[-1].start_seconds:.1f} s ({row.note})")
+            say(f"{row.name} is ready after {started[-1].start_seconds:.1f} s ({row.note})")
         samples, rounds = _measure_rounds(started, options, began + 60 * options.minutes)
         records = {one.contender.key: _record(one, samples[one.contender.key]) for one in started}
     seconds = time.monotonic() - began
@@ -105,7 +100,7 @@ def _measure_rounds(started: Sequence[Running], options: argparse.Namespace, dea
             _require_same_prompts(samples, figures.name_of(load))
         took = time.monotonic() - round_began
         rounds += 1
-        _say(f"round {rounds}: {took:.0f} s")
+        say(f"round {rounds}: {took:.0f} s")
         if time.monotonic() + took > deadline:
             break
     return samples, rounds
@@ -134,7 +129,7 @@ def _report(records: Mapping[str, Mapping[str, Any]], terms: Terms, options: arg
         draw(records, title, options.picture)
         print(f"the picture: {options.picture}")
     except OSError as error:  # a full disk must not cost the figures
-        _say(f"bench: the picture could not be written: {error}")
+        say(f"bench: the picture could not be written: {error}")
 
 
 def _summary(
@@ -192,7 +187,7 @@ def read_terms(dtype: str = "bfloat16") -> Terms:
     """The weights, downloaded before anything is timed, and the service's own settings."""
     settings = Settings.read({**os.environ, "CHECKPOINT": os.environ.get("CHECKPOINT") or "smollm2-135m"})
     checkpoint = find(settings.checkpoint)
-    weights = fetch(checkpoint, _say)
+    weights = fetch(checkpoint, say)
     context = settings.context or checkpoint.context or CONTEXT
     if weights.suffix == ".gguf":
         context = min(context, read_header(weights).context)
@@ -201,14 +196,8 @@ def read_terms(dtype: str = "bfloat16") -> Terms:
     return Terms(name, weights, threads, settings.slots or SLOTS, context, dtype)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dsm bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench", __doc__)
     add = parser.add_argument
     add("--minutes", type=float, default=5.5, help="a round is only begun if it fits into this time (default: 5.5)")
     add("--rounds", type=int, default=7, help="the most rounds (default: 7)")
@@ -231,13 +220,4 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    return run_until_stopped(lambda: _status(options), "bench: stopped, and its servers with it")
-
-
-def _status(options: argparse.Namespace) -> int:
-    try:
-        bench(options)
-    except (BenchError, ServerFailed, ServiceError, OSError, httpx.HTTPError) as error:
-        _say(f"bench: {error}")
-        return FAILED
-    return 0
+    return status_of(lambda: bench(options))

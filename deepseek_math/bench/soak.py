@@ -13,7 +13,6 @@ hold.
 import argparse
 import json
 import os
-import sys
 import tempfile
 import threading
 import time
@@ -30,15 +29,14 @@ import httpx
 import psutil
 
 from deepseek_math.bench import processes
+from deepseek_math.bench.command import parser_of, say, status_of
 from deepseek_math.bench.streams import BenchError
 from deepseek_math.bench.traffic import KINDS, Sender, Unexpected
 from deepseek_math.bench.webhook_receiver import receiving
-from deepseek_math.errors import ServiceError
+from deepseek_math.exit_status import FAILED
 from deepseek_math.local.client import PredictionRefused
-from deepseek_math.local.server import LocalServer, ServerFailed
-from deepseek_math.signals import run_until_stopped
+from deepseek_math.local.server import LocalServer
 
-FAILED = 1
 CYCLE = 30.0  # seconds of traffic between two looks
 WARM_UP = 1  # cycles before the first look that counts: pools fill, allocators reach their size
 IDLE_PATIENCE = 60.0  # seconds after the last request in which the server must become idle
@@ -141,7 +139,7 @@ def run(server: LocalServer, folder: Path, options: argparse.Namespace) -> Soak:
             cycle += 1
             if cycle > WARM_UP:
                 soak.looks.append(look(process, folder))
-            _say(f"cycle {cycle}: {soak.sent.total()} predictions, {soak.faults.total()} faults; {_last(soak)}")
+            say(f"cycle {cycle}: {soak.sent.total()} predictions, {soak.faults.total()} faults; {_last(soak)}")
     return soak
 
 
@@ -176,17 +174,13 @@ def tables(soak: Soak) -> str:
     return "\n".join(lines)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _bench(options: argparse.Namespace) -> int:
     if options.minutes <= 0 or options.clients < 1:
         raise BenchError(f"--minutes {options.minutes:g} --clients {options.clients}: use more than 0, and 1 or more.")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         environment = {"CHECKPOINT": os.environ.get("CHECKPOINT") or "demo", "TMPDIR": folder}
-        with LocalServer(environment=environment, say=_say) as server:
+        with LocalServer(environment=environment, say=say) as server:
             soak = run(server, Path(folder), options)
             log = server.log.read_text(errors="replace")
             lost, tracebacks = unaccounted(log), log.count("Traceback (most recent call last)")
@@ -194,9 +188,9 @@ def _bench(options: argparse.Namespace) -> int:
             server.keep_log = bool(found)
     print("\n".join(["", tables(soak), "", *(f"! {line}" for line in found)]))
     for words in soak.words[:FAULTS_SHOWN]:
-        _say(words)
+        say(words)
     if found:
-        _say(f"bench: the server's log is kept: {server.log}")
+        say(f"bench: the server's log is kept: {server.log}")
     print(json.dumps(_summary(soak, lost, tracebacks, time.monotonic() - began)), flush=True)
     return FAILED if found else 0
 
@@ -213,20 +207,10 @@ def _summary(soak: Soak, lost: Sequence[str], tracebacks: int, seconds: float) -
     }
 
 
-def _status(options: argparse.Namespace) -> int:
-    try:
-        return _bench(options)
-    except (BenchError, ServerFailed, ServiceError, OSError, httpx.HTTPError) as error:
-        _say(f"bench: {error}")
-        return FAILED
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm bench soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench soak", __doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="of traffic and looks (default: 10)")
     parser.add_argument("--clients", type=int, default=8, help="that send at once (default: 8)")
     parser.add_argument("--seed", type=int, default=0, help="of what they send (default: 0)")
     options = parser.parse_args(arguments)
-    return run_until_stopped(lambda: _status(options), "bench: stopped, and its server with it")
+    return status_of(lambda: _bench(options))

@@ -12,25 +12,22 @@ status is 1 where a cancel did not end as one, or more than one in forty drops r
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from random import Random
 
-import httpx
 from httpx_sse import EventSource
 
+from deepseek_math.bench.command import parser_of, say, status_of
 from deepseek_math.bench.processes import clock, settle
 from deepseek_math.bench.raw_request import RawRequest
 from deepseek_math.bench.streams import BenchError
-from deepseek_math.errors import ServiceError
+from deepseek_math.exit_status import FAILED
 from deepseek_math.local import client
-from deepseek_math.local.server import LocalServer, ServerFailed
-from deepseek_math.signals import run_until_stopped
+from deepseek_math.local.server import LocalServer
 
-FAILED = 1
 MOMENT = 0.010  # seconds, at most, from what a stop waits for to the stop
 VOTE = {"prompt": "What is 1234 * 56?", "samples": 64, "temperature": 1.5, "seed": 0}
 PATIENCE = 120.0  # seconds that the server has to become idle
@@ -100,7 +97,7 @@ def measure(server: LocalServer, numbers: dict[str, int]) -> dict[str, Row]:
     process, moments = server.process.pid, Random(0)
     settle([process])
     whole = _cost(process, partial(_whole_vote, server.url))
-    _say(f"a whole vote: {whole.cost:.1f} s of processor time in {whole.seconds:.1f} s")
+    say(f"a whole vote: {whole.cost:.1f} s of processor time in {whole.seconds:.1f} s")
     rows = {}
     for kind, number in numbers.items():
         stops = []
@@ -108,7 +105,7 @@ def measure(server: LocalServer, numbers: dict[str, int]) -> dict[str, Row]:
             name, wait = f"{kind.replace(' ', '-')}-{count}", moments.uniform(0, MOMENT)
             stops.append(_cost(process, partial(KINDS[kind], server.url, name, wait)))
         rows[kind] = _row(stops, whole.cost)
-        _say(f"{kind}: done")
+        say(f"{kind}: done")
     return rows
 
 
@@ -155,16 +152,12 @@ def kept(rows: Mapping[str, Row]) -> bool:
     return cancels.canceled == cancels.stops and ran_on <= MOST_RAN_ON * dropped
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _bench(options: argparse.Namespace) -> int:
     if options.cancels < 1 or options.drops < 2:
         raise BenchError(f"--cancels {options.cancels} --drops {options.drops}: use 1 or more, and 2 or more.")
     half = options.drops // 2
     numbers = dict(zip(KINDS, (options.cancels, half, options.drops - half), strict=True))
-    with LocalServer(environment={"CHECKPOINT": os.environ.get("CHECKPOINT") or "demo"}, say=_say) as server:
+    with LocalServer(environment={"CHECKPOINT": os.environ.get("CHECKPOINT") or "demo"}, say=say) as server:
         rows = measure(server, numbers)
         faults = server.log.read_text(errors="replace").count("Traceback (most recent call last)")
     print(f"\n{table(rows)}\n\nCosts are of a whole vote's processor time. Tracebacks in the log: {faults}")
@@ -172,19 +165,9 @@ def _bench(options: argparse.Namespace) -> int:
     return 0 if kept(rows) else FAILED
 
 
-def _status(options: argparse.Namespace) -> int:
-    try:
-        return _bench(options)
-    except (BenchError, ServerFailed, ServiceError, OSError, httpx.HTTPError) as error:
-        _say(f"bench: {error}")
-        return FAILED
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm bench stops", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench stops", __doc__)
     parser.add_argument("--cancels", type=int, default=150, help="predictions to cancel (default: 150)")
     parser.add_argument("--drops", type=int, default=120, help="connections to drop (default: 120)")
     options = parser.parse_args(arguments)
-    return run_until_stopped(lambda: _status(options), "bench: stopped, and its server with it")
+    return status_of(lambda: _bench(options))

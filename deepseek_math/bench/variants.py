@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -23,12 +22,12 @@ from typing import Any
 import xllamacpp
 from tqdm import tqdm
 
+from deepseek_math.bench.command import parser_of, status_of
 from deepseek_math.bench.workload import prompt
 from deepseek_math.checkpoints import fetch, find
 from deepseek_math.completion import Completion, complete
 from deepseek_math.engines.llama_cpp.engine import LlamaCppEngine
 from deepseek_math.engines.protocol import Engine
-from deepseek_math.errors import ServiceError
 from deepseek_math.prompts import Prompt
 from deepseek_math.sampling import Sampling
 
@@ -214,10 +213,14 @@ def _print(result: Mapping[str, Mapping[str, float]]) -> None:
     print(json.dumps({name: {key: round(value, 4) for key, value in row.items()} for name, row in result.items()}))
 
 
+def _bench(options: argparse.Namespace) -> None:
+    names = list(dict.fromkeys((IN_USE, *options.only)))
+    path = fetch(find(os.environ.get("CHECKPOINT") or "smollm2-135m"))
+    _print(asyncio.run(compare(names, path, options.rounds, options.tokens)))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm bench variants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench variants", __doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
     parser.add_argument(
         "--only",
@@ -233,11 +236,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(
             f"--rounds {options.rounds} --tokens {options.tokens}: use 1 or more, and up to {MOST_TOKENS} tokens"
         )
-    names = list(dict.fromkeys((IN_USE, *options.only)))
-    try:
-        path = fetch(find(os.environ.get("CHECKPOINT") or "smollm2-135m"))
-        _print(asyncio.run(compare(names, path, options.rounds, options.tokens)))
-    except ServiceError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return status_of(lambda: _bench(options))

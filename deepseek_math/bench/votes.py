@@ -11,7 +11,6 @@ import asyncio
 import heapq
 import json
 import math
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ from statistics import mean
 
 from deepseek_math.answers.spelling import key
 from deepseek_math.answers.voting import Vote
+from deepseek_math.bench.command import parser_of, status_of
+from deepseek_math.bench.streams import BenchError
 from deepseek_math.paths import ROOT
 
 ANSWERS = ROOT / "tests/data/answers.json"
@@ -68,9 +69,13 @@ class Row:
 
 
 def read(file: Path) -> dict[str, Answers]:
-    """The answers by seed of each question, in one spelling for all that are spelt alike."""
+    """The answers by seed of each question, in one spelling for all that are spelt alike. Raises BenchError."""
+    try:
+        questions = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{file} has no recorded answers: {error}") from error
     recorded: dict[str, Answers] = {}
-    for question, answers in json.loads(file.read_text()).items():
+    for question, answers in questions.items():
         recorded[question] = [answer and key(answer) for answer in answers]
     return recorded
 
@@ -155,19 +160,16 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm bench votes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--answers", type=Path, default=ANSWERS, help="a JSON file: answers by seed for each question")
-    parser.add_argument("--runs", type=int, default=50, help="of the engine for each question (default: 50)")
-    options = parser.parse_args(arguments)
-    try:
-        recorded = read(options.answers)
-    except (OSError, ValueError) as error:
-        print(f"bench: {options.answers} has no recorded answers: {error}", file=sys.stderr)
-        return 1
+def _bench(options: argparse.Namespace) -> None:
+    recorded = read(options.answers)
     rows = [asyncio.run(compare(recorded, samples, sure, options.runs)) for samples, sure in SETTINGS]
     print(table(rows))
     print(json.dumps([asdict(row) for row in rows]))
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = parser_of("bench votes", __doc__)
+    parser.add_argument("--answers", type=Path, default=ANSWERS, help="a JSON file: answers by seed for each question")
+    parser.add_argument("--runs", type=int, default=50, help="of the engine for each question (default: 50)")
+    options = parser.parse_args(arguments)
+    return status_of(lambda: _bench(options))
