@@ -176,10 +176,11 @@ def require_memory(rows: Sequence[Contender], terms: Terms) -> None:
     free = free_bytes()
     if need > free:
         names = ", ".join(row.key for row in rows)
+        fewer = " Or name fewer with --only: dsm bench clients starts one server after the other."
         raise BenchError(
             f"{names}: at once they need {gib(need)} or more ({gib(weights)} of weights each, {gib(cache)} of KV cache "
-            f"for {terms.slots} slots of {terms.context} tokens), and {gib(free)} is free. Name fewer with --only, or "
-            "set SLOTS or CONTEXT lower. dsm bench clients starts one server after the other."
+            f"for {terms.slots} slots of {terms.context} tokens), and {gib(free)} is free. Set SLOTS or CONTEXT lower."
+            + (fewer if len(rows) > 1 else "")
         )
 
 
