@@ -172,4 +172,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--answers", type=Path, default=ANSWERS, help="a JSON file: answers by seed for each question")
     parser.add_argument("--runs", type=int, default=50, help="of the engine for each question (default: 50)")
     options = parser.parse_args(arguments)
+    if options.runs < 1:
+        parser.error(f"--runs {options.runs}: use 1 or more")
     return status_of(lambda: _bench(options))

@@ -47,3 +47,7 @@ def test_the_command_prints_a_row_for_each_setting(tmp_path: Path, capsys: pytes
     assert len(table) == 2 + len(votes.SETTINGS)
     assert all(row["time_ratio"] >= 1 for row in json.loads(last))
     assert votes.main(["--answers", str(tmp_path / "none.json")]) == 1
+    assert "none.json has no recorded answers" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        votes.main(["--runs", "0"])
+    assert "--runs 0: use 1 or more" in capsys.readouterr().err
