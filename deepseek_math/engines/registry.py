@@ -76,10 +76,10 @@ def require_packages(name: str, files: Sequence[str]) -> None:
 
 
 def _package_missing(name: str, row: EngineRow, package: str) -> ServiceError:
+    instead = "" if row is LLAMA_CPP else " Without it, GGUF files run: CHECKPOINT=rl-q4_k_m (4.2 GB), for one."
     return ServiceError(
         "package_missing",
-        f"{name} is a checkpoint for {row.label}, which needs the package {package}. Run make setup-all. Without it, "
-        "GGUF files run: CHECKPOINT=rl-q4_k_m (4.2 GB), for one.",
+        f"{name} is a checkpoint for {row.label}, which needs the package {package}. Run make setup-all.{instead}",
     )
 
 
