@@ -21,6 +21,7 @@ import numpy as np
 import psutil
 
 from deepseek_math.bench.command import parser_of, status_of
+from deepseek_math.engines.weight_files import weight_bytes
 from deepseek_math.service import Service
 from deepseek_math.settings import Settings
 
@@ -217,8 +218,7 @@ async def _open_and_close(settings: Settings) -> None:
 
 def load(path: Path, settings: Settings) -> None:
     """Opens the service on `path`, as setup() does, and prints one JSON line. Raises ServiceError."""
-    files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
-    weights = sum(file.stat().st_size for file in files)
+    weights = weight_bytes(path)
     peak = PeakMemory()
     before = psutil.Process().memory_info().rss
     began = time.perf_counter()

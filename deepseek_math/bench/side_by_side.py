@@ -24,6 +24,7 @@ from deepseek_math.bench.streams import BenchError
 from deepseek_math.checkpoints import fetch, find
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.memory import free_bytes, gib
+from deepseek_math.engines.weight_files import weight_bytes
 from deepseek_math.settings import Settings
 
 CONTEXT = 2048  # tokens, where neither CONTEXT nor the checkpoint's row gives them
@@ -168,8 +169,7 @@ def require_memory(rows: Sequence[Contender], terms: Terms) -> None:
 
     It is the least that they need. The original predictor unpacks a GGUF's weights, and has a small cache.
     """
-    files = terms.weights.rglob("*") if terms.weights.is_dir() else [terms.weights]
-    weights, cache = sum(file.stat().st_size for file in files), 0
+    weights, cache = weight_bytes(terms.weights), 0
     if terms.weights.suffix == ".gguf":
         cache = terms.slots * terms.context * read_header(terms.weights).kv_values_per_token * BYTES_PER_VALUE
     need = sum(weights + (0 if row.one_at_a_time else cache) for row in rows)

@@ -8,21 +8,16 @@ import os
 import threading
 from pathlib import Path
 
+from deepseek_math.engines.weight_files import weight_files
+
 STEP = 64 << 20  # bytes
 
 
 def read_ahead(path: Path) -> threading.Thread:
-    """Begins to read the file, or the folder's files of weights, into the kernel's cache, in their order."""
-    files = [path, *_splits(path)] if path.is_file() else sorted(path.glob("*.safetensors"))
-    thread = threading.Thread(target=_read, args=(files,), name="read-ahead", daemon=True)
+    """Begins to read the files of weights into the kernel's cache, in their order."""
+    thread = threading.Thread(target=_read, args=(weight_files(path),), name="read-ahead", daemon=True)
     thread.start()
     return thread
-
-
-def _splits(first: Path) -> list[Path]:
-    """The other parts of a GGUF file that was split."""
-    stem, _, count = first.stem.partition("-00001-of-")
-    return sorted(each for each in first.parent.glob(f"{stem}-*-of-{count}.gguf") if each != first) if count else []
 
 
 def _read(files: list[Path]) -> None:

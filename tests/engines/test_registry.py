@@ -11,6 +11,7 @@ from deepseek_math.engines import memory
 from deepseek_math.engines.llama_cpp.engine import LlamaCppEngine
 from deepseek_math.engines.memory import free_bytes, require_room_for_weights
 from deepseek_math.engines.registry import require_packages
+from deepseek_math.engines.weight_files import weight_bytes, weight_files
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
 
@@ -62,3 +63,19 @@ def test_all_splits_of_a_file_count(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_limit_of_the_shell_bounds_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (1, 1))
     assert free_bytes() == 0
+
+
+def test_weights_that_a_folder_holds_in_two_forms_count_once(tmp_path: Path) -> None:
+    """Many repositories have both; transformers loads the safetensors."""
+    for name, size in {"model.safetensors": 5, "pytorch_model.bin": 7, "config.json": 1}.items():
+        (tmp_path / name).write_bytes(bytes(size))
+    assert weight_bytes(tmp_path) == 5
+    (tmp_path / "model.safetensors").unlink()
+    assert weight_bytes(tmp_path) == 7
+
+
+def test_a_name_with_signs_of_a_pattern_is_a_name(tmp_path: Path) -> None:
+    names = [f"m[q4]-0000{number}-of-00002.gguf" for number in (1, 2)]
+    for name in (*names, "m4-00002-of-00002.gguf"):
+        (tmp_path / name).touch()
+    assert [path.name for path in weight_files(tmp_path / names[0])] == names

@@ -8,6 +8,8 @@ import torch
 import transformers
 from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
+from deepseek_math.engines.weight_files import weight_bytes
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,8 +41,7 @@ def cpu_bytes(path: Path, dtype: str | None) -> float:
         return 0
     stored = transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False).dtype
     loaded = getattr(torch, dtype or "float32")
-    files = [*path.glob("*.safetensors"), *path.glob("*.bin")]
-    return sum(file.stat().st_size for file in files) * float(loaded.itemsize) / float((stored or loaded).itemsize)
+    return weight_bytes(path) * float(loaded.itemsize) / float((stored or loaded).itemsize)
 
 
 def attention(device: str, dtype: torch.dtype | None) -> str:

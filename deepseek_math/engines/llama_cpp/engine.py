@@ -42,6 +42,7 @@ from deepseek_math.engines.llama_cpp.tokenizer import LlamaTokenizer
 from deepseek_math.engines.llama_cpp.watch import Steps, Watch
 from deepseek_math.engines.memory import checked_context, gib, require_room_for_weights, room, too_large
 from deepseek_math.engines.protocol import Delta
+from deepseek_math.engines.weight_files import weight_bytes
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
 from deepseek_math.sampling import Sampling
@@ -85,7 +86,7 @@ class LlamaCppEngine:
         self.context = checked_context(context, self._header.context)
         self.settings = f"context {self.context}"
         each = self._header.kv_values_per_token * BYTES_PER_VALUE * self.context
-        weights = _weight_bytes(path)
+        weights = weight_bytes(path)
         if container.memory_limit() is None:  # there `too_large` reckons with the weights
             require_room_for_weights(path.name, weights)
         usable = room(weights)
@@ -294,12 +295,6 @@ class LlamaCppEngine:
         server = self.__dict__.pop("_server")
         del server  # its destructor ends llama.cpp's threads
         self._folder.cleanup()
-
-
-def _weight_bytes(path: Path) -> int:
-    """Of the file, or of all its splits where it is the first of them."""
-    splits = path.parent.glob(path.name.replace("-00001-of-", "-*-of-")) if "-00001-of-" in path.name else [path]
-    return sum(split.stat().st_size for split in splits)
 
 
 def _delta(chunk: dict[str, Any], at: float) -> Delta:
