@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from deepseek_math.bench.command import parser_of, status_of
 from deepseek_math.jobs.served import identify
 from deepseek_math.local import client
 from deepseek_math.local.server import LocalServer
@@ -26,10 +27,14 @@ TOKENS = 64  # of a completion, at most: of the demo's few are longer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="dsm bench batch", description="dsm batch beside a bare client.")
+    parser = parser_of("bench batch", __doc__)
     parser.add_argument("--rows", type=int, default=2000, help="default: 2000")
     parser.add_argument("--rounds", type=int, default=1, help="default: 1")
     options = parser.parse_args(arguments)
+    return status_of(lambda: _bench(options))
+
+
+def _bench(options: argparse.Namespace) -> None:
     rows = [{"prompt": f"What is {a} + {b}?", "max_new_tokens": TOKENS} for a, b in _sums(options.rows)]
     found: dict[str, list[float]] = {"bare": [], "batch": [], "batch_in_all": []}
     with LocalServer(say=say) as server, tempfile.TemporaryDirectory() as folder:
@@ -42,7 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found["batch_in_all"].append(in_all)
             say(f"dsm batch: {answering:.1f} s, {in_all:.1f} s with its start, the reading and the writing")
     print(json.dumps({"rows": options.rows, "in_flight": in_flight, "seconds": found}))
-    return 0
 
 
 def _sums(count: int) -> Iterator[tuple[int, int]]:

@@ -19,12 +19,13 @@ from statistics import median
 
 import httpx
 
-from deepseek_math.bench.command import parser_of, say, status_of
+from deepseek_math.bench.command import parser_of, status_of
 from deepseek_math.bench.contenders import LLAMA_CPP, SERVICE, Running, Terms, running
 from deepseek_math.bench.side_by_side import read_terms, require_memory
 from deepseek_math.bench.streams import BenchError, Reply, ask
 from deepseek_math.bench.workload import prompt
 from deepseek_math.local.client import crowd
+from deepseek_math.terminal import say
 
 CLIENTS = (1, 4, 8, 16)
 

@@ -1,8 +1,7 @@
-"""What the bench's commands share: their parser, their lines for people, and how they end."""
+"""What the bench's commands share: their parser, and how they end."""
 
 import argparse
 import subprocess
-import sys
 from collections.abc import Callable
 
 import httpx
@@ -19,10 +18,6 @@ def parser_of(name: str, description: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=f"dsm {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def status_of(bench: Callable[[], int | None]) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from deepseek_math.bench import figures, result_table
-from deepseek_math.bench.command import parser_of, say, status_of
+from deepseek_math.bench.command import parser_of, status_of
 from deepseek_math.bench.contenders import Contender, Running, Terms, contenders, running
 from deepseek_math.bench.loads import LOADS, LONGER, Sample, context_needed, measure
 from deepseek_math.bench.picture import draw
@@ -26,6 +26,7 @@ from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.memory import free_bytes, gib
 from deepseek_math.engines.weight_files import weight_bytes
 from deepseek_math.settings import Settings
+from deepseek_math.terminal import say
 
 CONTEXT = 2048  # tokens, where neither CONTEXT nor the checkpoint's row gives them
 SLOTS = 16

@@ -29,13 +29,14 @@ import httpx
 import psutil
 
 from deepseek_math.bench import processes
-from deepseek_math.bench.command import parser_of, say, status_of
+from deepseek_math.bench.command import parser_of, status_of
 from deepseek_math.bench.streams import BenchError
 from deepseek_math.bench.traffic import KINDS, Sender, Unexpected
 from deepseek_math.bench.webhook_receiver import receiving
 from deepseek_math.exit_status import FAILED
 from deepseek_math.local.client import PredictionRefused
 from deepseek_math.local.server import LocalServer
+from deepseek_math.terminal import say
 
 CYCLE = 30.0  # seconds of traffic between two looks
 WARM_UP = 1  # cycles before the first look that counts: pools fill, allocators reach their size

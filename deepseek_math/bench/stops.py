@@ -20,13 +20,14 @@ from random import Random
 
 from httpx_sse import EventSource
 
-from deepseek_math.bench.command import parser_of, say, status_of
+from deepseek_math.bench.command import parser_of, status_of
 from deepseek_math.bench.processes import clock, settle
 from deepseek_math.bench.raw_request import RawRequest
 from deepseek_math.bench.streams import BenchError
 from deepseek_math.exit_status import FAILED
 from deepseek_math.local import client
 from deepseek_math.local.server import LocalServer
+from deepseek_math.terminal import say
 
 MOMENT = 0.010  # seconds, at most, from what a stop waits for to the stop
 VOTE = {"prompt": "What is 1234 * 56?", "samples": 64, "temperature": 1.5, "seed": 0}

@@ -24,7 +24,7 @@ from deepseek_math.local.typed_line import reader
 from deepseek_math.request import Request
 from deepseek_math.settings import Settings
 from deepseek_math.signals import is_ending
-from deepseek_math.terminal import printable
+from deepseek_math.terminal import printable, say
 
 HINT = "/help lists the commands, Ctrl-C stops an answer, Ctrl-D ends."
 
@@ -286,7 +286,3 @@ def _summary(metrics: dict[str, Any]) -> str:
 
 def _turns(count: int) -> str:
     return "1 turn" if count == 1 else f"{count} turns"
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

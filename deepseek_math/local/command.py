@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,7 +12,7 @@ from deepseek_math.local import client
 from deepseek_math.local.server import LocalServer, ServerFailed
 from deepseek_math.local.typed_inputs import EXAMPLE, InputsMistyped, inputs_of, words
 from deepseek_math.signals import run_until_stopped
-from deepseek_math.terminal import printable
+from deepseek_math.terminal import printable, say
 
 HELP_URL = "a running service, such as http://127.0.0.1:5000; without it, one is started"
 HELP_INPUTS = "more of these, in one text"
@@ -61,23 +60,23 @@ def run(command: Callable[[], int]) -> int:
     try:
         return run_until_stopped(command, "stopped")
     except (InputsMistyped, ServerFailed, ServiceError, client.PredictionRefused, httpx.HTTPError) as error:
-        _say(str(error))
+        say(str(error))
         return 1
 
 
 def _predict(prompt: str, settings: list[str], url: str | None) -> int:
     inputs = inputs_of(prompt, settings, os.environ)  # before a checkpoint is loaded for it
-    _say(f"question: {printable(prompt)}")
+    say(f"question: {printable(prompt)}")
     if url:
         url = url.rstrip("/")
         with reaching(url):
             return client.show(url, inputs)
-    with LocalServer(say=_say) as server:
-        _say("")
+    with LocalServer(say=say) as server:
+        say("")
         status = client.show(server.url, inputs)
         if status:
             server.keep_log = True
-            _say(f"the server's log: {server.log}")
+            say(f"the server's log: {server.log}")
         return status
 
 
@@ -91,15 +90,11 @@ def reaching(url: str) -> Iterator[None]:
 
 
 def _serve(port: int) -> int:
-    with LocalServer(port=port, say=_say) as server:
+    with LocalServer(port=port, say=say) as server:
         assert server.process is not None
-        _say(f"serving on {server.url} (log: {server.log}); Ctrl-C stops it")
+        say(f"serving on {server.url} (log: {server.log}); Ctrl-C stops it")
         status = server.process.wait()
         if status:
             server.keep_log = True
-            _say(f"The server ended by itself with status {status}. Its log: {server.log}")
+            say(f"The server ended by itself with status {status}. Its log: {server.log}")
         return status
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

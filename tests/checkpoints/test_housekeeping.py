@@ -50,7 +50,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @contextmanager
 def hub_with(changed: Mapping[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInHub]:
     """The hub that is asked, and there the checkpoint's files, but for those that have changed."""
-    with running(StandInHub("owner/model", FILES | changed)) as hub:
+    with running(StandInHub("owner/model", {**FILES, **changed})) as hub:
         point_at(hub.url, monkeypatch)
         yield hub
 
