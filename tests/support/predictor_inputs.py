@@ -24,6 +24,8 @@ EXAM = tuple(
         "seed",
         "samples",
         "tool_loop",
+        "max_tokens",
+        "max_completion_tokens",
         "max_tool_rounds",
     )
 )

@@ -49,6 +49,8 @@ class Predictor(BasePredictor):
         seed: int | None = Input(description="Seed.", default=None),
         samples: int = Input(description="Votes.", default=1),
         tool_loop: str = Input(description="Loop.", default="service", choices=["service", "published"]),
+        max_tokens: int | None = Input(description="Tokens.", default=None),
+        max_completion_tokens: int | None = Input(description="Tokens.", default=None),
         max_tool_rounds: int = Input(description="Programs.", default=4),
     ) -> ConcatenateIterator[str]:
         inputs = {
@@ -60,6 +62,8 @@ class Predictor(BasePredictor):
             "seed": seed,
             "samples": samples,
             "tool_loop": tool_loop,
+            "max_tokens": max_tokens,
+            "max_completion_tokens": max_completion_tokens,
             "max_tool_rounds": max_tool_rounds,
         }
         return live.stream(self.service.complete(inputs, self.record_metric))
