@@ -1,9 +1,10 @@
 """What can go wrong with a download: which faults are retried, how long the waits are, and the words for each fault."""
 
 import errno
+import ssl
 import time
 import urllib.error
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
 from typing import Any
 
@@ -67,7 +68,7 @@ class DownloadAttempts:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise error
         status, headers = response_of(error)
-        if status is not None and not may_pass(status):
+        if (status is not None and not may_pass(status)) or distrust(error):
             raise self._to_error(self._name, error, False) from error
         if progress:
             self._attempts.made_progress()
@@ -95,6 +96,9 @@ def reason(fault: object) -> str:
     status, _ = response_of(fault)
     if status is not None:
         return f"the server answers {status}: {REASONS.get(status, 'an error on its side')}"
+    distrusted = distrust(fault)
+    if distrusted:
+        return distrusted
     if isinstance(fault, urllib.error.URLError):
         fault = fault.reason
     if isinstance(fault, TimeoutError):
@@ -107,13 +111,27 @@ def reason(fault: object) -> str:
     return text
 
 
-def connection_refused(error: BaseException | None) -> bool:
+def distrust(fault: object) -> str:
+    """What is wrong with the server's certificate, where that is why there is no connection; else empty."""
+    for error in _causes(fault):
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"its certificate is not trusted here ({error.verify_message}). Where a house has its own authority, "
+                "SSL_CERT_FILE names the file with its certificate and the public ones"
+            )
+    return ""
+
+
+def connection_refused(error: BaseException) -> bool:
     """Whether the error, or one that caused it, is a refused connection."""
-    while error is not None:
-        if isinstance(error, ConnectionRefusedError):
-            return True
+    return any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
+
+
+def _causes(error: object) -> Iterator[BaseException]:
+    """The error itself, what it came from, and so on."""
+    while isinstance(error, BaseException):
+        yield error
         cause = error.__cause__ or error.__context__
         if isinstance(error, urllib.error.URLError) and isinstance(error.reason, BaseException):
             cause = error.reason
         error = cause
-    return False

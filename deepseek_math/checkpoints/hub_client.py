@@ -15,7 +15,7 @@ import huggingface_hub
 from httpx2 import HTTPError
 from huggingface_hub import constants, errors
 
-from deepseek_math.checkpoints.download_faults import READ_TIMEOUT, download_failed, reason
+from deepseek_math.checkpoints.download_faults import READ_TIMEOUT, distrust, download_failed, reason
 from deepseek_math.checkpoints.download_progress import Progress
 from deepseek_math.checkpoints.remote_file import RemoteFile
 from deepseek_math.errors import ServiceError
@@ -101,6 +101,8 @@ def _reason(error: Exception) -> str:
         return reason(error).replace("the server", "the hub", 1)
     if isinstance(error, errors.HFValidationError):
         return "this is not a valid name on the hub: " + " ".join(str(error).split())
+    if distrust(error):
+        return f"{constants.ENDPOINT}: {distrust(error)}"
     return f"{constants.ENDPOINT} could not be reached, or the connection broke ({type(error).__name__})"
 
 
