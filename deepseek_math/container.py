@@ -62,6 +62,15 @@ def cores() -> int:
     return max(1, most)
 
 
+def shared_memory() -> int | None:
+    """Bytes of /dev/shm; None where there is none."""
+    try:
+        size = os.statvfs("/dev/shm")
+    except OSError:
+        return None
+    return size.f_blocks * size.f_frsize
+
+
 def programs_at_once(limit: int | None) -> int:
     """Programs of mode tool: as many as there are cores, at least two, and of a `limit` of memory at most an eighth."""
     most = cores() if limit is None else min(cores(), limit // 8 // PROGRAM_BYTES)

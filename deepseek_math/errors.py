@@ -49,6 +49,7 @@ CODES: dict[str, str] = {
     "disk_full": "The disk has no room for the checkpoint; what has arrived is kept for the next start.",
     "package_missing": "The checkpoint's engine or mode tool needs a package that is not installed.",
     "memory_exceeded": "The weights, or the KV cache of even one request, do not fit in memory.",
+    "engine_not_started": "The engine's own process ended before it was ready; the message has its reason.",
     "engine_failed": "The engine failed while it worked on this prediction.",
     "engine_unreachable": "The server that ENGINE_URL names can't be reached, or broke off.",
     "engine_busy": "The server that ENGINE_URL names is overloaded; the message says what it answers.",

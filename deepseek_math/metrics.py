@@ -24,8 +24,9 @@ METRICS: dict[str, str] = {
     "seed": "The seed of the request, or the one that was drawn.",
     "checkpoint": "The checkpoint's name.",
     "checkpoint_digest": "Tells its files from others of the same name.",
-    "engine": "`llama_cpp`, `transformers` or `remote`.",
-    "engine_settings": "What else changes texts: context, dtype; with ENGINE_URL the model and the address there.",
+    "engine": "`llama_cpp`, `transformers`, `vllm` or `remote`.",
+    "engine_settings": "What else changes texts: context, dtype, vLLM's version and VLLM_ARGS; with ENGINE_URL the "
+    "model and the address there.",
     "context": "Tokens that prompt and completion may have together.",
     "slots": "The most requests that the engine works on at once.",
     "answer": "What the text says its answer is. In a vote in the words of the first sample that gave it.",

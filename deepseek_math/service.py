@@ -78,7 +78,7 @@ class Service:
         if remote:
             path = await asyncio.to_thread(fetch_tokenizer, checkpoint, say)
         else:
-            usable = partial(require_packages, checkpoint.name)
+            usable = partial(require_packages, checkpoint.name, settings)
             path = await asyncio.to_thread(fetch, checkpoint, say, usable)
         hold(path)
         stages.done("files", f"files in place: {path}")

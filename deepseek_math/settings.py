@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
@@ -11,11 +12,15 @@ from urllib.parse import urlsplit
 import httpx
 
 from deepseek_math.errors import ServiceError
-from deepseek_math.paths import CHECKPOINT_FILE
+from deepseek_math.paths import CHECKPOINT_FILE, ENGINE_FILE
 
 MOST_DIGITS = 18  # of a whole number; Python reads no more than 4,300
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's ways to spread a model
+ENGINES = ("transformers", "vllm")  # what can run safetensors
+# What runs them where nothing else is said, in an image too. It keeps every promise in one process and one environment,
+# and no measurement on a GPU says yet what vLLM would gain.
+DEFAULT_ENGINE = "transformers"
 
 VARIABLES: dict[str, str] = {
     "CHECKPOINT": "A name, a path or an address. When unset what the image was built for, else `rl`; `demo` with "
@@ -39,6 +44,10 @@ VARIABLES: dict[str, str] = {
     "float32 on a CPU.",
     "DEVICE_MAP": "transformers, several GPUs: how accelerate spreads the model: "
     f"{', '.join(f'`{name}`' for name in DEVICE_MAPS)}. One GPU when unset.",
+    "ENGINE": f"What runs a safetensors checkpoint: {', '.join(f'`{name}`' for name in ENGINES)}. When unset what the "
+    f"image was built for, else `{DEFAULT_ENGINE}`. A GGUF file runs on llama.cpp.",
+    "VLLM_ARGS": "vLLM: more of its own options, as on a command line: `--quantization fp8`. Of two, yours counts.",
+    "VLLM_ENVIRONMENT": "vLLM: the Python environment that it is installed in; `vllm` in the service's own when unset.",
     "ENGINE_URL": "The address of a server that generates instead of this process.",
     "ENGINE_MODEL": "The model's name there; the only one it has when unset.",
     "ENGINE_API_KEY": "The key that the server asks for. It is shown nowhere.",
@@ -62,6 +71,9 @@ class Settings:
     engine_model: str | None = None  # its name there; the only one there is, when unset
     engine_api_key: str | None = field(default=None, repr=False)
     program_packages: Path | None = None  # the folder of the packages that programs import; see sandbox/packages.py
+    engine: str | None = None  # of a safetensors checkpoint, one of ENGINES; what the image was built for, when unset
+    vllm_args: tuple[str, ...] = ()  # options of vLLM's own
+    vllm_environment: Path | None = None  # the folder of the environment that it is installed in
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ, weights: object = None) -> "Settings":
@@ -72,6 +84,12 @@ class Settings:
                     raise ServiceError(
                         "setting_invalid", f"{name} means nothing without ENGINE_URL. Set both or neither."
                     )
+        engine = _one_of(environment, "ENGINE", ENGINES)
+        if engine and environment.get("ENGINE_URL"):
+            raise ServiceError("setting_invalid", f"ENGINE={engine!r} and ENGINE_URL are both set. Set one of them.")
+        for name in ("VLLM_ARGS", "VLLM_ENVIRONMENT"):
+            if environment.get(name) and (engine or default_engine()) != "vllm":
+                raise ServiceError("setting_invalid", f"{name} means nothing without ENGINE=vllm. Set both or neither.")
         return cls(
             checkpoint=str(weights or environment.get("CHECKPOINT") or _default_checkpoint()),
             slots=_whole(environment, "SLOTS"),
@@ -83,10 +101,18 @@ class Settings:
             log_prompts=_one_of(environment, "LOG_PROMPTS", ("0", "1")) != "0",
             dtype=_one_of(environment, "DTYPE", DTYPES),
             device_map=_one_of(environment, "DEVICE_MAP", DEVICE_MAPS),
+            engine=engine,
+            vllm_args=_words(environment, "VLLM_ARGS"),
+            vllm_environment=_folder(environment, "VLLM_ENVIRONMENT"),
             engine_url=_address(environment, "ENGINE_URL"),
             engine_model=environment.get("ENGINE_MODEL") or None,
             engine_api_key=_key(environment, "ENGINE_API_KEY"),
         )
+
+
+def default_engine() -> str:
+    """What runs a safetensors checkpoint where ENGINE is unset."""
+    return ENGINE_FILE.read_text().strip() if ENGINE_FILE.exists() else DEFAULT_ENGINE
 
 
 def _default_checkpoint() -> str:
@@ -98,6 +124,14 @@ def _one_of(environment: Mapping[str, str], name: str, known: tuple[str, ...]) -
     if value not in (None, *known):
         raise ServiceError("setting_invalid", f"{name}={value!r}. Use one of {', '.join(known)}, or leave it unset.")
     return value
+
+
+def _words(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """As a shell splits them."""
+    try:
+        return tuple(shlex.split(environment.get(name) or ""))
+    except ValueError as error:
+        raise ServiceError("setting_invalid", f"{name}={environment[name]!r}: {error}. Close the quotes.") from error
 
 
 def _folder(environment: Mapping[str, str], name: str) -> Path | None:

@@ -1,5 +1,5 @@
 """Picks the engine: `remote` where ENGINE_URL is set, else by the checkpoint's files: a GGUF file runs on llama.cpp, a
-safetensors folder on transformers."""
+safetensors folder on what ENGINE names: transformers, or vLLM in a process of its own."""
 
 import importlib
 import importlib.util
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepseek_math.engines.protocol import Engine
+from deepseek_math.engines.vllm.environment import python_of
 from deepseek_math.errors import ServiceError
 from deepseek_math.installed import require_version
-from deepseek_math.settings import Settings
+from deepseek_math.settings import Settings, default_engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ TRANSFORMERS = EngineRow(
     ("torch", "transformers", "accelerate"),
     ("transformers", "5.23.0"),
 )
+VLLM = EngineRow("vllm", "VLLMEngine", "vLLM", 64, ("dtype", "vllm_args", "vllm_environment"), ("tokenizers",))
+SAFETENSORS = {"transformers": TRANSFORMERS, "vllm": VLLM}  # by their names in ENGINE
 # CONTEXT alone: a row of the table bounds what is asked of this machine's memory, which is not used.
 REMOTE = EngineRow(
     "remote", "RemoteEngine", "a server elsewhere", 64, ("context", "engine_url", "engine_model", "engine_api_key"), ()
@@ -45,7 +48,7 @@ def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
 
     Raises ServiceError.
     """
-    row = REMOTE if settings.engine_url else row_of(path)
+    row = REMOTE if settings.engine_url else row_of(path, settings.engine)
     own = {name: getattr(settings, name) for name in row.settings}
     options = {"context": settings.context or context, "slots": settings.slots or row.slots, **own}
     _require_version(row)
@@ -57,22 +60,24 @@ def open_engine(path: Path, context: int | None, settings: Settings) -> Engine:
     return opened
 
 
-def require_packages(name: str, files: Sequence[str]) -> None:
+def require_packages(name: str, settings: Settings, files: Sequence[str]) -> None:
     """Raises ServiceError where the engine of the checkpoint `name` lacks a package, before its `files` are downloaded.
 
     Files that tell no engine, such as a tar, are left for `row_of`.
     """
     row = None
     if any(file.endswith(".gguf") for file in files):
-        row = LLAMA_CPP
+        row = _of_gguf(settings.engine, name)
     elif any(file.endswith((".safetensors", ".bin")) for file in files):
-        row = TRANSFORMERS
+        row = SAFETENSORS[settings.engine or default_engine()]
     if row is None:
         return
     for package in row.needs:
         if importlib.util.find_spec(package) is None:
             raise _package_missing(name, row, package)
     _require_version(row)
+    if row is VLLM:
+        python_of(settings.vllm_environment)
 
 
 def _package_missing(name: str, row: EngineRow, package: str) -> ServiceError:
@@ -88,12 +93,22 @@ def _require_version(row: EngineRow) -> None:
         require_version(*row.package, user="This engine", code="package_missing")
 
 
-def row_of(path: Path) -> EngineRow:
-    """The engine that a checkpoint's files run on. Raises ServiceError."""
+def row_of(path: Path, engine: str | None = None) -> EngineRow:
+    """The engine that a checkpoint's files run on; `engine` is what ENGINE names. Raises ServiceError."""
     if path.is_file() and path.suffix == ".gguf":
-        return LLAMA_CPP
+        return _of_gguf(engine, path.name)
     if (path / "config.json").is_file():
-        return TRANSFORMERS
+        return SAFETENSORS[engine or default_engine()]
     raise ServiceError(
         "checkpoint_unusable", f"{path} is neither a .gguf file nor a folder with config.json and safetensors."
     )
+
+
+def _of_gguf(engine: str | None, name: str) -> EngineRow:
+    if engine is not None:
+        raise ServiceError(
+            "setting_invalid",
+            f"ENGINE={engine!r} is for safetensors, and {name} is a GGUF file, which runs on llama.cpp. Leave ENGINE "
+            "unset, or set another CHECKPOINT.",
+        )
+    return LLAMA_CPP

@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
+from deepseek_math import restarting
+
 READY = ("READY", "BUSY")
 TIMEOUT = 10.0  # seconds; the server asks the service for 5
 PROCESS_1 = 1  # of the container: Cog's server, or what was started to wait for it
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     status = word(options.url)
     print(status)
-    well = status in READY or (options.alive and status == "STARTING")
+    well = status in READY or (options.alive and (status == "STARTING" or restarting.under_way()))
     if options.end_after is not None:
         _watch(well, options.end_after)
     return 0 if well else 1
@@ -37,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
         prog="dsm health",
         description="Prints what /health-check says. The exit status is 0 where the service takes predictions.",
     )
-    options.add_argument("--alive", action="store_true", help="0 while it starts, too: for a liveness probe")
+    options.add_argument(
+        "--alive", action="store_true", help="0 while it starts or mends itself, too: for a liveness probe"
+    )
     options.add_argument(
         "--end-after",
         type=int,

@@ -14,6 +14,7 @@ from deepseek_math.engines.registry import require_packages
 from deepseek_math.engines.weight_files import weight_bytes, weight_files
 from deepseek_math.errors import ServiceError
 from deepseek_math.paths import ROOT
+from deepseek_math.settings import Settings
 
 pytestmark = pytest.mark.unit
 
@@ -24,7 +25,7 @@ def test_a_package_that_a_checkpoint_needs_is_named_before_its_files_are_downloa
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else object())
     for name in ("rl", "base", "instruct", "llm-67b-chat"):
         with pytest.raises(ServiceError, match=f"package_missing: {name} is a .* needs the package torch"):
-            require_packages(name, CHECKPOINTS[name].known_files)
+            require_packages(name, Settings(), CHECKPOINTS[name].known_files)
     for name in (
         "rl-q4_k_m",
         "smollm2-135m",
@@ -32,10 +33,10 @@ def test_a_package_that_a_checkpoint_needs_is_named_before_its_files_are_downloa
         "https://example.org/m.gguf",
         "https://example.org/m.tar",
     ):
-        require_packages(name, find(name).known_files)
+        require_packages(name, Settings(), find(name).known_files)
     for names in (["config.json", "model-00001-of-00002.safetensors"], ["pytorch_model.bin"]):
         with pytest.raises(ServiceError, match="package_missing"):
-            require_packages("mine", names)
+            require_packages("mine", Settings(), names)
 
 
 def test_where_llama_cpp_is_missing_no_gguf_file_is_advised(monkeypatch: pytest.MonkeyPatch) -> None:

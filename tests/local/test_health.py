@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from deepseek_math import restarting
 from deepseek_math.local import health
 from deepseek_math.local.server import LocalServer, free_port
+from deepseek_math.paths import ROOT
 
 
 class Said(BaseHTTPRequestHandler):
@@ -62,6 +66,32 @@ def test_the_word_decides_though_the_answer_is_always_200(
     assert health.main(["--url", url]) == ready
     assert health.main(["--alive", "--url", url]) == alive
     assert capsys.readouterr().out == f"{status}\n{status}\n"
+
+
+def test_a_service_that_brings_its_engine_back_is_alive_and_not_ready(url: str, ended: list[tuple[int, int]]) -> None:
+    say("UNHEALTHY")
+    probe = ["--alive", "--end-after", "0", "--url", url]
+    with restarting.announced(), restarting.announced():  # of two services of a machine
+        assert health.main(["--url", url]) == 1
+        assert health.main(probe) == 0
+    assert health.main(["--alive", "--url", url]) == 1
+    assert not ended
+
+
+def test_a_service_that_is_killed_amid_it_brings_nothing_back(ended: list[tuple[int, int]]) -> None:
+    program = "from deepseek_math import restarting\nwith restarting.announced(): print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"TMPDIR": str(health.mark().parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as service:
+        assert service.stdout is not None
+        service.stdout.readline()
+        assert restarting.under_way()
+        service.send_signal(signal.SIGKILL)
+    assert not restarting.under_way()
 
 
 @pytest.mark.parametrize("body", [b"not JSON", b"{}", b"[]"])

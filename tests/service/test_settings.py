@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from deepseek_math.engines.memory import checked_context
+from deepseek_math.engines.registry import LLAMA_CPP, TRANSFORMERS, VLLM, row_of
 from deepseek_math.errors import ServiceError
-from deepseek_math.settings import Settings
+from deepseek_math.paths import ROOT
+from deepseek_math.settings import DEFAULT_ENGINE, ENGINES, Settings, default_engine
 
 pytestmark = pytest.mark.unit
 
@@ -31,6 +33,10 @@ REFUSED = [
     {"PROGRAM_PACKAGES": "/no/such/folder"},
     {"DTYPE": "bf16"},
     {"DEVICE_MAP": "cuda:0"},
+    {"ENGINE": "vLLM"},
+    {"ENGINE": "llama_cpp"},
+    {"VLLM_ARGS": "--seed '7", "ENGINE": "vllm"},
+    {"VLLM_ENVIRONMENT": "/no/such/folder", "ENGINE": "vllm"},
     {"ENGINE_URL": "127.0.0.1:8000"},
     {"ENGINE_URL": "ftp://host"},
     {"ENGINE_URL": "http://"},
@@ -103,6 +109,38 @@ def test_a_key_is_never_shown() -> None:
 def test_what_needs_an_address_is_refused_without_one(name: str) -> None:
     with pytest.raises(ServiceError, match=f"setting_invalid: {name} .*without ENGINE_URL"):
         Settings.read({name: "x", "ENGINE_URL": ""})
+
+
+@pytest.mark.parametrize("name", ["VLLM_ARGS", "VLLM_ENVIRONMENT"])
+def test_what_vllm_is_told_is_refused_without_it(name: str) -> None:
+    for engine in ("", "transformers"):
+        with pytest.raises(ServiceError, match=f"setting_invalid: {name} means nothing without ENGINE=vllm"):
+            Settings.read({name: "/", "ENGINE": engine})
+
+
+def test_an_engine_here_and_a_server_elsewhere_are_refused() -> None:
+    with pytest.raises(ServiceError, match="setting_invalid: ENGINE='vllm' and ENGINE_URL are both set"):
+        Settings.read({"ENGINE": "vllm", "ENGINE_URL": "http://host"})
+
+
+def test_what_vllm_is_told_is_split_as_a_shell_does(tmp_path: Path) -> None:
+    told = {"ENGINE": "vllm", "VLLM_ARGS": " --quantization fp8 --x '{\"a\": 1}'", "VLLM_ENVIRONMENT": str(tmp_path)}
+    settings = Settings.read(told)
+    assert settings.vllm_args == ("--quantization", "fp8", "--x", '{"a": 1}')
+    assert (settings.engine, settings.vllm_environment) == ("vllm", tmp_path)
+
+
+def test_an_image_s_engine_is_that_of_safetensors_unless_it_is_told_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepseek_math.settings.ENGINE_FILE", tmp_path / "engine.txt")
+    assert default_engine() == DEFAULT_ENGINE == ENGINES[0]
+    (tmp_path / "engine.txt").write_text("vllm\n")
+    assert default_engine() == "vllm"
+    assert Settings.read({"VLLM_ARGS": "--seed 1"}).vllm_args == ("--seed", "1")
+    assert row_of(ROOT / "weights/tiny/instruct", Settings.read({}).engine) is VLLM
+    assert row_of(ROOT / "weights/tiny/rl.gguf", Settings.read({}).engine) is LLAMA_CPP  # the smoke test of every image
+    assert row_of(ROOT / "weights/tiny/instruct", Settings.read({"ENGINE": "transformers"}).engine) is TRANSFORMERS
 
 
 def test_weights_that_cog_hands_over_win() -> None:

@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -54,13 +55,14 @@ class Refused(ServiceError):
 
 
 class CompletionsServer:
-    """The server at `url`, which may end in /v1. Use from one event loop."""
+    """The server at `url`, which may end in /v1, or that listens at a Unix `socket`. Use from one event loop."""
 
-    def __init__(self, url: str, key: str | None) -> None:
+    def __init__(self, url: str, key: str | None, socket: Path | None = None) -> None:
         self.root = url.rstrip("/").removesuffix("/v1")
         self.where = self.root.partition("://")[2]
         self._key = key
         transport = httpx.AsyncHTTPTransport(
+            uds=None if socket is None else str(socket),
             limits=httpx.Limits(max_connections=None),  # the gate bounds them
             verify=ssl.create_default_context(),
         )

@@ -58,8 +58,10 @@ class RemoteEngine:
         engine_url: str,
         engine_api_key: str | None = None,
         engine_model: str | None = None,
+        socket: Path | None = None,
     ) -> None:
-        """`context` is the most tokens of one request; None takes all that tokenizer and server allow."""
+        """`context` is the most tokens of one request; None takes all that tokenizer and server allow. `socket` is a
+        Unix socket that the server listens at."""
         self._path = path
         self._words: Any = importlib.import_module(
             f"deepseek_math.engines.{'llama_cpp' if path.suffix == '.gguf' else 'hf'}.tokenizer"
@@ -67,7 +69,7 @@ class RemoteEngine:
         self._wanted = context
         self._slots = slots
         self._model = engine_model
-        self._server = CompletionsServer(engine_url, engine_api_key)
+        self._server = CompletionsServer(engine_url, engine_api_key, socket)
         self._folder = tempfile.TemporaryDirectory(prefix="remote-")
 
     async def start(self) -> None:

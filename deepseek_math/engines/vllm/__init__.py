@@ -1,0 +1,1 @@
+"""vLLM as a child process of the service, for safetensors on GPUs."""
