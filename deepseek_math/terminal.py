@@ -22,5 +22,10 @@ def say(line: str) -> None:
     print(printable(line), file=sys.stderr, flush=True)
 
 
+def clause(text: str) -> str:
+    """Another's words on one line, as a part of a sentence that has an end of its own."""
+    return " ".join(text.split()).rstrip(".!?:;,")
+
+
 def _acts(letter: str) -> bool:
     return unicodedata.category(letter) == "Cc" or letter in DIRECTIONS

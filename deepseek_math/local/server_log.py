@@ -38,9 +38,12 @@ class ServerLog:
         return said
 
     def fault(self) -> str:
-        """Why setup failed: the service's own sentence where it has one, else the end of the log."""
+        """Why setup failed: the service's own sentence where it has one, else the end of the log.
+
+        The last one: in a traceback the others led to it.
+        """
         said = [line.partition(SENTENCE)[2] for line in self._messages() if SENTENCE in line]
-        return said[0] if said else f"Setup failed.\n{self.tail()}"
+        return said[-1] if said else f"Setup failed.\n{self.tail()}"
 
     def tail(self, lines: int = 40) -> str:
         return "\n".join(self._messages()[-lines:])

@@ -4,6 +4,8 @@ import asyncio
 import email.utils
 import json
 import logging
+import re
+import ssl
 import subprocess
 import sys
 import time
@@ -13,12 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from deepseek_math.engines.protocol import Delta
 from deepseek_math.engines.registry import open_engine
 from deepseek_math.engines.remote import completions_client as completions_server
 from deepseek_math.engines.remote import engine as remote
+from deepseek_math.engines.remote import waiting
 from deepseek_math.engines.remote.dialects import LLAMA_CPP, PLAIN, VLLM
 from deepseek_math.engines.remote.engine import RemoteEngine
 from deepseek_math.engines.remote.handshake import SAMPLE
@@ -161,13 +165,80 @@ async def test_a_drop_amid_the_text_is_an_error_and_nothing_is_said_twice(
         assert await text(engine) == "fourty-two"
 
 
-async def test_nobody_there_is_said_with_the_address(folder: Path, server: HostileCompletions) -> None:
+# A server that is not ready yet
+
+
+async def test_a_server_that_comes_late_is_waited_for_and_its_state_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """First nobody is there, then it loads as llama-server does, then a proxy does not reach it, then it is ready."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(waiting, "LOOK", 0.01)
     with running(HostileCompletions()) as gone:
-        url = gone.url
+        url, port = gone.url, gone.server_address[1]
     engine = RemoteEngine(folder, engine_url=url)
-    with pytest.raises(ServiceError, match=f"engine_unreachable: .*{url.removeprefix('http://')}.*ENGINE_URL"):
-        await engine.start()
+    starting = asyncio.create_task(engine.start())
+    await told(
+        caplog, f"waiting for {url.removeprefix('http://')}, 0 s so far: no answer (All connection attempts failed)"
+    )
     assert not await engine.healthy()
+    with running(HostileCompletions(text=SAMPLE, port=port)) as server:
+        server.healths = [503] * 30
+        server.models, models = [], server.models
+        await told(caplog, "s so far: HTTP 503")
+        server.healths, server.models = [], models
+        await asyncio.wait_for(starting, 30)
+        assert await text(engine) == "fourty-two"
+        await engine.close()
+    assert "Is it running, and is ENGINE_URL right?" in caplog.text
+
+
+async def told(caplog: pytest.LogCaptureFixture, line: str) -> None:
+    async with asyncio.timeout(30):
+        while line not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_state_that_lasts_is_told_now_and_then(
+    folder: Path, server: HostileCompletions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(waiting, "LOOK", 0.01)
+    server.healths = [503] * 20
+    async with opened(folder, server):
+        assert caplog.text.count("waiting for") == 1
+    monkeypatch.setattr(waiting, "TELL", 0.0)
+    server.healths = [503] * 20
+    async with opened(folder, server):
+        assert caplog.text.count("waiting for") == 21
+
+
+async def test_completions_that_are_busy_at_the_start_are_waited_for_and_ones_that_fail_are_not(
+    folder: Path, server: HostileCompletions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a router's are, whose own health is good while its model loads."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(waiting, "LOOK", 0.01)
+    attempts = completions_server.RETRY.attempts or 0
+    server.probes = [Play(status=503, body='{"error": {"message": "Loading model."}}')] * (attempts + 1)
+    async with opened(folder, server):
+        assert "is overloaded (HTTP 503: Loading model)" in caplog.text
+    server.probes = [Play(status=500)] * attempts
+    with pytest.raises(ServiceError, match="engine_failed: .*HTTP 500"):
+        async with opened(folder, server):
+            pass
+
+
+async def test_a_certificate_that_is_not_trusted_is_not_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def distrust(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("CERTIFICATE_VERIFY_FAILED") from ssl.SSLCertVerificationError("self-signed")
+
+    engine = RemoteEngine(folder, engine_url="https://127.0.0.1:1")
+    monkeypatch.setattr(engine._server._http, "get", distrust)
+    with pytest.raises(ServiceError, match="engine_refused: .* can't be trusted .*CERTIFICATE_VERIFY_FAILED"):
+        await asyncio.wait_for(engine.start(), 30)
     await engine.close()
 
 
@@ -456,9 +527,67 @@ async def test_another_vocabulary_is_refused_and_one_that_is_not_told_is_said(
     with pytest.raises(ServiceError, match="engine_unusable: .*Hva er.*another vocabulary.*CHECKPOINT"):
         async with opened(folder, server):
             pass
+    assert server.completions == 0
     server.text = None
     async with opened(folder, server):
         assert "NOT checked whether its vocabulary is the checkpoint's" in caplog.text
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+async def test_a_vocabulary_that_lacks_the_checkpoint_s_tokens_is_another_one(
+    folder: Path, server: HostileCompletions, status: int
+) -> None:
+    """llama-server answers 500: `__n (which is 100000) >= this->size() (which is 1280)`."""
+    server.detokenizes = Play(status=status, body='{"error": {"message": "token 100000 is out of range."}}')
+    with pytest.raises(ServiceError) as refused:
+        async with opened(folder, server):
+            pass
+    assert refused.value.code == "engine_unusable"
+    assert f"can't read (HTTP {status}: token 100000 is out of range): its model math has another" in str(refused.value)
+    assert server.completions == 0
+
+
+@pytest.mark.parametrize("finish", ["length", "stop"])
+async def test_a_server_s_lower_limit_is_found_out_and_is_no_end_at_ours(
+    folder: Path, server: HostileCompletions, finish: str
+) -> None:
+    """As vLLM has it with `--override-generation-config '{"max_new_tokens": 3}'`: no word of it in its answers."""
+    async with opened(folder, server) as engine:
+        server.always = Play(vllm("a", "b", "c", finish=finish, prompt=3))
+        if finish == "stop":
+            assert (await deltas(engine))[-1].finish == "stop"
+            return
+        said = []
+
+        async def listen() -> None:
+            async for delta in engine.generate(PROMPT, WARM):
+                said.append(delta)
+
+        with pytest.raises(ServiceError, match="engine_refused: .*after 3 of 16 tokens: it has a lower limit"):
+            await listen()
+        assert "".join(delta.text for delta in said) == "abc"
+        assert {delta.finish for delta in said} == {None}
+        assert (await deltas(engine, replace(WARM, max_new_tokens=3)))[-1].finish == "length"
+        edge = replace(WARM, max_new_tokens=engine.context - len(PROMPT))
+        server.always = Play(vllm(*["a"] * (edge.max_new_tokens - 1), finish="length", prompt=3))
+        assert (await deltas(engine, edge))[-1].finish == "length"  # some count the context's end otherwise
+
+
+SENTENCES = [
+    Play(status=400, body='{"error": {"message": "No such thing."}}'),
+    Play(status=500, body='{"error": {"message": "Sorry!"}}'),
+    Play(status=404, body='{"error": {"message": "Not here?"}}'),
+    Play([{"error": {"message": "The engine died."}}]),
+]
+
+
+@pytest.mark.parametrize("play", SENTENCES)
+async def test_another_s_sentence_ends_once(folder: Path, server: HostileCompletions, play: Play) -> None:
+    async with opened(folder, server) as engine:
+        server.always = play
+        with pytest.raises(ServiceError) as refused:
+            await deltas(engine)
+        assert not re.search(r"[.!?:;,][).]? ?[.!?]( |$)", refused.value.message.replace("ENGINE_URL right?", ""))
 
 
 async def test_a_server_that_tells_no_context_is_said(
@@ -512,7 +641,7 @@ async def test_vllm_s_counts_are_exact_whatever_the_chunks(folder: Path, server:
             ("", 4, "stop"),
         ]
         assert found[0].logprobs == (-0.5,)
-        cut = await deltas(engine)
+        cut = await deltas(engine, replace(WARM, max_new_tokens=2))
         assert [(delta.text, delta.tokens, delta.finish) for delta in cut] == [("a", 1, None), ("b", 2, "length")]
 
 

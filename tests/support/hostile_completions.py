@@ -57,10 +57,12 @@ def _usage(prompt: int, completion: int) -> dict[str, int]:
 class HostileCompletions(LoopbackServer):
     """`plays` are dealt one a completion; after them comes `always`. Requests for a probe are spared."""
 
-    def __init__(self, speak: Callable[..., list[Event]] = vllm, text: str | None = None) -> None:
-        super().__init__(_Handler)
+    def __init__(self, speak: Callable[..., list[Event]] = vllm, text: str | None = None, port: int = 0) -> None:
+        super().__init__(_Handler, port)
         self.speak = speak
         self.text = text  # what /detokenize says; None: there is none
+        self.detokenizes: Play | None = None  # instead
+        self.completions = 0  # that were asked for, the probe's among them
         self.models: list[dict[str, Any]] = [{"id": "math", "max_model_len": 512}]
         self.plays: list[Play] = []
         self.always: Play | None = None
@@ -105,9 +107,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.keys.append(self.headers.get("Authorization"))
-        if self.path == "/detokenize" and self.server.text is not None:
+        if self.path == "/detokenize" and self.server.detokenizes is not None:
+            self._complete(self.server.detokenizes)
+        elif self.path == "/detokenize" and self.server.text is not None:
             self._json(200, {"prompt": self.server.text})
         elif self.path == "/v1/completions":
+            self.server.completions += 1
             self._complete(self.server.play(body))
         else:
             self._json(404, {"detail": "Not Found"})

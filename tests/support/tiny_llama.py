@@ -20,8 +20,9 @@ TEMPLATE = (
 )
 
 
-def make_tiny_llama(folder: Path, context: int = CONTEXT) -> Path:
-    """Writes config.json, model.safetensors and the tokenizer's files into `folder`, the same ones every time."""
+def make_tiny_llama(folder: Path, context: int = CONTEXT, heads: int = 4, says: str = "") -> Path:
+    """Writes config.json, model.safetensors and the tokenizer's files into `folder`, the same ones every time. With
+    `says`, at temperature 0 it says that text over and over, whose tokens must differ from one another."""
     tokenizer = make_tokenizer()
     tokenizer.save_pretrained(folder)
     config = LlamaConfig(
@@ -29,8 +30,8 @@ def make_tiny_llama(folder: Path, context: int = CONTEXT) -> Path:
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // 2,
         max_position_embeddings=context,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -41,8 +42,21 @@ def make_tiny_llama(folder: Path, context: int = CONTEXT) -> Path:
         model = LlamaForCausalLM(config)
     with torch.no_grad():
         model.lm_head.weight[tokenizer.eos_token_id] = 0  # an end now and then, not in every text
+        if says:
+            _make_it_say(model, tokenizer.encode(says, add_special_tokens=False))
     model.save_pretrained(folder)
     return folder
+
+
+def _make_it_say(model: LlamaForCausalLM, ids: list[int]) -> None:
+    """Each token's embedding, which the layers leave as it is, is what the output looks for in the next one."""
+    assert len(set(ids)) == len(ids) > 1, ids
+    for layer in model.model.layers:
+        layer.self_attn.o_proj.weight[:] = 0
+        layer.mlp.down_proj.weight[:] = 0
+    model.lm_head.weight[:] = 0
+    for token, following in zip(ids, [*ids[1:], ids[0]], strict=True):
+        model.lm_head.weight[following] = model.model.embed_tokens.weight[token]
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

@@ -21,6 +21,7 @@ from deepseek_math.engines.remote.transport import CancelSafeTransport
 from deepseek_math.errors import ServiceError
 from deepseek_math.logs import Private
 from deepseek_math.retry import Attempts, RetryPolicy, may_pass
+from deepseek_math.terminal import clause
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +31,18 @@ END_SECONDS = 1.0  # that a stream may take to end once it has said [DONE]
 RETRY = RetryPolicy(attempts=4, first_wait=0.5, longest_wait=30.0)
 BUSY = (429, 503)
 UNKNOWN = (404, 405, 501)  # it has no such call
+NOT_READY = (429, 502, 503, 504)  # it loads, or a proxy does not reach it yet
 
 Answer = TypeVar("Answer")
 
 
 class Passing(ServiceError):
-    """A fault that another attempt may not meet. `retry_after` is the server's header of that name."""
+    """A fault that another attempt may not meet. `answered` is the server's status and words, if it had any, and
+    `retry_after` its header of that name."""
 
-    def __init__(self, code: str, message: str, retry_after: str | None = None) -> None:
+    def __init__(self, code: str, message: str, answered: str = "", retry_after: str | None = None) -> None:
         super().__init__(code, message)
+        self.answered = answered
         self.retry_after = retry_after
 
     async def pause(self, attempts: Attempts) -> None:
@@ -51,7 +55,11 @@ class Passing(ServiceError):
 
 
 class Refused(ServiceError):
-    """The server says that the request is wrong."""
+    """The server says that the request is wrong. `answered` is its status and words."""
+
+    def __init__(self, code: str, message: str, answered: str) -> None:
+        super().__init__(code, message)
+        self.answered = answered
 
 
 class CompletionsServer:
@@ -107,6 +115,19 @@ class CompletionsServer:
             pass
         return False
 
+    async def state(self) -> str | None:
+        """What keeps it from being asked now, in words; None where nothing does. Raises ServiceError where its
+        certificate is not trusted, which does not pass."""
+        try:
+            answer = await self._http.get(f"{self.root}/health")
+        except httpx.HTTPError as error:
+            if _is_of_certificate(error):
+                raise ServiceError("engine_refused", f"{self.where} can't be trusted ({error}).") from error
+            return f"no answer ({_words(error)}). Is it running, and is ENGINE_URL right?"
+        if answer.status_code in NOT_READY:
+            return self._answered(answer)
+        return None
+
     async def chunks(self, body: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """One attempt at a streamed completion. Closing it closes the connection, which stops the server's work.
 
@@ -152,49 +173,49 @@ class CompletionsServer:
 
     async def _refusal(self, answer: httpx.Response, model: str | None = None) -> ServiceError:
         """A status that is not a success, in a sentence."""
-        status, said = answer.status_code, self._said(answer)
+        status, answered = answer.status_code, self._answered(answer)
         if status in (401, 403):
             fault = "the key in ENGINE_API_KEY" if self._key else "a request without a key: set ENGINE_API_KEY"
-            return ServiceError("engine_refused", f"The server at {self.where} refuses {fault} (HTTP {status}{said}).")
+            return ServiceError("engine_refused", f"The server at {self.where} refuses {fault} ({answered}).")
         if status in UNKNOWN:
             known = ", ".join(str(entry["id"]) for entry in await self.models()) or "none that it lists"
             return ServiceError(
                 "engine_refused",
-                f"The server at {self.where} has no completions of a model {model!r} (HTTP {status}{said}). It has: "
+                f"The server at {self.where} has no completions of a model {model!r} ({answered}). It has: "
                 f"{known}. Set ENGINE_MODEL to one of them.",
             )
         if may_pass(status):
             code, fault = ("engine_busy", "is overloaded") if status in BUSY else ("engine_failed", "has failed")
             return Passing(
                 code,
-                f"The server at {self.where} {fault} (HTTP {status}{said}). Send the prediction again later.",
+                f"The server at {self.where} {fault} ({answered}). Send the prediction again later.",
+                answered,
                 answer.headers.get("Retry-After"),
             )
-        return Refused("engine_refused", f"The server at {self.where} refuses the request (HTTP {status}{said}).")
+        return Refused("engine_refused", f"The server at {self.where} refuses the request ({answered}).", answered)
 
     def _unreachable(self, error: httpx.HTTPError) -> Passing:
         if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return self.broken_off(str(error) or type(error).__name__)
+            return self.broken_off(_words(error))
         return Passing(
             "engine_unreachable",
-            f"No server can be reached at {self.where} ({str(error) or type(error).__name__}). Is it running, and is "
-            "ENGINE_URL right?",
+            f"No server can be reached at {self.where} ({_words(error)}). Is it running, and is ENGINE_URL right?",
         )
 
     def broken_off(self, how: str) -> Passing:
         text = f"The server at {self.where} broke off ({how}). Send the prediction again."
         return Passing("engine_unreachable", text)
 
-    def _said(self, answer: httpx.Response) -> str:
-        """The server's own words, which vLLM, llama.cpp and Ollama each put in another place."""
+    def _answered(self, answer: httpx.Response) -> str:
+        """The status and the server's own words, which vLLM, llama.cpp and Ollama each put in another place."""
         try:
             said = answer.json()
             error = said.get("error", said.get("detail", said.get("message", said)))
             words = error.get("message", error) if isinstance(error, dict) else error
         except (ValueError, AttributeError, RecursionError):
             words = answer.text
-        words = " ".join(self.hidden(str(words)).split()).rstrip(".")
-        return f": {words[:300]}" if words else ""
+        shown = clause(self.hidden(str(words)))
+        return f"HTTP {answer.status_code}" + (f": {shown[:300]}" if shown else "")
 
     def _parsed(self, text: str) -> dict[str, Any]:
         try:
@@ -214,6 +235,16 @@ async def retrying(ask: Callable[[], Awaitable[Answer]]) -> Answer:
             return await ask()
         except Passing as fault:
             await fault.pause(attempts)
+
+
+def _words(error: Exception) -> str:
+    return clause(str(error)) or type(error).__name__
+
+
+def _is_of_certificate(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 async def _read_out(events: AsyncIterator[ServerSentEvent]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from deepseek_math.engines.protocol import Delta
 from deepseek_math.errors import ServiceError
 from deepseek_math.sampling import Sampling
+from deepseek_math.terminal import clause
 
 USAGE = {"stream_options": {"include_usage": True}}
 USAGE_ALWAYS = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
@@ -116,9 +117,8 @@ class Chunks:
         if "error" in chunk:
             error = chunk["error"]
             said = error.get("message", error) if isinstance(error, dict) else error
-            raise ServiceError(
-                "engine_failed", f"The engine's server gave the request up: {self.hidden(str(said))}. Send it again."
-            )
+            shown = clause(self.hidden(str(said)))
+            raise ServiceError("engine_failed", f"The engine's server gave the request up: {shown}. Send it again.")
         with well_formed(chunk, self.hidden):
             return self._read(chunk)
 

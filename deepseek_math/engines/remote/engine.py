@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.protocol import Delta, Tokenizer
 from deepseek_math.engines.remote import completions_client
 from deepseek_math.engines.remote.completions_client import CompletionsServer, Passing
-from deepseek_math.engines.remote.dialects import Chunks
+from deepseek_math.engines.remote.dialects import PLAIN, Chunks
 from deepseek_math.engines.remote.handshake import RemoteServer, inspect
+from deepseek_math.engines.remote.waiting import when_ready
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
 from deepseek_math.retry import Attempts
@@ -74,7 +76,7 @@ class RemoteEngine:
 
     async def start(self) -> None:
         self.tokenizer, longest = await self._open_tokenizer()
-        self._remote = await inspect(self._server, self._model, self.tokenizer)
+        self._remote = await when_ready(self._server, lambda: inspect(self._server, self._model, self.tokenizer))
         self.context = self._checked(self._remote.context, longest)
         self.gate = Gate(self._slots, self._slots * self.context)
         self.cache = f"up to {self._slots} requests at once"
@@ -130,6 +132,9 @@ class RemoteEngine:
                 if isinstance(item, Exception):
                     raise item
                 tokens, unwell, heard = item.tokens, 0, time.monotonic()
+                if item.finish == "length" and self._cut_short(tokens, len(prompt), sampling.max_new_tokens):
+                    yield replace(item, finish=None)
+                    raise self._lower_limit(tokens, sampling.max_new_tokens)
                 yield item
                 if item.finish:
                     return
@@ -184,6 +189,18 @@ class RemoteEngine:
             except Exception as error:
                 arrived.put_nowait(error)
             return
+
+    def _cut_short(self, tokens: int, prompt: int, asked: int) -> bool:
+        """Whether a text of `tokens` tokens ended before what was asked for, where the server counts them exactly."""
+        return self._remote.dialect is not PLAIN and tokens < min(asked, self.context - prompt - 1)
+
+    def _lower_limit(self, tokens: int, asked: int) -> ServiceError:
+        return ServiceError(
+            "engine_refused",
+            f"The server at {self._server.where} ended the text after {tokens} of {asked} tokens: it has a lower limit "
+            f"of its own. Set max_new_tokens to {tokens} or less, or take the limit away there (vLLM: max_new_tokens "
+            "in --override-generation-config or generation_config.json; llama-server: -n).",
+        )
 
     def _require_patience(self, silent: float, most: float) -> None:
         if silent >= most:

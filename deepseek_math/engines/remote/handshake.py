@@ -14,7 +14,7 @@ from typing import Any
 
 from deepseek_math.engines.protocol import Tokenizer
 from deepseek_math.engines.remote import dialects
-from deepseek_math.engines.remote.completions_client import CompletionsServer, Refused, retrying
+from deepseek_math.engines.remote.completions_client import CompletionsServer, Passing, Refused, retrying
 from deepseek_math.engines.remote.dialects import Chunks, Dialect, well_formed
 from deepseek_math.errors import ServiceError
 from deepseek_math.sampling import Sampling
@@ -40,20 +40,36 @@ async def inspect(server: CompletionsServer, model: str | None, tokenizer: Token
     card = _card(server, model, await server.models())
     name = model or str(card["id"])
     ids = await tokenizer.encode(SAMPLE, control=False)
+    compared = await _compare(server, name, ids)
     dialect = await _kind(server, name, ids if tokenizer.bos is None else [tokenizer.bos, *ids])
-    text = await server.detokenize(name, ids)
-    if text is not None and "".join(text.split()) != "".join(SAMPLE.split()):
-        raise ServiceError(
-            "engine_unusable",
-            f"The server at {server.where} reads the tokens of {SAMPLE[:16]!r} as {text[:16]!r}: its model {name} has "
-            "another vocabulary than CHECKPOINT. Set CHECKPOINT to the model that it serves.",
-        )
     with well_formed(card, server.hidden):
         context = card.get("max_model_len") or (card.get("meta") or {}).get("n_ctx")  # vLLM's word, llama.cpp's word
         context = None if context is None else int(context)
     if context is None and dialect is dialects.LLAMA_CPP:
         context = await server.slot_context()
-    return RemoteServer(name, dialect, context, text is not None)
+    return RemoteServer(name, dialect, context, compared)
+
+
+async def _compare(server: CompletionsServer, model: str, ids: list[int]) -> bool:
+    """Whether the server could be asked what it reads in CHECKPOINT's tokens. Raises ServiceError where that is another
+    text: before the first completion, which such tokens make fail in ways of their own."""
+    try:
+        text = await server.detokenize(model, ids)
+    except (Passing, Refused) as fault:
+        if fault.code not in ("engine_failed", "engine_refused"):
+            raise
+        raise _another_vocabulary(server, model, f"can't read ({fault.answered})") from fault
+    if text is not None and "".join(text.split()) != "".join(SAMPLE.split()):
+        raise _another_vocabulary(server, model, f"reads as {text[:16]!r}")
+    return text is not None
+
+
+def _another_vocabulary(server: CompletionsServer, model: str, how: str) -> ServiceError:
+    return ServiceError(
+        "engine_unusable",
+        f"The tokens of {SAMPLE[:16]!r} are what the server at {server.where} {how}: its model {model} has another "
+        "vocabulary than CHECKPOINT. Set CHECKPOINT to the model that it serves.",
+    )
 
 
 def _card(server: CompletionsServer, model: str | None, cards: list[Card]) -> Card:

@@ -21,6 +21,7 @@ from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
 from deepseek_math.logs import Private
 from deepseek_math.sampling import Sampling
+from deepseek_math.terminal import clause
 
 log = logging.getLogger(__name__)
 
@@ -148,16 +149,15 @@ class VLLMEngine(RemoteEngine):
     async def _keep(self) -> None:
         """Waits for vLLM's end, and brings it back; what dies twice in an hour stays dead, and so does the service."""
         died = -ONCE_IN
-        while True:
-            assert self._child is not None
+        while self._child is not None:
             await asyncio.wait([self._child.gone])
             self._up = False
-            log.error("%s", Private(await self._why(self._child, "has ended")))
-            if time.monotonic() < died + ONCE_IN:
-                log.error("vLLM has ended twice within %.0f minutes: unhealthy for good.", ONCE_IN / 60)
-                return
-            died = time.monotonic()
             with restarting.announced():
+                log.error("%s", Private(await self._why(self._child, "has ended")))
+                if time.monotonic() < died + ONCE_IN:
+                    log.error("vLLM has ended twice within %.0f minutes: unhealthy for good.", ONCE_IN / 60)
+                    return
+                died = time.monotonic()
                 try:
                     await self._bring_up()
                 except Exception:
@@ -167,7 +167,7 @@ class VLLMEngine(RemoteEngine):
             log.info("vLLM is back after %.0f s", time.monotonic() - died)
 
     async def _why(self, child: Child, what: str) -> str:
-        said = (await child.reason()).rstrip(".")
+        said = clause(await child.reason())
         return f"vLLM {what} (status {child.gone.result()}): {said or 'it wrote nothing'}. {self._shortage}".strip()
 
     def _require_up(self) -> None:

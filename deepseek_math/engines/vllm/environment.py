@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepseek_math.errors import ServiceError
+from deepseek_math.terminal import clause
 
 # `device_count` heeds CUDA_VISIBLE_DEVICES, and takes no memory of a GPU.
 PROGRAM = """
@@ -47,6 +48,6 @@ async def look(folder: Path | None) -> Installed:
     try:
         version, gpus = json.loads(said)
     except ValueError as error:
-        last = complaint.decode(errors="replace").strip().rpartition("\n")[2].rstrip(".")
+        last = clause(complaint.decode(errors="replace").strip().rpartition("\n")[2])
         raise ServiceError("package_missing", f"vLLM can't be used with {python}: {last}.") from error
     return Installed(python, str(version), int(gpus))
