@@ -14,8 +14,8 @@ takes.predict := PROMPT INPUTS SAMPLES CHECKPOINT
 takes.chat-terminal := INPUTS CHECKPOINT
 takes.serve := PORT CHECKPOINT
 takes.fetch := CHECKPOINT
-takes.image := CHECKPOINT BAKE DRY
-takes.push := CHECKPOINT TO BAKE DRY
+takes.image := CHECKPOINT ENGINE BAKE DRY
+takes.push := CHECKPOINT ENGINE TO BAKE DRY
 takes.bench := CHECKPOINT LLAMA_SERVER
 takes.soak := MINUTES
 takes.lock := LOCK
@@ -74,12 +74,12 @@ checkpoints: setup ## the known checkpoints, and what is on disk
 fetch: setup ## download CHECKPOINT=rl
 	@$(dsm) fetch "$${COG_WEIGHTS:-$$CHECKPOINT}"
 
-image: setup ## the container of CHECKPOINT=rl; BAKE=1 puts the weights in, DRY=1 prints what would be run
-	@$(dsm) image "$(or $(named),rl)" $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
+image: setup ## the container of CHECKPOINT=rl; ENGINE=vllm, BAKE=1 puts the weights in, DRY=1 prints what would be run
+	@$(dsm) image "$(or $(named),rl)" $(if $(ENGINE),--engine "$(ENGINE)") $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
 
 push: setup ## the same, pushed: CHECKPOINT=rl TO=registry/name
 	@$(dsm) push "$(or $(named),rl)" "$(or $(TO),$(error say where: make push CHECKPOINT=rl TO=registry/name))" \
-		$(if $(BAKE),--bake) $(if $(DRY),--dry-run)
+		$(if $(ENGINE),--engine "$(ENGINE)") $(if $(BAKE),--bake) $(if $(DRY),--dry-run)
 
 schema: setup ## the OpenAPI document of replicate/predict.py
 	@$(dsm) schema
@@ -109,6 +109,9 @@ test: setup-all lint types ## everything that needs the package registry alone
 
 test-container: setup-all ## the image, built and run in a Docker engine; what it needs says tests/container/engine
 	$(python) -m pytest -n 0 tests/container
+
+test-vllm: setup-all ## the engines' promises, and deaths, on a real vLLM; says so where none is to be had
+	tests/vllm/environment $(python) -m pytest -n 0 tests/engines/test_engines.py tests/vllm || [ $$? = 75 ]
 
 tiny: setup-train ## the tiny checkpoints trained from nothing; stopped, the next call goes on
 	$(dsm) train pretrain $(grown)
@@ -141,6 +144,7 @@ audit: $(ready)lock ## known faults in the pinned packages; asks the package reg
 
 # The list of all packages is made first and binds the others. The container's two have no hashes: Cog rewrites
 # the lines of torch to the build for the machine, another file, and pip wants hashes for all packages or for none.
+# vLLM's is for an environment of its own, and all of it goes into a line of cog.yaml, which has no place for hashes.
 compile := $(venv)/bin/uv pip compile --quiet --python-version 3.11 --custom-compile-command "make lock" \
 	--no-annotate --no-emit-index-url $(LOCK)
 list := $(compile) pyproject.toml --universal --generate-hashes --no-emit-package torch
@@ -155,6 +159,8 @@ lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.tom
 	$(compile) --group lock --universal --generate-hashes --constraint requirements/test.txt \
 		--output-file requirements/lock.txt
 	$(compile) --group torch --no-deps --output-file requirements/torch.txt
+	$(compile) --no-config --group vllm --python-platform x86_64-manylinux_2_31 --only-binary :all: \
+		--output-file requirements/vllm.txt
 	$(compile) --group programs --universal --generate-hashes --output-file requirements/programs.txt
 	$(compile) pyproject.toml --extra hf --group container --constraint requirements/test.txt \
 		--python-platform x86_64-manylinux_2_28 --no-emit-package cog --no-emit-package coglet \

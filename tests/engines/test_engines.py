@@ -44,6 +44,7 @@ QUESTIONS = [
 TALK = Sampling(max_new_tokens=16, temperature=0.9, seed=1)
 VLLM = os.environ.get("VLLM_ENVIRONMENT")
 ENGINES = ["vllm"] if VLLM else ["llama_cpp", "transformers", "remote"]
+OTHERS = [name for name in ENGINES if name != "transformers"]
 EAGER = ("--enforce-eager",)  # nothing is compiled at a start
 VLLM_HEADS = 2  # of 32 each: its kernels for a CPU take no smaller ones
 
@@ -180,7 +181,7 @@ async def test_tokens_are_counted_exactly_and_the_end_is_named(engine: Engine) -
 CUT = "𝄞龘"  # seven bytes, each a token
 
 
-@pytest.mark.parametrize("kind", [name for name in ENGINES if name != "transformers"])
+@pytest.mark.parametrize("kind", OTHERS)
 async def test_no_character_is_cut(kind: str, tmp_path: Path) -> None:
     """A small vocabulary cuts emoji and rare characters into bytes."""
     path = make_random_model(tmp_path / "says.gguf", says=CUT)
@@ -269,9 +270,8 @@ async def test_log_probabilities_are_the_models_own_whatever_the_temperature(eng
     assert not any(delta.logprobs for delta in await deltas(engine, prompt, TALK))
 
 
+@pytest.mark.parametrize("engine", OTHERS, indirect=True)  # transformers: see its own tests of faults
 async def test_a_request_that_the_engine_can_not_do_is_an_error_and_the_next_one_works(engine: Engine) -> None:
-    if engine.name == "transformers":
-        pytest.skip("it has tests of faults of its own")
     with pytest.raises(ServiceError, match="engine_(failed|refused): .*(invalid tokens|out of vocabulary)"):
         await deltas(engine, [1, 2, 10**9], TALK)
     with pytest.raises(ServiceError, match="engine_(failed|refused): .*context (size|length)"):

@@ -18,8 +18,11 @@ import yaml
 
 from deepseek_math.checkpoints import CHECKPOINTS, find
 from deepseek_math.checkpoints.table import TINY
+from deepseek_math.engines.vllm.environment import python_of
+from deepseek_math.errors import ServiceError
 from deepseek_math.local import image
 from deepseek_math.paths import ROOT
+from deepseek_math.settings import default_engine
 from tests.project.test_requirements import canonical, declared, pins
 
 pytestmark = pytest.mark.xdist_group("root")  # they write files into the repository's root
@@ -61,6 +64,7 @@ def broken_rules(text: str) -> list[str]:
 
 def test_cog_yaml_keeps_the_rules_of_cog_s_schema_for_every_checkpoint() -> None:
     assert broken_rules((ROOT / "cog.yaml").read_text()) == []
+    assert broken_rules(image.variant(find("rl"), "vllm")) == []
     for checkpoint in CHECKPOINTS.values():
         text = image.variant(checkpoint)
         assert broken_rules(text) == []
@@ -184,6 +188,7 @@ def test_where_the_disk_is_another_one_weights_are_copied(
     [
         (["image", "rl"], "cog build -t deepseek-math:rl"),
         (["image", "rl-q4_k_m"], "cog build -t deepseek-math:rl-q4_k_m"),
+        (["image", "rl", "--engine", "vllm"], "cog build -t deepseek-math:rl-vllm"),
         (["push", "base", "registry.example/me/it"], "cog push registry.example/me/it"),
         (["image", "smollm2-135m", "--bake"], "cog build -t deepseek-math:smollm2-135m --separate-weights"),
     ],
@@ -226,6 +231,52 @@ def test_an_image_of_a_gguf_file_has_no_package_of_torch_s(name: str) -> None:
 @pytest.mark.parametrize("name", ["rl", "tiny-base"])
 def test_an_image_of_safetensors_has_all_packages(name: str) -> None:
     assert image.requirements(find(name)) == ROOT / "requirements.txt"
+
+
+def test_an_image_of_vllm_has_it_in_an_environment_of_its_own_and_takes_it_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is built is where the service looks for it, and has no torch of the service's own beside it."""
+    image.export(find("rl"), bake=False, folder=tmp_path, engine="vllm")
+    steps = yaml.safe_load((tmp_path / "cog.yaml").read_text())["build"]["run"]
+    assert len(steps) == 2
+    assert steps[1].endswith(" ".join(f"{name}=={version}" for name, version in vllm_pins()))
+    assert not {"torch", "transformers"} & {line.split("==")[0] for line in lines(tmp_path / "requirements.txt")}
+    calls = ran(steps[1], tmp_path)
+    environment = Path(sys.prefix) / "vllm"
+    assert calls[0] == f"-m venv --without-pip {environment}"
+    assert calls[1].startswith(f"-m pip --python {environment}/bin/python install")
+    with pytest.raises(ServiceError, match=f"in the environment {environment},"):
+        python_of(None)
+    monkeypatch.setattr("deepseek_math.settings.ENGINE_FILE", tmp_path / "engine.txt")
+    assert default_engine() == "vllm"
+
+
+def lines(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines() if not line.startswith("#")]
+
+
+def vllm_pins() -> list[tuple[str, str]]:
+    return [(name, version) for name, _, version in (line.partition("==") for line in lines(image.VLLM_LIST))]
+
+
+def ran(step: str, folder: Path) -> list[str]:
+    """What a step of the build calls `python` with, in a shell; `-c` is really run."""
+    python = folder / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} "$@"\necho "$*" >> {folder}/calls\n')
+    python.chmod(0o755)
+    environment = os.environ | {"PATH": f"{python.parent}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", step], env=environment, check=True)
+    return lines(folder / "calls")
+
+
+@pytest.mark.parametrize("name", ["demo", "rl-q4_k_m", "tiny-base"])
+def test_vllm_goes_into_no_image_for_a_cpu(name: str) -> None:
+    command = [sys.executable, "-m", "deepseek_math", "image", name, "--engine", "vllm", "--dry-run"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("setting_invalid: ENGINE=vllm is for a GPU, and the image of ")
 
 
 def test_two_images_differ_in_no_step_before_the_source(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def declared(*names: str) -> dict[str, str]:
 
 @pytest.mark.unit
 def test_each_list_is_held_against_what_it_is_made_from() -> None:
-    assert {*PARTS, "lock", "programs", "torch", "llama_cpp"} == {name.removesuffix(".txt") for name in LISTS}
+    assert {*PARTS, "lock", "programs", "torch", "llama_cpp", "vllm"} == {name.removesuffix(".txt") for name in LISTS}
 
 
 @pytest.mark.unit
@@ -75,7 +75,7 @@ def test_every_list_but_torch_s_and_the_container_s_has_hashes_and_none_names_a_
         text = (ROOT / "requirements" / name).read_text()
         assert "://" not in text
         assert "index-url" not in text
-        if name not in ("torch.txt", "llama_cpp.txt"):
+        if name not in ("torch.txt", "llama_cpp.txt", "vllm.txt"):
             packages = re.split(r"\n(?=\S)", text.split("make lock\n")[1])
             assert all("--hash=sha256:" in package for package in packages), name
     assert {"uv", "pip-audit"} <= set(pins("requirements/lock.txt"))
@@ -86,7 +86,7 @@ def test_every_list_but_torch_s_and_the_container_s_has_hashes_and_none_names_a_
 def test_all_lists_pin_the_same_versions_and_the_container_s_differ_in_torch_alone() -> None:
     everything = pins("requirements/test.txt") | pins("requirements/torch.txt")
     for name in LISTS:
-        if name not in ("lock.txt", "programs.txt"):  # which have packages of their own
+        if name not in ("lock.txt", "programs.txt", "vllm.txt"):  # which have packages of their own
             assert pins(f"requirements/{name}").items() <= everything.items(), name
     container = pins("requirements.txt")
     assert set(container) - set(everything) == {"torchvision", "hf-transfer"}
@@ -109,6 +109,18 @@ def test_the_container_of_a_gguf_file_has_what_its_commands_need_and_no_more() -
     assert {name for name in wanted if listed.get(name) != {wanted[name]}} == {"cog", "coglet"}  # Cog installs both
     assert listed.items() <= pins("requirements.txt").items()
     assert not {"torch", "torchvision", "transformers", "accelerate", "numpy"} & set(listed)
+
+
+@pytest.mark.unit
+def test_vllm_s_parts_are_for_the_cuda_of_the_image_it_goes_into() -> None:
+    listed = pins("requirements/vllm.txt")
+    group = dict(requirement.split("==") for requirement in PROJECT["dependency-groups"]["vllm"])
+    assert {name: {version} for name, version in group.items()}.items() <= listed.items()
+    cuda = re.search(r'cuda: "([\d.]+)"', (ROOT / "cog.yaml").read_text())
+    assert cuda
+    assert [version for version in listed["nvidia-cuda-runtime-cu12"] if version.startswith(f"{cuda[1]}.")]
+    assert not [name for name in listed if name.endswith("cu13")]
+    assert {"triton", "cuda-bindings", "tokenizers"} <= set(listed)
 
 
 @pytest.mark.unit
