@@ -28,7 +28,8 @@ from deepseek_math.settings import Settings
 # repository itself as well, which !/. takes back.
 CODE = {"working_dir": str(ROOT), "excludes": ["/*", "!/.", "!/deepseek_math", "!/replicate"]}
 BATCH = 4  # times its questions in flight: a worker that is done early takes the next batch
-SETTINGS = ("SLOTS", "CONTEXT", "THREADS", "TOOL_PROCESSES", "DTYPE", "DEVICE_MAP")
+VLLM = ("ENGINE", "VLLM_ARGS", "VLLM_ENVIRONMENT")
+SETTINGS = ("SLOTS", "CONTEXT", "THREADS", "TOOL_PROCESSES", "DTYPE", "DEVICE_MAP", *VLLM)
 
 
 def own_service(say: Callable[[str], None]) -> Served:
@@ -40,14 +41,15 @@ def own_service(say: Callable[[str], None]) -> Served:
             "running services with --url."
         )
     path = fetch(checkpoint, say)
-    engine = row_of(path)
+    engine = row_of(path, settings.engine)
     slots = settings.slots or engine.slots or MAX_IN_FLIGHT  # the last where a worker's machine decides
     return Served(checkpoint.name, digest(path), engine.folder, slots, frozenset(BY_NAME), _wanted(settings))
 
 
 def _wanted(settings: Settings) -> str:
     """The engine's settings as they are asked for; what they come to depends on a worker's machine."""
-    return f"CONTEXT={settings.context or ''} DTYPE={settings.dtype or ''}"
+    asked = f"CONTEXT={settings.context or ''} DTYPE={settings.dtype or ''}"
+    return " ".join([asked, *settings.vllm_args])
 
 
 def _asked_for() -> tuple[Settings, Checkpoint]:

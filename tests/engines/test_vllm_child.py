@@ -110,6 +110,14 @@ async def test_a_start_that_fails_gives_vllm_s_own_reason_and_leaves_nothing(
     assert str(failed.value) == said
 
 
+async def test_one_that_ends_amid_the_first_request_is_not_waited_for(checkpoint: Path, environment: Path) -> None:
+    (environment / "brittle").touch()
+    said = r"engine_not_started: vLLM ended amid its first request \(status 3\): RuntimeError: CUDA error"
+    with pytest.raises(ServiceError, match=said):
+        async with started(checkpoint, environment):
+            pass
+
+
 async def test_a_context_beyond_the_checkpoint_s_is_refused_before_it_is_started(
     checkpoint: Path, environment: Path
 ) -> None:

@@ -2,7 +2,7 @@
 
 `make_environment(folder)` is an environment for VLLM_ENVIRONMENT. Its vLLM has a second process, which is even in a
 session of its own. Each start is a line of `folder/starts` with both ids. Files in the folder change it: `fail` ends a
-start with an error, `gpus` is how many it sees, `wait` are seconds before it serves.
+start with an error, `brittle` at its first request, `gpus` is how many it sees, `wait` are seconds before it serves.
 """
 
 import os
@@ -74,6 +74,9 @@ class _OnSocket(HostileCompletions):
         super().__init__(text=text)
 
     def play(self, body: dict[str, Any]) -> Play:
+        if Path(os.environ["STAND_IN"], "brittle").exists():
+            print("RuntimeError: CUDA error: an illegal memory access was encountered", flush=True)
+            os._exit(3)
         if body.get("ignore_eos"):
             return super().play(body)
         events = vllm(*["a "] * body["max_tokens"], finish="length", prompt=len(body["prompt"]))

@@ -6,7 +6,7 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,8 @@ class VLLMEngine(RemoteEngine):
         if self._shortage:
             log.warning("%s", self._shortage)
         try:
-            await self._bring_up()
-            await super().start()
+            child = await self._bring_up()
+            await self._while_it_lives(child, super().start())
         except BaseException:
             await self._end()
             raise
@@ -128,8 +128,8 @@ class VLLMEngine(RemoteEngine):
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ServiceError("checkpoint_unusable", f"{self._path}/config.json can't be used ({error}).") from error
 
-    async def _bring_up(self) -> None:
-        """Starts vLLM, and returns once it takes requests. It has all the time that the container is given.
+    async def _bring_up(self) -> Child:
+        """Starts vLLM, and returns it once it takes requests. It has all the time that the container is given.
 
         Raises ServiceError where it ends before that.
         """
@@ -145,6 +145,16 @@ class VLLMEngine(RemoteEngine):
                 told = time.monotonic()
                 log.info("waiting for vLLM, %.0f s so far", told - began)
         self._up = True
+        return child
+
+    async def _while_it_lives(self, child: Child, asking: Coroutine[Any, Any, None]) -> None:
+        """Waits for what is asked of vLLM at the start. Raises ServiceError where it ends before it has answered."""
+        asked = asyncio.create_task(asking)
+        await asyncio.wait([asked, child.gone], return_when=asyncio.FIRST_COMPLETED)
+        if not asked.done():
+            asked.cancel()
+            raise ServiceError("engine_not_started", await self._why(child, "ended amid its first request"))
+        await asked
 
     async def _keep(self) -> None:
         """Waits for vLLM's end, and brings it back; what dies twice in an hour stays dead, and so does the service."""

@@ -20,6 +20,7 @@ OURS = {
     "--uds": "The service alone speaks to this vLLM.",
     "--api-key": "The service alone speaks to this vLLM.",
 }
+OWN = ("PYTHONPATH", "VLLM_ARGS", "VLLM_ENVIRONMENT")  # variables of the service, which mean nothing to vLLM
 TENSOR_PARALLEL = ("--tensor-parallel-size", "-tp")
 
 
@@ -66,7 +67,7 @@ def command(
 
 def environment(installed: Installed) -> dict[str, str]:
     """What it runs in: no usage statistics, no hub, its own packages and programs."""
-    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VLLM_ARGS")}
+    inherited = {name: value for name, value in os.environ.items() if name not in OWN}
     return inherited | {
         "PATH": os.pathsep.join([str(installed.python.parent), os.environ.get("PATH", os.defpath)]),
         "VLLM_NO_USAGE_STATS": "1",
