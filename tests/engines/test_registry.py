@@ -42,7 +42,7 @@ def test_a_package_that_a_checkpoint_needs_is_named_before_its_files_are_downloa
 def test_where_llama_cpp_is_missing_no_gguf_file_is_advised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ServiceError, match=r"needs the package xllamacpp\. Run make setup-all\.$"):
-        require_packages("smollm2-135m", CHECKPOINTS["smollm2-135m"].known_files)
+        require_packages("smollm2-135m", Settings(), CHECKPOINTS["smollm2-135m"].known_files)
 
 
 def test_weights_that_do_not_fit_are_called_too_large_and_not_damaged(monkeypatch: pytest.MonkeyPatch) -> None:

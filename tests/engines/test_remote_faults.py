@@ -237,7 +237,7 @@ async def test_a_certificate_that_is_not_trusted_is_not_waited_for(
 
     engine = RemoteEngine(folder, engine_url="https://127.0.0.1:1")
     monkeypatch.setattr(engine._server._http, "get", distrust)
-    with pytest.raises(ServiceError, match="engine_refused: .* can't be trusted .*CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(ServiceError, match="engine_refused: .* is not trusted here .*CERTIFICATE_VERIFY_FAILED"):
         await asyncio.wait_for(engine.start(), 30)
     await engine.close()
 

@@ -122,7 +122,11 @@ class CompletionsServer:
             answer = await self._http.get(f"{self.root}/health")
         except httpx.HTTPError as error:
             if _is_of_certificate(error):
-                raise ServiceError("engine_refused", f"{self.where} can't be trusted ({error}).") from error
+                raise ServiceError(
+                    "engine_refused",
+                    f"The certificate of {self.where} is not trusted here ({_words(error)}). Where a house has its own "
+                    "authority, SSL_CERT_FILE names the file with its certificate and the public ones.",
+                ) from error
             return f"no answer ({_words(error)}). Is it running, and is ENGINE_URL right?"
         if answer.status_code in NOT_READY:
             return self._answered(answer)

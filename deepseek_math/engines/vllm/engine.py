@@ -150,7 +150,8 @@ class VLLMEngine(RemoteEngine):
     async def _while_it_lives(self, child: Child, asking: Coroutine[Any, Any, None]) -> None:
         """Waits for what is asked of vLLM at the start. Raises ServiceError where it ends before it has answered."""
         asked = asyncio.create_task(asking)
-        await asyncio.wait([asked, child.gone], return_when=asyncio.FIRST_COMPLETED)
+        first: list[asyncio.Future[Any]] = [asked, child.gone]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if not asked.done():
             asked.cancel()
             raise ServiceError("engine_not_started", await self._why(child, "ended amid its first request"))
