@@ -94,8 +94,11 @@ def main() -> None:
     folder, told = Path(os.environ["STAND_IN"]), sys.argv[1:]
     print("INFO loading ", end="", flush=True)
     print("\rINFO loaded: 100 %\nGPU KV cache size: 9,000 tokens", " ".join(told), flush=True)
+    print("(APIServer pid=7) WARNING 11-27 22:35:52 [system.py:1] This may cause errors like `OSError: Too many`.")
     if (folder / "fail").exists():
-        print("(EngineCore pid=7) ERROR [core.py:1] ValueError: No room for 512 tokens.", file=sys.stderr)
+        print(
+            "(EngineCore pid=7) ERROR 11-27 22:35:52 [core.py:1] ValueError: No room for 512 tokens.", file=sys.stderr
+        )
         sys.exit("RuntimeError: Engine core initialization failed. See root cause above.")
     engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     with (folder / "starts").open("a") as file:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from deepseek_math.terminal import printable
+from deepseek_math.terminal import clause, printable
 
 KEEPER = Path(__file__).with_name("keeper.py")
 KEPT_LINES = 200  # of what it wrote last, to find out why it ended
@@ -19,7 +19,8 @@ LONGEST_LINE = 1 << 16  # bytes; what is longer is cut in two
 END_SECONDS = 15.0  # for the keeper, which kills what has not ended after 5
 LAST_WORDS = 1.0  # seconds for what is still in the pipe once it has ended
 LINE_END = re.compile(rb"[\r\n]+")  # a progress bar goes back to the beginning of its line
-FAULT = re.compile(r"\b((?:\w*(?:Error|Exception)|error): .+)")
+# An error is what a line says, behind what vLLM's log puts before it; a warning may name one that could come.
+FAULT = re.compile(r"^(?:\(.*?pid=\d+\) )?(?:[A-Z]+ \S+ \S+ \[\S+\] )?((?:[\w.]*(?:Error|Exception)|.*: error): .+)")
 ELSEWHERE = "root cause"  # in what vLLM's server says once its engine has failed
 
 
@@ -67,11 +68,13 @@ class Child:
         self._reading.cancel()
 
     async def reason(self) -> str:
-        """Why it ended, in its own words: the last error that it wrote, else its last line; empty for none."""
+        """Why it ended: its status, or the signal that ended it, and the last error that it wrote, if it wrote one."""
         await asyncio.wait([self._reading], timeout=LAST_WORDS)
-        own = [line for line in self._lines if ELSEWHERE not in line]
-        faults = [found[1] for found in map(FAULT.search, own) if found]
-        return (faults or own or [""])[-1]
+        status = self.gone.result()
+        how = signal.Signals(status - 128).name if status > 128 else f"status {status}"
+        faults = [found[1] for found in map(FAULT.search, self._lines) if found]
+        telling = [fault for fault in faults if ELSEWHERE not in fault] or faults
+        return f"{how}: {clause(telling[-1])}" if telling else how
 
     async def _read(self, stream: asyncio.StreamReader) -> None:
         rest = b""

@@ -21,7 +21,6 @@ from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
 from deepseek_math.logs import Private
 from deepseek_math.sampling import Sampling
-from deepseek_math.terminal import clause
 
 log = logging.getLogger(__name__)
 
@@ -178,8 +177,7 @@ class VLLMEngine(RemoteEngine):
             log.info("vLLM is back after %.0f s", time.monotonic() - died)
 
     async def _why(self, child: Child, what: str) -> str:
-        said = clause(await child.reason())
-        return f"vLLM {what} (status {child.gone.result()}): {said or 'it wrote nothing'}. {self._shortage}".strip()
+        return f"vLLM {what} ({await child.reason()}). {self._shortage}".strip()
 
     def _require_up(self) -> None:
         if self._up:
