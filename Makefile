@@ -13,6 +13,7 @@ grown := .grown
 takes.predict := PROMPT INPUTS SAMPLES CHECKPOINT
 takes.chat-terminal := INPUTS CHECKPOINT
 takes.serve := PORT CHECKPOINT
+takes.openai := PORT URL CHECKPOINT
 takes.fetch := CHECKPOINT
 takes.image := CHECKPOINT ENGINE BAKE DRY
 takes.push := CHECKPOINT ENGINE TO BAKE DRY
@@ -51,7 +52,6 @@ named := $(CHECKPOINT)
 override CHECKPOINT := $(or $(CHECKPOINT),demo)
 PROMPT ?= What is 12 + 30?
 INPUTS ?=
-PORT ?= 5000
 override PROMPT := $(value PROMPT)# as it was typed: make would take the dollars of $x^2$ for its own
 override INPUTS := $(value INPUTS)
 export CHECKPOINT PROMPT INPUTS
@@ -66,7 +66,10 @@ chat-terminal: setup ## a conversation in the terminal; INPUTS="mode=chat ..." s
 	@$(dsm) chat --inputs="$$INPUTS"
 
 serve: setup ## Cog's HTTP API on 127.0.0.1, PORT=5000
-	@$(dsm) serve --port $(PORT)
+	@$(dsm) serve --port $(or $(PORT),5000)
+
+openai: setup-openai ## OpenAI's API on 127.0.0.1, PORT=8000; URL=http://... is a service that runs already
+	@$(dsm) openai --port $(or $(PORT),8000) $(if $(URL),--url "$(URL)")
 
 checkpoints: setup ## the known checkpoints, and what is on disk
 	@$(dsm) checkpoints
@@ -152,6 +155,7 @@ part := $(list) --constraint requirements/test.txt
 lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.toml; LOCK=--upgrade takes newer ones
 	$(list) --all-extras --group torch --group lint --group unit --group test --output-file requirements/test.txt
 	$(part) --extra chat --output-file requirements/run.txt
+	$(part) --extra door --output-file requirements/door.txt
 	$(part) --extra evaluate --output-file requirements/evaluate.txt
 	$(part) --extra bench --group torch --output-file requirements/bench.txt
 	$(part) --extra train --group torch --output-file requirements/train.txt
@@ -170,6 +174,7 @@ lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.tom
 
 setup: $(dsm) $(ready)run ## the packages of predict, chat-terminal, serve, fetch and image
 setup-tool: setup $(ready)programs ## and those that programs of mode tool may import, 480 MB in a folder of their own
+setup-openai: setup $(ready)door ## and those of openai
 setup-evaluate: setup $(ready)evaluate ## and those of evaluate's pictures and --ray
 setup-bench: setup $(ready)bench $(ready)torch ## and those of bench, torch among them
 setup-train: setup $(ready)train $(ready)torch ## and those of train, torch among them

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -74,34 +74,44 @@ def stream(
         time.sleep(_wait_while_busy(response, reason, attempts))
 
 
+async def events(
+    session: httpx.AsyncClient,
+    url: str,
+    inputs: dict[str, Any],
+    prediction_id: str | None = None,
+    patience: float = 5.0,
+) -> AsyncGenerator[Event, None]:
+    """As `stream`, for many predictions in one event loop."""
+    body = request_body(inputs, prediction_id)
+    attempts = Attempts(replace(BUSY_RETRY, seconds=patience))
+    while True:
+        async with session.stream("POST", f"{url}/predictions", json=body, headers=STREAM) as response:
+            if response.status_code == httpx.codes.OK:
+                async with aclosing(EventSource(response).aiter_sse()) as arriving:
+                    async for event in arriving:
+                        yield Event(event.event, event.json(), time.perf_counter())
+                return
+            reason = (await response.aread()).decode(errors="replace")
+        await asyncio.sleep(_wait_while_busy(response, reason, attempts))
+
+
 async def predict(
     session: httpx.AsyncClient, url: str, inputs: dict[str, Any], patience: float = 600.0
 ) -> dict[str, Any]:
     """One prediction in one piece: status, output, metrics, error. Leaving early stops it. A 409 is tried again for
     `patience` seconds, as in `stream`. Raises PredictionRefused, and httpx.HTTPError where the stream is lost.
 
-    It comes as a stream, whose signs of life tell a prediction that takes hours from a server that is gone.
+    It comes as a stream, whose signs of life tell a prediction that takes hours from a server that is gone. That is
+    read to its last byte: the connection is then used again.
     """
-    attempts = Attempts(replace(BUSY_RETRY, seconds=patience))
-    body = request_body(inputs)
-    while True:
-        async with session.stream("POST", f"{url}/predictions", json=body, headers=STREAM) as response:
-            if response.status_code == httpx.codes.OK:
-                return await _ended(response)
-            reason = (await response.aread()).decode(errors="replace")
-        await asyncio.sleep(_wait_while_busy(response, reason, attempts))
-
-
-async def _ended(response: httpx.Response) -> dict[str, Any]:
-    """The prediction, at the end of its stream, which is read to its last byte: the connection is then used again."""
     ended: dict[str, Any] | None = None
     how = ""
     try:
-        async with aclosing(EventSource(response).aiter_sse()) as events:
-            async for event in events:
-                if event.event == "completed":
-                    ended = event.json()
-                elif event.event == "error":  # of the stream: this reader was too slow for it, for one
+        async with aclosing(events(session, url, inputs, patience=patience)) as arriving:
+            async for event in arriving:
+                if event.kind == "completed":
+                    ended = event.data
+                elif event.kind == "error":  # of the stream: this reader was too slow for it, for one
                     how = f": {event.data}"
                     break
     except httpx.HTTPError:
@@ -137,6 +147,16 @@ def cancel(url: str, prediction_id: str, patience: float = 60.0) -> bool:
                 return True
             time.sleep(wait)
     return attempts.failures > 0
+
+
+async def end(session: httpx.AsyncClient, url: str, prediction_id: str, patience: float = 60.0) -> None:
+    """As `cancel`, in an event loop."""
+    attempts = Attempts(replace(CANCEL_RETRY, seconds=patience))
+    while (await session.post(f"{url}/predictions/{prediction_id}/cancel")).status_code == httpx.codes.OK:
+        wait = attempts.wait_after_failure()
+        if wait is None:
+            return
+        await asyncio.sleep(wait)
 
 
 def http(timeout: httpx.Timeout | float) -> httpx.Client:

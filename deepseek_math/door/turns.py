@@ -1,0 +1,79 @@
+"""OpenAI's messages as our inputs: system texts before the conversation, earlier turns, and the last one as the prompt.
+
+The service's turns alternate, so what one side says in a row is one turn. Texts are never dropped; what is no text is
+refused by its place.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deepseek_math.door.refusals import invalid
+
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}  # kind, its text's key
+BETWEEN = "\n\n"  # texts of one side that came apart
+# Keys of a message that change no text: who speaks, marks for a cache, and what answers of other servers carry.
+WITHOUT_EFFECT = {
+    "role", "content", "name", "id", "type", "cache_control", "timestamp", "created_at", "metadata", "reasoning",
+    "reasoning_content", "reasoning_details", "thinking_blocks", "provider_specific_fields", "refusal", "annotations",
+}  # fmt: skip
+
+
+def inputs(messages: Any) -> dict[str, Any]:
+    """`prompt`, `messages` and `system_prompt`, the empty ones left out. Raises Refused."""
+    if not isinstance(messages, list) or not messages:
+        raise invalid("messages must be a list of at least one message.", "messages")
+    system: list[str] = []
+    turns: list[dict[str, str]] = []
+    for number, message in enumerate(messages):
+        where = f"messages[{number}]"
+        role, text = _role(where, message), _text(where, message)
+        if not text.strip():
+            continue
+        if role == "system":
+            system.append(text)
+        elif turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += BETWEEN + text
+        else:
+            turns.append({"role": role, "content": text})
+    if not turns or turns[-1]["role"] != "user":
+        raise invalid("messages must end with a visible text of the user, which is answered.", "messages")
+    found = {"prompt": turns.pop()["content"], "messages": turns, "system_prompt": BETWEEN.join(system)}
+    return {name: value for name, value in found.items() if value}
+
+
+def _role(where: str, message: Any) -> str:
+    if not isinstance(message, dict):
+        raise invalid(f"{where} must be an object with role and content.", where)
+    role = message.get("role")
+    if role in ("tool", "function"):
+        raise invalid(f"{where}.role is {role}: this model calls no tools of a client.", f"{where}.role")
+    if not isinstance(role, str) or role not in ROLES:
+        raise invalid(f"{where}.role is {role!r:.60}. Use one of {', '.join(ROLES)}.", f"{where}.role")
+    for name, value in message.items():
+        if name not in WITHOUT_EFFECT and value not in (None, [], {}, "", False):
+            raise invalid(f"{where}.{name} can't be honoured here. Leave it out.", f"{where}.{name}")
+    return ROLES[role]
+
+
+def _text(where: str, message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if content is None and isinstance(message.get("refusal"), str):
+        return str(message["refusal"])
+    if not isinstance(content, list) or not content:
+        raise invalid(f"{where}.content must be a text, or a list of at least one text part.", f"{where}.content")
+    return "\n".join(_part(f"{where}.content", part) for part in content)
+
+
+def _part(where: str, part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    kind = part.get("type") if isinstance(part, dict) else None
+    if not isinstance(kind, str) or kind not in TEXT_PARTS:
+        raise invalid(f"{where} holds a part of the type {kind!r:.60}. This model reads text alone.", where)
+    text = part.get(TEXT_PARTS[kind])
+    if not isinstance(text, str):
+        raise invalid(f"{where} holds a part of the type {kind} without its text.", where)
+    return text
