@@ -24,6 +24,7 @@ class Completion:
     tokens: int = 0
     finish_reason: Literal["stop", "length", "stop_string", "tool_rounds", "repetition"] | None = None
     logprobs: list[float] = field(default_factory=list)  # of its tokens, where they were asked for and the engine can
+    drawn: list[tuple[str, float]] = field(default_factory=list)  # its tokens' texts and log-probabilities, likewise
     first_token: float | None = None
     last_token: float | None = None
     tool_rounds: int = 0  # programs run
@@ -41,6 +42,10 @@ class Completion:
     def count(self, delta: Delta, before: int = 0) -> None:
         """Takes a delta of a generation that began after `before` tokens."""
         self.logprobs += delta.logprobs
+        self.drawn += zip(delta.token_texts, delta.logprobs, strict=False)
+        if delta.finish == "stop":
+            while self.drawn and (len(self.drawn) > delta.tokens or not self.drawn[-1][0]):
+                self.drawn.pop()  # the end-of-sequence token, which is no part of the text
         tokens = before + delta.tokens
         if tokens > self.tokens:
             self._before_last = self.last_token, self.seconds

@@ -47,12 +47,14 @@ class Election:
         self._engine = engine
         self._prompt = prompt
         self._sampling = request.sampling
+        self._every = request.return_samples
         self._draw = draw
 
-    async def run(self, on_tally: Callable[[dict[str, Any]], None]) -> None:
-        """Draws and counts until the vote is decided.
+    async def run(self, on_tally: Callable[[dict[str, Any]], None], on_sample: Callable[[int], None]) -> None:
+        """Draws and counts until the vote is decided, or where all samples are asked for, until the last one.
 
-        `on_tally` gets the state of the vote after each sample that is counted. Samples that are no longer needed are
+        `on_tally` gets the state of the vote after each sample that is counted, `on_sample` the number of each that has
+        come to its end, in whatever order. Samples that are no longer needed are
         stopped, as are all of them when this is cancelled. A fault ends the vote, unless it is an abstention: raises
         ServiceError, or whatever the fault was.
         """
@@ -64,9 +66,11 @@ class Election:
                 task.add_done_callback(finished.put_nowait)
             try:
                 waiting: set[int] = set()  # samples that have finished before one with a smaller seed
-                while not self.vote.decided:
+                while not self._over:
                     if self.vote.counted not in waiting:
-                        waiting.add(_result(await finished.get()))
+                        number = _result(await finished.get())
+                        waiting.add(number)
+                        on_sample(number)
                         continue
                     number = self.vote.counted
                     await self.vote.add(number, self._answer(number))
@@ -78,6 +82,10 @@ class Election:
         failed = self.faults_counted
         if 2 * len(failed) > self.vote.samples:  # too few are left for a majority of anything
             raise self.faults[failed[0]]
+
+    @property
+    def _over(self) -> bool:
+        return self.vote.counted == self.vote.samples if self._every else self.vote.decided
 
     @property
     def agreement(self) -> float:
@@ -109,7 +117,7 @@ class Election:
         try:
             async with aclosing(self._draw(sampling, completion, owner)) as pieces:
                 async for _ in pieces:
-                    if self._prompt.mode != "tool" and endless.ends():
+                    if not self._every and self._prompt.mode != "tool" and endless.ends():
                         completion.finish_reason = "repetition"
                         break
         except Exception as fault:

@@ -211,6 +211,20 @@ OWN_INPUTS: tuple[InputField, ...] = (
         keys=("question", "solution"),
         error_code="examples_invalid",
     ),
+    InputField(
+        "return_samples",
+        "bool",
+        "Report every sample in the metric samples, with its text, seed and answer. A vote then does not stop early.",
+        default=False,
+        error_code="flag_invalid",
+    ),
+    InputField(
+        "logprobs",
+        "bool",
+        "Report the log-probabilities of the tokens drawn in the metric token_logprobs. Not every engine has them.",
+        default=False,
+        error_code="flag_invalid",
+    ),
 )
 
 

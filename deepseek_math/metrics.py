@@ -1,10 +1,11 @@
 """What is reported about every prediction, whether it succeeded, failed or was stopped by its client."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from deepseek_math.answers.extraction import Answer
+from deepseek_math.answers.extraction import Answer, extract
 from deepseek_math.completion import Completion
 from deepseek_math.doubts import doubts
 from deepseek_math.prediction import Prediction
@@ -38,6 +39,10 @@ METRICS: dict[str, str] = {
     "tool_errors": "Mode tool: of these, the programs that failed or were killed.",
     "tool_seconds": "Mode tool: what they took together.",
     "vote": "A running vote, after each sample that was counted: `samples`, `finished`, `votes`.",
+    "samples": "With `return_samples`: each sample as it is finished, with `seed`, `text`, `answer`, `finish_reason`, "
+    "`tokens` and, where the engine tells them, `mean_logprob`; with `logprobs` also its `token_logprobs`.",
+    "token_logprobs": "With `logprobs`: `token` and `logprob` of each token drawn, before temperature, in groups as "
+    "they came; of a vote those of the text that it chose. The tokens of one character are one entry.",
     "votes": "Of a vote: each answer and its count, most votes first.",
     "agreement": "Of a vote: the winner's share of the samples used.",
     "samples_used": "Of a vote: samples that were counted, in the order of their seeds, until it was decided.",
@@ -94,6 +99,27 @@ def report(prediction: Prediction, answer: Answer, served: Served) -> dict[str, 
         **_of_time(prediction),
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def of_sample(completion: Completion, seed: int, *, failed: bool, logprobs: bool) -> dict[str, Any]:
+    """What the metric `samples` says of a sample that has come to its end."""
+    said = {
+        "seed": seed,
+        "text": completion.text,
+        "answer": extract(completion.text).text,
+        "finish_reason": "error" if failed else completion.finish_reason,
+        "tokens": completion.tokens,
+    }
+    if completion.mean_logprob is not None:
+        said["mean_logprob"] = completion.mean_logprob
+    if logprobs:
+        said["token_logprobs"] = of_tokens(completion.drawn)
+    return said
+
+
+def of_tokens(drawn: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
+    """Tokens and their log-probabilities, as the metric `token_logprobs` has them."""
+    return [{"token": text, "logprob": logprob} for text, logprob in drawn]
 
 
 def without_words(values: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Types, defaults and bounds are those of the table of inputs. Here are the rules 
 """
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal, get_args
@@ -46,6 +47,7 @@ class Request:
     max_tool_rounds: int
     tool_loop: ToolLoop
     examples: tuple[Example, ...]
+    return_samples: bool
 
     @classmethod
     def checked(cls, **inputs: Any) -> "Request":
@@ -71,13 +73,15 @@ class Request:
                 top_k=values["top_k"],
                 stop=_stop_strings(values["stop"]),
                 seed=_seed(values["seed"], samples),
+                logprobs=values["logprobs"],
             ),
             expected_answer=one_line("expected_answer", values["expected_answer"]),
             samples=samples,
-            stop_when_sure=_sure(values["stop_when_sure"], samples),
+            stop_when_sure=_sure(values["stop_when_sure"], samples, values["return_samples"]),
             max_tool_rounds=values["max_tool_rounds"],
             tool_loop=_tool_loop(values["tool_loop"], values["mode"]),
             examples=_examples(values["examples"], values["mode"]),
+            return_samples=values["return_samples"],
         )
 
 
@@ -85,17 +89,10 @@ def _checked(field: InputField, value: Any) -> Any:
     """The value as its type, within the field's own limits."""
     if value is None and field.optional:
         return None
-    match field.kind:
-        case "int":
-            return _whole_number(field, value)
-        case "float":
-            return _number(field, value)
-        case "str" if field.choices:
-            return _choice(field, value)
-        case "str":
-            return _text_input(field, value)
-        case _:
-            return _list(field, value)
+    if field.choices:
+        return _choice(field, value)
+    read: Callable[[InputField, Any], Any] = _READERS.get(field.kind, _list)
+    return read(field, value)
 
 
 def _whole_number(field: InputField, value: Any) -> int:
@@ -136,6 +133,12 @@ def _is_number(value: object) -> bool:
     if isinstance(value, bool):
         return False
     return isinstance(value, int) or (isinstance(value, float) and isfinite(value))
+
+
+def _flag(field: InputField, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ServiceError(field.error_code, f"{field.name} is {value!r}. Use true or false.")
+    return value
 
 
 def _choice(field: InputField, value: Any) -> str:
@@ -181,6 +184,14 @@ def _list(field: InputField, value: Any) -> list[Any]:
     return value
 
 
+_READERS: dict[str, Callable[[InputField, Any], Any]] = {  # by a field's kind; all others are lists
+    "int": _whole_number,
+    "float": _number,
+    "bool": _flag,
+    "str": _text_input,
+}
+
+
 def _named(keys: tuple[str, ...]) -> str:
     return " and ".join(f'"{key}"' for key in keys)
 
@@ -197,11 +208,16 @@ def _temperature(temperature: float | None, samples: int) -> float:
     return temperature
 
 
-def _sure(stop_when_sure: float, samples: int) -> float:
+def _sure(stop_when_sure: float, samples: int, return_samples: bool) -> float:
     if stop_when_sure < 1 and samples == 1:
         raise ServiceError(
             "vote_of_one",
             f"stop_when_sure is {stop_when_sure:g} and samples is 1: there is no vote to stop. Raise samples.",
+        )
+    if stop_when_sure < 1 and return_samples:
+        raise ServiceError(
+            "vote_stops_early",
+            f"stop_when_sure is {stop_when_sure:g} and return_samples asks for all {samples} samples. Leave one out.",
         )
     return stop_when_sure
 

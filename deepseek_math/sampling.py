@@ -22,7 +22,7 @@ class Sampling:
     top_k: int = BY_NAME["top_k"].default  # 0 is off
     seed: int = 0
     stop: tuple[str, ...] = ()
-    logprobs: bool = False  # whether deltas carry their tokens' log-probabilities, where the engine has them
+    logprobs: bool = False  # whether deltas carry their tokens' texts and log-probabilities, where the engine has them
 
     @property
     def greedy(self) -> bool:

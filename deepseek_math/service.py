@@ -36,7 +36,8 @@ from deepseek_math.stages import Stages
 log = logging.getLogger(__name__)
 
 LOOPS = {"service": solve, "published": solve_as_published}  # by the input tool_loop
-Record = Callable[[str, Any], None]  # a metric's name and its value, which JSON can hold
+# Takes a metric's name and its value, which JSON can hold; with "append" behind them a value joins those before it.
+Record = Callable[..., None]
 WARM_UP_PROMPT = "What is 2 + 3?"
 WARM_UP_TOKENS = 2  # the prompt is read, and one step made
 
@@ -130,6 +131,9 @@ class Service:
                 judge().begin()
             if prediction.tools:
                 await self.sandboxes.require()
+            if request.sampling.logprobs:
+                self._require_logprobs()
+            record("prompt_tokens", prediction.prompt_tokens)  # at once: clients see that the request is taken
             request = replace(request, sampling=request.sampling.with_stops(prompt.stops))
             log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), Private(prompt.text))
             async with aclosing(self._in_time(prediction, prompt, request, record)) as pieces:
@@ -181,14 +185,25 @@ class Service:
                 raise
 
     async def _single(
-        self, prediction: Prediction, prompt: Prompt, request: Request, _: Record
+        self, prediction: Prediction, prompt: Prompt, request: Request, record: Record
     ) -> AsyncGenerator[str, None]:
         """Streams one completion as it comes."""
-        prediction.chosen = Completion()
-        prediction.completions = [prediction.chosen]
-        async with aclosing(self._draw(prompt, request, request.sampling, prediction.chosen, None)) as pieces:
+        prediction.chosen = completion = Completion()
+        prediction.completions = [completion]
+        asked = request.sampling.logprobs
+        told = 0  # tokens whose log-probabilities were recorded
+        async with aclosing(self._draw(prompt, request, request.sampling, completion, None)) as pieces:
             async for piece in pieces:
+                known = len(completion.drawn) - 1  # the last one may be the end of sequence
+                if asked and known > told:
+                    record("token_logprobs", metrics.of_tokens(completion.drawn[told:known]), "append")
+                    told = known
                 yield piece
+        if asked and completion.drawn[told:]:
+            record("token_logprobs", metrics.of_tokens(completion.drawn[told:]), "append")
+        if request.return_samples:
+            said = metrics.of_sample(completion, request.sampling.seed, failed=False, logprobs=asked)
+            record("samples", said, "append")
 
     async def _elected(
         self, prediction: Prediction, prompt: Prompt, request: Request, record: Record
@@ -200,8 +215,18 @@ class Service:
 
         election = Election(self.engine, prompt, request, draw, faults_abstain=prompt.mode == "tool")
         prediction.election, prediction.completions = election, election.completions
-        await election.run(lambda tally: record("vote", tally))
+
+        def tell(number: int) -> None:
+            if request.return_samples:
+                seed, failed = request.sampling.seed + number, number in election.faults
+                completion = election.completions[number]
+                said = metrics.of_sample(completion, seed, failed=failed, logprobs=request.sampling.logprobs)
+                record("samples", said, "append")
+
+        await election.run(lambda tally: record("vote", tally), tell)
         prediction.choose(election.chosen)
+        if request.sampling.logprobs and prediction.chosen:
+            record("token_logprobs", metrics.of_tokens(prediction.chosen.drawn), "append")
         yield prediction.text
 
     def _draw(
@@ -213,6 +238,14 @@ class Service:
             rounds = request.max_tool_rounds
             return loop(self.engine, self.sandboxes, prompt, sampling, rounds, completion, owner=owner)
         return complete(self.engine, prompt, sampling, completion, owner=owner)
+
+    def _require_logprobs(self) -> None:
+        if not self.engine.tells_logprobs:
+            raise ServiceError(
+                "logprobs_unavailable",
+                f"logprobs is true, and the engine {self.engine.name} does not tell the probabilities of its tokens. "
+                "Leave logprobs out, or serve a GGUF file.",
+            )
 
     def _served(self) -> Served:
         engine = self.engine

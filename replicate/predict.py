@@ -120,6 +120,14 @@ class Predictor(BasePredictor):
             description="With mode fewshot: worked examples in place of the four of the service, each with question and solution. A solution states its answer: in a box, or after the words The answer is.",
             default=[],
         ),
+        return_samples: bool = Input(
+            description="Report every sample in the metric samples, with its text, seed and answer. A vote then does not stop early.",
+            default=False,
+        ),
+        logprobs: bool = Input(
+            description="Report the log-probabilities of the tokens drawn in the metric token_logprobs. Not every engine has them.",
+            default=False,
+        ),
         max_tokens: int | None = Input(
             description="Another name for max_new_tokens, which other models use.",
             default=None,
@@ -191,6 +199,8 @@ class Predictor(BasePredictor):
             "max_tool_rounds": max_tool_rounds,
             "tool_loop": tool_loop,
             "examples": examples,
+            "return_samples": return_samples,
+            "logprobs": logprobs,
             "max_tokens": max_tokens,
             "max_length": max_length,
             "max_completion_tokens": max_completion_tokens,

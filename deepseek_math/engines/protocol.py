@@ -20,6 +20,7 @@ class Delta:
     tokens: int  # completion tokens so far; one less on the last delta where the end-of-sequence token was counted
     finish: Literal["stop", "length"] | None = None  # set on the last delta only
     logprobs: tuple[float, ...] = ()  # of the tokens drawn, before temperature; only where asked for, if at all
+    token_texts: tuple[str, ...] = ()  # of the same tokens
     at: float | None = None  # `time.perf_counter()` when it was made; None: as it arrives
 
 
@@ -54,6 +55,7 @@ class Engine(Protocol):
     tokenizer: Tokenizer
     gate: Gate  # callers enter it before `generate`, and leave it after
     cache: str  # the bound on the KV cache, for people
+    tells_logprobs: bool  # whether deltas carry them
     settings: str  # what changes texts beside the checkpoint's files: the context, the dtype, the model elsewhere
 
     async def start(self) -> None:

@@ -57,7 +57,12 @@ EVERY_KIND = (
     InputField("examples", "list[dict] | None", "A list of objects or nothing.", default=None),
     InputField("token", "Secret | None", "A secret.", default=None),
 )
-LATER = ("tool_loop", "examples")  # inputs that came after Cog's generator wrote `ours_openapi.json`
+LATER = (
+    "tool_loop",
+    "examples",
+    "return_samples",
+    "logprobs",
+)  # inputs that came after Cog's generator wrote `ours_openapi.json`
 THEN: dict[str, dict[str, Any]] = {  # what it read of others that have changed since
     "max_tool_rounds": {
         "description": "The most programs that one completion may run with mode tool. The published results allow one."

@@ -131,8 +131,12 @@ async def service() -> AsyncIterator[Service]:
 
 async def reported(service: Service, **inputs: Any) -> Mapping[str, Any]:
     metrics: dict[str, Any] = {}
+
+    def record(name: str, value: Any, mode: str = "replace") -> None:
+        metrics[name] = value
+
     try:
-        async with aclosing(service.complete({"prompt": "2+3?", **inputs}, metrics.__setitem__)) as pieces:
+        async with aclosing(service.complete({"prompt": "2+3?", **inputs}, record)) as pieces:
             async for _ in pieces:
                 pass
     except ServiceError:
@@ -141,7 +145,7 @@ async def reported(service: Service, **inputs: Any) -> Mapping[str, Any]:
 
 
 async def test_every_metric_that_is_reported_has_a_description(service: Service) -> None:
-    vote = await reported(service, mode="tool", samples=2, expected_answer="5")
+    vote = await reported(service, mode="tool", samples=2, expected_answer="5", return_samples=True, logprobs=True)
     refusal = await reported(service, top_p=0.0)
     service.time_limit = 0.5
     broken_off = await reported(service, prompt="slow~")

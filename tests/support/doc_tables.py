@@ -25,7 +25,7 @@ def inputs() -> str:
 
 
 def _type(field: InputField) -> str:
-    names = {"str": "string", "int": "integer", "float": "number"}
+    names = {"str": "string", "int": "integer", "float": "number", "bool": "true or false"}
     names |= {"list[str]": "list of strings", "list[dict]": "list of objects"}
     names["str | list[str]"] = "string or list of strings"
     return f"{names[field.kind]}, may be left out" if field.optional else names[field.kind]

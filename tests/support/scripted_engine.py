@@ -35,6 +35,7 @@ class ScriptedEngine:
     """Plays `script(prompt, sampling)` for every request, and counts those that are at work."""
 
     name = "scripted"
+    tells_logprobs = True
     cache = "no cache"
 
     def __init__(
@@ -72,7 +73,8 @@ class ScriptedEngine:
                 if tokens > sampling.max_new_tokens:
                     yield Delta("", sampling.max_new_tokens, "length")
                     return
-                yield Delta(step or "", tokens, logprobs=logprobs if step is not None else ())
+                drawn = logprobs if step is not None else ()
+                yield Delta(step or "", tokens, logprobs=drawn, token_texts=(step or "",) * len(drawn))
             ended_by_itself = tokens < sampling.max_new_tokens  # the end takes a token too
             yield Delta("", tokens, "stop" if ended_by_itself else "length")
         finally:

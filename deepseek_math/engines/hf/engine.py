@@ -38,6 +38,7 @@ class TransformersEngine:
     """Serves a folder of config.json, safetensors and tokenizer.json. Use from one event loop."""
 
     name = "transformers"
+    tells_logprobs = False
     context: int
     tokenizer: Tokenizer
     gate: Gate

@@ -70,6 +70,7 @@ class LlamaCppEngine:
     """A GGUF file on llama.cpp. See `protocol.Engine`."""
 
     name = "llama_cpp"
+    tells_logprobs = True
 
     def __init__(self, path: Path, context: int | None = None, slots: int = 16, threads: int | None = None) -> None:
         """`context` is the most tokens of one request; None takes the file's own. `slots` shrink to fit memory."""
@@ -304,6 +305,7 @@ def _delta(chunk: dict[str, Any], at: float) -> Delta:
         raise ServiceError("engine_failed", f"llama.cpp refused the request: {detail}.")
     choice, tokens = chunk["choices"][0], chunk["__verbose"]["tokens_predicted"]
     finish = choice["finish_reason"]
-    logprobs = tuple(token["logprob"] for token in (choice.get("logprobs") or {}).get("content", ()))
+    drawn = (choice.get("logprobs") or {}).get("content", ())  # NOTE: none of a token that ends inside a character
+    logprobs, texts = tuple(token["logprob"] for token in drawn), tuple(token["token"] for token in drawn)
     tokens -= finish == "stop"  # it counts the end token
-    return Delta(choice["text"], tokens, finish, logprobs, at)
+    return Delta(choice["text"], tokens, finish, logprobs, texts, at)

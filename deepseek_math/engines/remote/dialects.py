@@ -111,6 +111,7 @@ class Chunks:
     _counted: bool = field(default=False, init=False)  # by the server, which counts the end token too
     _text: str = field(default="", init=False)  # of the last chunk
     _logprobs: tuple[float, ...] = field(default=(), init=False)
+    _token_texts: tuple[str, ...] = field(default=(), init=False)
 
     def delta(self, chunk: Mapping[str, Any]) -> Delta | None:
         """None where the chunk is the last one or comes after it. Raises ServiceError."""
@@ -133,21 +134,21 @@ class Chunks:
             self.tokens = int(timings["predicted_n"])
         elif text:
             self.tokens += 1
-        reason, logprobs = choice.get("finish_reason"), _logprobs(choice.get("logprobs") or {})
+        reason, (logprobs, texts) = choice.get("finish_reason"), _drawn(choice.get("logprobs") or {})
         self.began = self.began or bool(text or reason or self.tokens)
         if reason:
             if reason not in ("stop", "length"):
                 raise ServiceError("engine_failed", f"The engine's server ended it with {reason!r}. Send it again.")
-            self._finish, self._logprobs = reason, logprobs
+            self._finish, self._logprobs, self._token_texts = reason, logprobs, texts
             self._text = text.rstrip("\ufffd")  # so vLLM shows the bytes of an unfinished character
-        return None if self._finish else Delta(text, self.tokens, logprobs=logprobs)
+        return None if self._finish else Delta(text, self.tokens, logprobs=logprobs, token_texts=texts)
 
     def last(self) -> Delta | None:
         """The last delta, once all has arrived; None for a stream that has broken off."""
         if self._finish is None:
             return None
         tokens = self.tokens - 1 if self._counted and self._finish == "stop" else self.tokens
-        return Delta(self._text, max(tokens, 0), self._finish, self._logprobs)
+        return Delta(self._text, max(tokens, 0), self._finish, self._logprobs, self._token_texts)
 
 
 @contextmanager
@@ -167,8 +168,12 @@ def malformed(text: str) -> ServiceError:
     )
 
 
-def _logprobs(reported: Mapping[str, Any]) -> tuple[float, ...]:
-    """llama.cpp lists objects, vLLM numbers as OpenAI's completions do."""
+def _drawn(reported: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Log-probabilities and tokens: llama.cpp lists objects, vLLM numbers and texts as OpenAI's completions do."""
     if "content" in reported:
-        return tuple(float(token["logprob"]) for token in reported["content"] or ())
-    return tuple(float(value) for value in reported.get("token_logprobs") or () if value is not None)
+        drawn = [(token["logprob"], token["token"]) for token in reported["content"] or ()]
+    else:
+        values = reported.get("token_logprobs") or ()
+        texts = reported.get("tokens") or [""] * len(values)
+        drawn = [(value, text) for value, text in zip(values, texts, strict=True) if value is not None]
+    return tuple(float(value) for value, _ in drawn), tuple(str(text) for _, text in drawn)

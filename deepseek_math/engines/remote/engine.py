@@ -45,6 +45,7 @@ class RemoteEngine:
     """
 
     name = "remote"
+    tells_logprobs = True
     context: int
     tokenizer: Tokenizer
     gate: Gate
