@@ -28,7 +28,7 @@ CODES: dict[str, str] = {
     "logprobs_unavailable": "`logprobs` is true, and the engine that serves the checkpoint does not tell them.",
     "vote_is_greedy": "`samples` is over 1 and `temperature` is 0, which would draw the same completion each time.",
     "stop_invalid": "`stop` is not a list of strings, holds an empty one, or holds too many.",
-    "messages_invalid": "`messages` is not a list of turns that alternate user, assistant and end with assistant.",
+    "messages_invalid": "`messages` is not a list of turns that alternate, user and assistant, and end with assistant.",
     "text_invalid": "A text input holds half a UTF-16 pair, which is not a character.",
     "text_garbled": "A text was changed on its way here, such as a LaTeX command that was read as an escape.",
     "text_too_long": "A text input has more than 100,000 characters, more than any context holds.",

@@ -13,6 +13,8 @@ from deepseek_math.repetition import repetition
 
 METRICS: dict[str, str] = {
     "prompt_tokens": "Tokens that the model read, BOS included.",
+    "ahead": "Completions that were at work or in line when the request was checked and taken; told at once. It waits "
+    "for those over `slots`.",
     "completion_tokens": "Tokens that it generated; in a vote those of all samples.",
     "finish_reason": "Why the text ends. `stop`: the model ended it. `length`: `max_new_tokens` or the context was "
     "reached. `stop_string`, `tool_rounds`: a limit of the request; in mode fewshot also the beginning of another "

@@ -255,12 +255,16 @@ def _stop_strings(strings: list[Any]) -> tuple[str, ...]:
 
 
 def _turns(messages: list[Any]) -> tuple[Turn, ...]:
-    """Earlier turns must read user, assistant, user, assistant, ...: the prompt is the next user turn."""
+    """Earlier turns must read user, assistant, user, assistant, ...: the prompt is the next user turn.
+
+    A page's greeting, which nobody asked for, may come before the first one.
+    """
     turns = []
+    greeted = bool(messages) and isinstance(messages[0], dict) and messages[0].get("role") == "assistant"
     for number, message in enumerate(messages, 1):
-        due = get_args(Role)[(number - 1) % 2]
+        due = get_args(Role)[(number - 1 + greeted) % 2]
         turns.append(_turn(f"Message {number} of {len(messages)}", message, due))
-    if len(turns) % 2:
+    if turns and turns[-1].role == "user":
         raise ServiceError(
             "messages_invalid",
             f"The last of {len(messages)} messages is a user's. Send the new question as prompt, not in messages.",

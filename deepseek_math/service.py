@@ -133,7 +133,7 @@ class Service:
                 await self.sandboxes.require()
             if request.sampling.logprobs:
                 self._require_logprobs()
-            record("prompt_tokens", prediction.prompt_tokens)  # at once: clients see that the request is taken
+            record("ahead", self.engine.gate.running + self.engine.gate.waiting)  # at once: the request is taken
             request = replace(request, sampling=request.sampling.with_stops(prompt.stops))
             log.info("prompt (mode %s, %d tokens): %s", prompt.mode, len(prompt.ids), Private(prompt.text))
             async with aclosing(self._in_time(prediction, prompt, request, record)) as pieces:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import uvicorn
 
 from deepseek_math.door.app import app
+from deepseek_math.door.door_settings import DoorSettings
 from deepseek_math.door.upstream import Upstream
 from deepseek_math.local.command import HELP_URL, MODEL, run, say
 from deepseek_math.local.server import LocalServer
@@ -22,13 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _openai(port: int, url: str | None) -> int:
+    settings = DoorSettings.read()
     if url:
-        return _serve(port, url.rstrip("/"))
+        return _serve(port, url.rstrip("/"), settings)
     with LocalServer(say=say) as server:
-        return _serve(port, server.url)
+        return _serve(port, server.url, settings)
 
 
-def _serve(port: int, url: str) -> int:
+def _serve(port: int, url: str, settings: DoorSettings) -> int:
     say(f"OpenAI's API on http://127.0.0.1:{port}/v1, before {url}; Ctrl-C stops it")
-    uvicorn.run(app(Upstream(url)), host="127.0.0.1", port=port, log_level="warning")
+    uvicorn.run(app(Upstream(url), settings), host="127.0.0.1", port=port, log_level="warning")
     return 0

@@ -49,6 +49,7 @@ class Refused(Exception):
     """An answer that is no completion. `param` is the field that it is about, as the client wrote it."""
 
     def __init__(self, status: int, code: str, message: str, param: str | None = None) -> None:
+        self.room: int | None = None  # of a prompt that fits the context: the tokens that are left
         self.status = status
         self.code = code
         self.message = message
@@ -84,9 +85,12 @@ def of_failure(final: Mapping[str, Any], written: Mapping[str, str]) -> Refused:
     """A prediction that failed, as Cog reports it at the end."""
     if final.get("status") == "canceled":
         return Refused(503, "prediction_canceled", "Somebody else canceled the prediction. Send it again.")
-    sentence = fault(dict(final))
-    code = str(final.get("metrics", {}).get("error_code", "internal_error"))
-    return of_service(code, sentence.removeprefix(f"{code}: "), written)
+    metrics = final.get("metrics", {})
+    code = str(metrics.get("error_code", "internal_error"))
+    refused = of_service(code, fault(dict(final)).removeprefix(f"{code}: "), written)
+    if code == "context_exceeded" and metrics["context"] > metrics["prompt_tokens"]:
+        refused.room = metrics["context"] - metrics["prompt_tokens"]
+    return refused
 
 
 def of_status(refused: PredictionRefused, written: Mapping[str, str]) -> Refused:

@@ -12,11 +12,8 @@ from deepseek_math.door.refusals import invalid
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}  # kind, its text's key
 BETWEEN = "\n\n"  # texts of one side that came apart
-# Keys of a message that change no text: who speaks, marks for a cache, and what answers of other servers carry.
-WITHOUT_EFFECT = {
-    "role", "content", "name", "id", "type", "cache_control", "timestamp", "created_at", "metadata", "reasoning",
-    "reasoning_content", "reasoning_details", "thinking_blocks", "provider_specific_fields", "refusal", "annotations",
-}  # fmt: skip
+# Keys of a message that ask for what is not here. All others are notes that a client keeps beside its turns.
+NOT_OFFERED = ("tool_calls", "function_call", "tool_call_id", "audio", "images", "files", "prefix", "partial")
 
 
 def inputs(messages: Any) -> dict[str, Any]:
@@ -50,8 +47,8 @@ def _role(where: str, message: Any) -> str:
         raise invalid(f"{where}.role is {role}: this model calls no tools of a client.", f"{where}.role")
     if not isinstance(role, str) or role not in ROLES:
         raise invalid(f"{where}.role is {role!r:.60}. Use one of {', '.join(ROLES)}.", f"{where}.role")
-    for name, value in message.items():
-        if name not in WITHOUT_EFFECT and value not in (None, [], {}, "", False):
+    for name in NOT_OFFERED:
+        if message.get(name):
             raise invalid(f"{where}.{name} can't be honoured here. Leave it out.", f"{where}.{name}")
     return ROLES[role]
 

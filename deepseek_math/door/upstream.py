@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from deepseek_math.door import refusals
+from deepseek_math.door.counters import Counters
 from deepseek_math.local import client
 from deepseek_math.local.client import Event, PredictionRefused
 
@@ -32,6 +33,7 @@ class Upstream:
     def __init__(self, url: str, patience: float = PATIENCE) -> None:
         self.url = url
         self.patience = patience
+        self.counters = Counters()
         self._session = client.crowd(CONNECTIONS)
         self._cancels = set[asyncio.Task[None]]()
         self._model: ServedModel | None = None
@@ -50,7 +52,7 @@ class Upstream:
         over = False
         try:
             stream = client.events(self._session, self.url, dict(inputs), prediction_id, self.patience)
-            async with aclosing(stream) as arriving:
+            async with aclosing(self.counters.watching(stream)) as arriving:
                 async for event in arriving:
                     over = event.kind == "completed"
                     if over and event.data["status"] != "succeeded":
@@ -78,6 +80,14 @@ class Upstream:
             await client.end(self._session, self.url, prediction_id)
         except httpx.HTTPError:
             return  # gone, and its predictions with it
+
+    async def health(self) -> str:
+        """The status that the service's health check says; empty where nothing answers."""
+        try:
+            answer: dict[str, Any] = (await self._session.get(f"{self.url}/health-check")).json()
+        except (httpx.HTTPError, ValueError):
+            return ""
+        return str(answer.get("status", ""))
 
     async def model(self) -> ServedModel:
         """Asked once. Raises Refused while the service loads or can't be reached."""

@@ -64,7 +64,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"stop": [1]}, "stop_invalid", "not a list of strings"),
     ({"stop": ["\ud800"]}, "text_invalid", "stop string 1"),
     ({"messages": [USER]}, "messages_invalid", "Send the new question as prompt"),
-    ({"messages": [ASSISTANT]}, "messages_invalid", "'user' is due"),
+    ({"messages": [ASSISTANT, ASSISTANT]}, "messages_invalid", "'user' is due"),
+    ({"messages": [ASSISTANT, USER]}, "messages_invalid", "The last of 2"),
     ({"messages": [USER, USER]}, "messages_invalid", "'assistant' is due"),
     ({"messages": [USER, ASSISTANT, USER]}, "messages_invalid", "The last of 3"),
     ({"messages": [{"role": "system", "content": "Be brief."}]}, "messages_invalid", "system_prompt"),
@@ -130,6 +131,11 @@ def test_defaults_are_the_published_decoding() -> None:
     sampling = Request.checked(prompt="x").sampling
     assert sampling.greedy
     assert sampling.max_new_tokens == 1024
+
+
+def test_a_greeting_may_come_before_the_first_question() -> None:
+    request = Request.checked(prompt="2+3?", messages=[ASSISTANT, USER, ASSISTANT])
+    assert [turn.role for turn in request.messages] == ["assistant", "user", "assistant"]
 
 
 def test_seed_zero_is_a_seed_and_no_seed_is_drawn() -> None:

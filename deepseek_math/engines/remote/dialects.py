@@ -28,6 +28,7 @@ class Dialect:
     top_k_off: int | None = None  # what means no limit; None: the server knows no top_k
     seeds: int | None = None  # the seeds that it tells apart; None: all of ours
     logprobs: int = 0  # what asks for the drawn token's log-probability
+    tells_logprobs: bool = True  # whether it then comes for certain
     greedy: Mapping[str, Any] = field(default_factory=dict)  # fields of greedy requests, in place of others
     reads_ahead: bool = False  # whether a prompt that was read for one request is kept for all
 
@@ -79,7 +80,7 @@ VLLM = Dialect(
     top_k_off=-1,  # 0 too, in newer versions alone
     reads_ahead=True,
 )
-PLAIN = Dialect("plain OpenAI", USAGE)
+PLAIN = Dialect("plain OpenAI", USAGE, tells_logprobs=False)
 
 # What each kind answers in a way of its own; `ignore_eos` for more than one chunk.
 PROBE = {**LLAMA_CPP.extra, **USAGE_ALWAYS, "max_tokens": 4, "temperature": 0.0, "stream": True, "ignore_eos": True}

@@ -45,7 +45,7 @@ class RemoteEngine:
     """
 
     name = "remote"
-    tells_logprobs = True
+    tells_logprobs: bool
     context: int
     tokenizer: Tokenizer
     gate: Gate
@@ -81,6 +81,7 @@ class RemoteEngine:
         self.context = self._checked(self._remote.context, longest)
         self.gate = Gate(self._slots, self._slots * self.context)
         self.cache = f"up to {self._slots} requests at once"
+        self.tells_logprobs = self._remote.dialect.tells_logprobs
         self.settings = f"context {self.context}, {self._remote.model} at {self._server.where}"
         _tell(self._server.where, self._remote)
 
