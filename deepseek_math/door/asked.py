@@ -52,6 +52,7 @@ class Asked:
         """Raises Refused, with the field that it is about."""
         fields: Fields = {name: value for name, value in _object(body).items() if value is not None}
         written = {RENAMED.get(name, name): name for name in fields} | {"prompt": PLACE[kind]}
+        _require_own_place(fields, kind)
         stream = _flag(fields, "stream")
         include_usage = _include_usage(fields, stream)
         inputs = _inputs(fields)
@@ -89,6 +90,12 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _require_own_place(fields: Fields, kind: Kind) -> None:
+    for other, name in PLACE.items():
+        if other != kind and name in fields:
+            raise invalid(f"{name} means nothing here. Send {PLACE[kind]}.", name, "unknown_field")
 
 
 def _prompts(fields: Fields, kind: Kind) -> list[dict[str, Any]]:
@@ -168,18 +175,26 @@ def _choices(fields: Fields, inputs: Mapping[str, Any]) -> int:
         raise invalid(
             f"n is {n} and samples {inputs['samples']!r:.80}: n choices are n samples. Send one of them.", "n"
         )
+    if n > 1 and "stop_when_sure" in inputs:
+        raise invalid(f"n is {n}, and stop_when_sure would leave choices out. Send one of them.", "stop_when_sure")
+    if fields.get("best_of", n) != n:
+        raise invalid(
+            f"best_of is {fields['best_of']!r:.80} and n {n}: no further choices are drawn. Leave it out.",
+            "best_of",
+            "not_offered",
+        )
     return n
 
 
 def _logprobs(fields: Fields, kind: Kind) -> bool:
     """Whether the drawn tokens' are asked for. Those of other tokens are refused."""
+    if not _is_one_of(fields.get("top_logprobs", 0), (0,)):
+        raise invalid("top_logprobs is not 0, and only the drawn tokens' are known. Leave it out.", "top_logprobs")
     if kind == "text":
         asked = fields.get("logprobs", False)
         if not _is_one_of(asked, (False, 0)):
             raise invalid(f"logprobs is {asked!r:.80}. 0 is offered: that of the drawn token alone.", "logprobs")
         return asked is not False
-    if not _is_one_of(fields.get("top_logprobs", 0), (0,)):
-        raise invalid("top_logprobs is not 0, and only the drawn tokens' are known. Leave it out.", "top_logprobs")
     return _flag(fields, "logprobs")
 
 

@@ -1,57 +1,133 @@
 """The one table of fields: which are read, which change nothing, and which values of the others ask for nothing.
 
-A field that stands nowhere here is refused by its name, as OpenAI's own service does.
+A field that stands nowhere here is refused by its name, as OpenAI's own service does. The names beside OpenAI's are
+those that clients were seen to send: of vLLM, llama.cpp, SillyTavern, OpenRouter, DeepSeek and others.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deepseek_math.inputs import BY_NAME
+from deepseek_math.inputs import BY_NAME, OTHER_NAMES
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 
-# By the door itself (`asked.py`).
-READ = ("model", "messages", "prompt", "stream", "stream_options", "n", "logprobs", "top_logprobs")
-# Other names of our inputs; those of `inputs.OTHER_NAMES` need no row.
+# By the door itself (`asked.py`), which has our inputs of the same name, too.
+READ = ("model", "messages", "prompt", "stream", "stream_options", "n", "best_of", "logprobs", "top_logprobs")
+# Other names of our inputs.
 RENAMED = {
     "max_tokens": "max_new_tokens",
     "max_completion_tokens": "max_new_tokens",
+    "max_output_tokens": "max_new_tokens",  # of OpenAI's other API, sent here by mistake
+    "max_length": "max_new_tokens",
     "n_predict": "max_new_tokens",  # llama.cpp
     "random_seed": "seed",  # Mistral
 }
-INPUTS = {name for name in BY_NAME if name not in ("prompt", "messages", "system_prompt")}  # ours, by their own names
+# Our inputs by their own names, but for what the messages and `n` say.
+INPUTS = {
+    field.name
+    for field in BY_NAME.values()
+    if field.name not in (*READ, *RENAMED, "system_prompt", "return_samples") and not field.neutral
+}
 
 # They change no completion: who asks, what is kept where, how fast, and what a client's own server makes of it.
 WITHOUT_EFFECT = (
     "user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "cache_prompt", "cache_salt",
-    "request_id", "keep_alive", "provider", "usage", "include_reasoning", "parallel_tool_calls",
-    "return_progress", "reasoning_format", "timings_per_token",  # llama.cpp's page always sends these three
+    "request_id", "session_id", "chat_id", "id", "keep_alive", "priority", "provider", "route", "usage",
+    "include_reasoning", "parallel_tool_calls", "reasoning_format", "return_progress", "timings_per_token",
+    "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers",
+    "dynatemp_exponent", "mirostat_tau", "mirostat_eta", "repeat_last_n", "rep_pen_range", "repetition_penalty_range",
+    "smoothing_curve", "xtc_threshold", "return_token_ids", "return_tokens_as_token_ids",
 )  # fmt: skip
 
 # The values of other fields that ask for nothing. None, as everywhere, is as if the field were not sent.
+NOTHING: Sequence[Any] = ([], {}, "", False)
 NEUTRAL: Mapping[str, Sequence[Any]] = {
-    "best_of": (1,),
+    **{field.name: field.neutral for field in OTHER_NAMES if field.neutral},
+    # OpenAI's own
     "echo": (False,),
     "suffix": ("",),
     "store": (False,),
     "service_tier": ("auto", "default"),
-    "modalities": (["text"],),
+    "modalities": (["text"], []),
+    "audio": NOTHING,
     "verbosity": ("medium",),
     "reasoning_effort": ("medium", "none"),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({}, []),
-    "tools": ([],),
+    "logit_bias": NOTHING,
+    "tools": NOTHING,
     "tool_choice": ("none", "auto"),
-    "functions": ([],),
+    "functions": NOTHING,
     "function_call": ("none", "auto"),
     "response_format": ({"type": "text"},),
-    "extra_body": ({},),
-    "repetition_penalty": (1,),
-    "length_penalty": (1,),
-    "min_p": (0,),
-    "min_tokens": (0,),
+    "prediction": NOTHING,
+    "web_search_options": (),
+    "moderation": NOTHING,
+    # What clients wrap further fields in, by mistake
+    "extra_body": NOTHING,
+    "extra_headers": NOTHING,
+    "extra_query": NOTHING,
+    "options": NOTHING,
+    # Samplers of other servers
+    "dry_multiplier": (0,),
+    "dynatemp_range": (0,),
+    "encoder_repetition_penalty": (1,),
+    "epsilon_cutoff": (0,),
+    "eta_cutoff": (0,),
+    "mirostat": (0,),
+    "mirostat_mode": (0,),
+    "no_repeat_ngram_size": (0,),
+    "penalty_alpha": (0,),
+    "rep_pen": (1,),
+    "repeat_penalty": (1,),
+    "smoothing_factor": (0,),
+    "temperature_last": (False,),
+    "tfs": (1,),
+    "tfs_z": (1,),
+    "top_a": (0,),
+    "top_n_sigma": (0, -1),
+    "typ_p": (1,),
+    "typical_p": (1,),
+    "xtc_probability": (0,),
+    # Ends, bans and forms of other servers
+    "add_generation_prompt": (True,),
+    "add_special_tokens": (True, False),  # where BOS goes is the service's own matter
+    "allowed_token_ids": NOTHING,
+    "bad_words": NOTHING,
+    "ban_eos_token": (False,),
+    "banned_strings": NOTHING,
+    "banned_tokens": NOTHING,
+    "chat_template": NOTHING,
+    "chat_template_kwargs": ({}, {"enable_thinking": False}, {"thinking": False}),
+    "continue_final_message": (False,),
+    "custom_token_bans": NOTHING,
+    "documents": NOTHING,
+    "early_stopping": (False,),
+    "enable_thinking": (False,),
+    "grammar": NOTHING,
+    "grammar_string": NOTHING,
+    "guided_choice": NOTHING,
+    "guided_grammar": NOTHING,
+    "guided_json": NOTHING,
+    "guided_regex": NOTHING,
+    "id_slot": (-1,),
     "ignore_eos": (False,),
+    "include_stop_str_in_output": (False,),
+    "json_schema": NOTHING,
+    "min_keep": (0, 1),
+    "n_keep": (0, -1),
+    "n_probs": (0,),
+    "negative_prompt": NOTHING,
+    "guidance_scale": (1,),
+    "num_beams": (1,),
+    "plugins": NOTHING,
+    "prompt_logprobs": (0, False),
+    "reasoning": ({}, {"enabled": False}, {"exclude": True}),
+    "safe_prompt": (False,),
     "skip_special_tokens": (True,),
     "spaces_between_special_tokens": (True,),
+    "stop_token_ids": NOTHING,
+    "structured_outputs": NOTHING,
+    "think": (False,),
+    "thinking": ({"type": "disabled"}, {}, False),
+    "transforms": NOTHING,
+    "use_beam_search": (False,),
 }

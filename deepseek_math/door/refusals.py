@@ -29,6 +29,7 @@ STATUSES = {  # of the service's codes that are no fault of the request
 ABOUT = {field.error_code: field.name for field in reversed(INPUTS)} | {  # the input that a code is about
     "vote_is_greedy": "temperature",
     "vote_of_one": "stop_when_sure",
+    "logprobs_unavailable": "logprobs",
     "tool_loop_without_tool": "tool_loop",
     "examples_without_fewshot": "examples",
     "base_has_no_tools": "mode",
@@ -74,7 +75,10 @@ def of_service(code: str, message: str, written: Mapping[str, str]) -> Refused:
     """A refusal or fault of the service. `written` are the client's names of our inputs."""
     status = STATUSES.get(code, 400)
     about = ABOUT.get(code) if status == 400 else None
-    return Refused(status, OPENAI_CODES.get(code, code), message, written.get(about or "", about))
+    param = written.get(about or "", about)
+    if about and param and message.startswith(f"{about} is "):
+        message = param + message.removeprefix(about)
+    return Refused(status, OPENAI_CODES.get(code, code), message, param)
 
 
 def of_error(error: ServiceError, written: Mapping[str, str]) -> Refused:
