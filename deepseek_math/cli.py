@@ -35,6 +35,7 @@ COMMANDS = {
     "bench variants": Command("bench.variants:main", "measure llama.cpp with other settings than those in use"),
     "bench sandbox": Command("bench.sandbox:main", "measure what running programs costs", "setup-tool"),
     "bench batch": Command("bench.batch_rows:main", "measure dsm batch beside a bare client"),
+    "bench door": Command("bench.door_cost:main", "measure what OpenAI's API costs before Cog's", "setup-openai"),
     "bench download": Command("bench.download:main", "measure a download of 1 GB beside curl"),
     "bench scale": Command("bench.scale:main", "write estimates for large GPUs to docs/cluster.md", "setup-bench"),
     "bench clients": Command("bench.clients:main", "measure what a few clients wait for", "setup-bench"),

@@ -27,7 +27,7 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """How a server is asked to stream, and what its events mean. There are two: COG_API and LLAMA_API."""
+    """How a server is asked to stream, and what its events mean. There are three, below."""
 
     path: str
     body: Callable[[str, int], Mapping[str, Any]]  # of a prompt and the number of tokens to generate
@@ -80,8 +80,25 @@ def _llama_usage(kind: str, data: Mapping[str, Any]) -> Usage | None:
     return data["tokens_evaluated"], data["tokens_predicted"]
 
 
+def _openai_body(prompt: str, tokens: int) -> Mapping[str, Any]:
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    return {"prompt": prompt, "max_tokens": tokens, "temperature": 0.0, **options}
+
+
+def _openai_text(kind: str, data: Mapping[str, Any]) -> str:
+    if "error" in data:
+        raise BenchError(f"The door failed: {data['error']}")
+    return str(data["choices"][0]["text"]) if data["choices"] else ""
+
+
+def _openai_usage(kind: str, data: Mapping[str, Any]) -> Usage | None:
+    usage = data.get("usage")
+    return (usage["prompt_tokens"], usage["completion_tokens"]) if usage else None
+
+
 COG_API = Api("/predictions", _cog_body, _cog_text, _cog_usage)
 LLAMA_API = Api("/completion", _llama_body, _llama_text, _llama_usage)
+OPENAI_API = Api("/v1/completions", _openai_body, _openai_text, _openai_usage)
 
 
 async def ask(session: httpx.AsyncClient, url: str, api: Api, reply: Reply, prompt: str, tokens: int) -> None:

@@ -1,4 +1,4 @@
-"""`dsm openai`: OpenAI's API on this machine, before a service that is started or runs already."""
+"""`dsm openai`: OpenAI's API on this machine, before a service that is started for it or runs already."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,8 +8,11 @@ import uvicorn
 from deepseek_math.door.app import app
 from deepseek_math.door.door_settings import DoorSettings
 from deepseek_math.door.upstream import Upstream
-from deepseek_math.local.command import HELP_URL, MODEL, run, say
-from deepseek_math.local.server import LocalServer
+from deepseek_math.local.command import HELP_URL, MODEL, run
+from deepseek_math.local.server import LocalServer, require_free
+from deepseek_math.terminal import say
+
+STOP_SECONDS = 5  # for streams that are open when the door is stopped
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _openai(port: int, url: str | None) -> int:
     settings = DoorSettings.read()
+    require_free(port, "dsm openai --port 8001")
     if url:
         return _serve(port, url.rstrip("/"), settings)
     with LocalServer(say=say) as server:
@@ -32,5 +36,11 @@ def _openai(port: int, url: str | None) -> int:
 
 def _serve(port: int, url: str, settings: DoorSettings) -> int:
     say(f"OpenAI's API on http://127.0.0.1:{port}/v1, before {url}; Ctrl-C stops it")
-    uvicorn.run(app(Upstream(url), settings), host="127.0.0.1", port=port, log_level="warning")
+    uvicorn.run(
+        app(Upstream(url), settings),
+        host="127.0.0.1",
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
     return 0

@@ -63,7 +63,7 @@ class LocalServer:
 
     def start(self) -> "LocalServer":
         """Writes the schema, starts the server and returns at once."""
-        _require_free(self.port)
+        require_free(self.port, "dsm serve --port 5001")
         schema.write(self._document, self.folder / ".cog" / "openapi_schema.json")
         environment = {
             **os.environ,
@@ -162,15 +162,14 @@ def _absolute_paths(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: str(Path(value).expanduser().resolve()) for name, value in found.items()}
 
 
-def _require_free(port: int) -> None:
+def require_free(port: int, instead: str) -> None:
+    """Raises ServerFailed, which advises the command `instead`, where something else listens on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
-            raise ServerFailed(
-                f"Port {port} can't be served on ({error}). Try another: dsm serve --port 5001"
-            ) from error
+            raise ServerFailed(f"Port {port} can't be served on ({error}). Try another: {instead}") from error
 
 
 def free_port() -> int:
