@@ -175,7 +175,7 @@ def _choices(fields: Fields, inputs: Mapping[str, Any]) -> int:
         raise invalid(
             f"n is {n} and samples {inputs['samples']!r:.80}: n choices are n samples. Send one of them.", "n"
         )
-    if n > 1 and "stop_when_sure" in inputs:
+    if n > 1 and inputs.get("stop_when_sure", 1) != 1:
         raise invalid(f"n is {n}, and stop_when_sure would leave choices out. Send one of them.", "stop_when_sure")
     if fields.get("best_of", n) != n:
         raise invalid(

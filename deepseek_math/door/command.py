@@ -36,11 +36,12 @@ def _openai(port: int, url: str | None) -> int:
 
 def _serve(port: int, url: str, settings: DoorSettings) -> int:
     say(f"OpenAI's API on http://127.0.0.1:{port}/v1, before {url}; Ctrl-C stops it")
-    uvicorn.run(
+    config = uvicorn.Config(
         app(Upstream(url), settings),
         host="127.0.0.1",
         port=port,
         log_level="warning",
         timeout_graceful_shutdown=STOP_SECONDS,
     )
+    uvicorn.Server(config).run()  # not uvicorn.run, which hides that a signal ended it
     return 0

@@ -2,10 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from deepseek_math.checkpoints import CHECKPOINTS
+from deepseek_math.door.fields import INPUTS as DOOR_INPUTS
+from deepseek_math.door.fields import NEUTRAL, READ, RENAMED, WITHOUT_EFFECT
 from deepseek_math.doubts import DOUBTS
 from deepseek_math.errors import CODES
 from deepseek_math.inputs import INPUTS, InputField
@@ -65,6 +67,31 @@ def checkpoints() -> str:
     return _table(("`CHECKPOINT`", "download", "context", "from", "licence"), rows)
 
 
+def fields() -> str:
+    """Of the door: fields that have the same values are one row."""
+    rows = [
+        (_names(READ), "honoured, as far as this page says"),
+        (_names(sorted(DOOR_INPUTS)), "honoured: [inputs](inputs.md) of these names"),
+        *((_names(names), f"honoured: `{meant}`") for meant, names in _grouped(RENAMED).items()),
+        (_names(WITHOUT_EFFECT), "accepted with any value: they change no completion"),
+    ]
+    shown = {name: ", ".join(f"`{json.dumps(value)}`" for value in values) for name, values in NEUTRAL.items()}
+    rows += [(_names(names), f"accepted as {values or 'null alone'}") for values, names in _grouped(shown).items()]
+    return _table(("fields", "what is done with them"), rows)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _grouped(values: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names that have each value."""
+    found: dict[str, list[str]] = {}
+    for name, value in values.items():
+        found.setdefault(value, []).append(name)
+    return found
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join([_row(head), "|---" * len(head) + "|", *map(_row, rows)])
 
@@ -80,6 +107,7 @@ TABLES: dict[str, Callable[[], str]] = {  # by page, each between its name's mar
     "settings": settings,
     "trust": doubts,
     "checkpoints": checkpoints,
+    "openai": fields,
 }
 
 
