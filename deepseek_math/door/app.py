@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deepseek_math.checkpoints.table import ALIASES
 from deepseek_math.door.asked import Asked, Kind
 from deepseek_math.door.door_settings import DoorSettings
-from deepseek_math.door.drawn import Ended, Piece, Taken, draw
+from deepseek_math.door.drawn import Ended, Piece, draw
 from deepseek_math.door.fields import CHAT, TEXT
 from deepseek_math.door.refusals import Refused
 from deepseek_math.door.upstream import ServedModel, Upstream
@@ -118,17 +118,19 @@ class Door:
         ended: dict[int, Any] = {}
         async with aclosing(draw(self.upstream, asked)) as drawing:
             async for drawn in drawing:
-                if isinstance(drawn, Taken):
-                    for choice in drawn.choices:
+                if drawn is None:
+                    if begun:
+                        yield writer.alive(min(begun))
+                    continue
+                for choice in drawn.choices:
+                    if choice not in begun:
                         begun.add(choice)
                         yield writer.begin(choice)
-                elif isinstance(drawn, Piece):
+                if isinstance(drawn, Piece):
                     yield writer.piece(drawn)
                 elif isinstance(drawn, Ended):
                     ended[min(drawn.finished)] = drawn.metrics
                     finished |= drawn.finished
-                elif begun:
-                    yield writer.alive()
         for chunk in writer.end(finished, [ended[choice] for choice in sorted(ended)]):
             yield chunk
 
@@ -147,7 +149,11 @@ class Door:
 
 
 async def _body(request: Request) -> bytes:
-    """Raises Refused for one that is too long."""
+    """Raises Refused for one that is compressed or too long."""
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        message = f"The body is sent as {encoding[:40]!r}. Send it as it is, without Content-Encoding."
+        raise Refused(415, "encoding_not_offered", message)
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -181,7 +187,7 @@ class KeyCheck:
 
     def __init__(self, app: ASGIApp, key: str, door: Door) -> None:
         self._app = app
-        self._expected = f"Bearer {key}".encode()
+        self._key = key.encode()
         self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -194,8 +200,8 @@ class KeyCheck:
         await JSONResponse(refused.body, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
 
     def _knows(self, scope: Scope) -> bool:
-        sent = dict(scope["headers"]).get(b"authorization", b"")
-        return hmac.compare_digest(sent, self._expected)
+        scheme, _, sent = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+        return hmac.compare_digest(sent.strip(), self._key) and scheme.lower() == b"bearer"
 
 
 def app(upstream: Upstream, settings: DoorSettings | None = None) -> Starlette:
@@ -241,6 +247,7 @@ def _cors(origins: tuple[str, ...]) -> Middleware:
         allow_methods=["GET", "POST"],
         allow_headers=["*"],
         expose_headers=["X-Request-Id", "Retry-After"],
+        allow_private_network=True,
     )
 
 

@@ -1,7 +1,7 @@
 """What comes of a request's predictions: pieces of its choices, their ends, and the metrics."""
 
 import itertools
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ class Token:
 class Taken:
     """The service has taken a prediction: from here on its choices may be streamed."""
 
-    choices: range
+    choices: Iterable[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,10 @@ class Piece:
     text: str
     tokens: tuple[Token, ...] = ()
 
+    @property
+    def choices(self) -> Iterable[int]:
+        return (self.choice,)
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -46,6 +50,10 @@ class Ended:
 
     finished: Mapping[int, str]
     metrics: Mapping[str, Any]
+
+    @property
+    def choices(self) -> Iterable[int]:
+        return self.finished
 
 
 Drawn = Taken | Piece | Ended
@@ -61,16 +69,19 @@ async def _prediction(upstream: Upstream, asked: Asked, number: int) -> AsyncGen
     inputs = asked.predictions[number]
     finished: dict[int, str] = {}
     tokens: list[Token] = []  # of the text to come
+    told = not asked.logprobs  # whether the log-probabilities came that were asked for
     async with aclosing(_fitting(upstream, inputs, asked.written)) as events:
         async for event in events:
             name = event.data.get("name")
             if name == "ahead":
                 yield Taken(choices)
             elif name == "token_logprobs":
+                told = True
                 tokens += _tokens(event.data["value"])
             elif name == "samples" and not asked.alike:
                 sample = event.data["value"]
                 choice = choices[sample["seed"] - inputs["seed"]]
+                told = told or "token_logprobs" in sample
                 finished[choice] = sample["finish_reason"]
                 for piece in _pieces(choice, sample["text"], _tokens(sample.get("token_logprobs", ()))):
                     yield piece
@@ -85,7 +96,17 @@ async def _prediction(upstream: Upstream, asked: Asked, number: int) -> AsyncGen
                     finished = dict.fromkeys(choices, metrics["finish_reason"])
                     for choice in choices if tokens else ():
                         yield Piece(choice, "", tuple(tokens))
+                _require_all(asked, len(finished), told)
                 yield Ended(finished, _shown(metrics, asked))
+
+
+def _require_all(asked: Asked, finished: int, told: bool) -> None:
+    """NOTE: Cog drops inputs that a service does not know, so an older one answers without what was asked."""
+    for was_asked, came, name in ((not asked.alike, finished == asked.n, "n"), (asked.logprobs, told, "logprobs")):
+        if was_asked and not came:
+            raise Refused(
+                400, "not_offered", f"The service behind this door is too old for {name}. Leave it out.", name
+            )
 
 
 async def _fitting(

@@ -37,6 +37,9 @@ WITHOUT_EFFECT = (
     "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers",
     "dynatemp_exponent", "mirostat_tau", "mirostat_eta", "repeat_last_n", "rep_pen_range", "repetition_penalty_range",
     "smoothing_curve", "xtc_threshold", "return_token_ids", "return_tokens_as_token_ids",
+    "background_tasks", "features", "filter_ids", "model_item", "variables",  # Open WebUI
+    "conversation_id", "thread_id", "user_id", "custom_llm_provider", "drop_params", "litellm_session_id",
+    "litellm_trace_id", "max_retries", "timeout",
 )  # fmt: skip
 
 # The values of other fields that ask for nothing. None, as everywhere, is as if the field were not sent.
@@ -65,7 +68,11 @@ NEUTRAL: Mapping[str, Sequence[Any]] = {
     "extra_body": NOTHING,
     "extra_headers": NOTHING,
     "extra_query": NOTHING,
+    "files": NOTHING,
     "options": NOTHING,
+    "params": NOTHING,
+    "tool_ids": NOTHING,
+    "tool_servers": NOTHING,
     # Samplers of other servers
     "dry_multiplier": (0,),
     "dynatemp_range": (0,),

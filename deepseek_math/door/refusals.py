@@ -54,7 +54,7 @@ class Refused(Exception):
         self.status = status
         self.code = code
         self.message = message
-        self.param = param
+        self.param = param and param.encode(errors="replace").decode()  # half a UTF-16 pair is no JSON that can be sent
         super().__init__(message)
 
     @property

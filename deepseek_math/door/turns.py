@@ -22,10 +22,16 @@ def inputs(messages: Any) -> dict[str, Any]:
         raise invalid("messages must be a list of at least one message.", "messages")
     system: list[str] = []
     turns: list[dict[str, str]] = []
+    last = ""  # the place of the last message that is not the system's
     for number, message in enumerate(messages):
         where = f"messages[{number}]"
         role, text = _role(where, message), _text(where, message)
+        last = last if role == "system" else where
         if not text.strip():
+            if number == len(messages) - 1 and role == "user":
+                raise invalid(
+                    f"{where}.content has no visible character, and it is to be answered.", f"{where}.content"
+                )
             continue
         if role == "system":
             system.append(text)
@@ -33,8 +39,12 @@ def inputs(messages: Any) -> dict[str, Any]:
             turns[-1]["content"] += BETWEEN + text
         else:
             turns.append({"role": role, "content": text})
-    if not turns or turns[-1]["role"] != "user":
-        raise invalid("messages must end with a visible text of the user, which is answered.", "messages")
+    if not turns and system:  # what clients with one text send: it is the question
+        return {"prompt": BETWEEN.join(system)}
+    if not turns:
+        raise invalid("messages holds no visible text.", "messages")
+    if turns[-1]["role"] != "user":
+        raise invalid(f"{last} is the assistant's. The last message must be the user's, which is answered.", last)
     found = {"prompt": turns.pop()["content"], "messages": turns, "system_prompt": BETWEEN.join(system)}
     return {name: value for name, value in found.items() if value}
 

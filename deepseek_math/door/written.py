@@ -51,9 +51,9 @@ class Writer:
     def begin(self, choice: int) -> Json:
         return self._chunk(choice, {"role": "assistant", "content": ""})
 
-    def alive(self) -> Json:
+    def alive(self, choice: int) -> Json:
         """A chunk that says nothing, which every client reads; not every one takes a comment."""
-        return self._chunk(0, {})
+        return self._chunk(choice, {})
 
     def piece(self, piece: Piece) -> Json:
         return self._chunk(piece.choice, {"content": piece.text}, self._logprobs(piece.choice, piece.tokens))

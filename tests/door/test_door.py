@@ -192,7 +192,8 @@ def test_a_key_is_asked_for_everywhere_but_by_probes(demo: LocalServer) -> None:
                 answer = door.get(path, headers=headers)
                 assert answer.status_code == 401
                 assert answer.json()["error"]["code"] == "invalid_api_key"
-        assert door.get("/v1/models", headers={"Authorization": "Bearer secret"}).status_code == 200
+        for right in ("Bearer secret", "bearer  secret "):
+            assert door.get("/v1/models", headers={"Authorization": right}).status_code == 200
         assert door.get("/health").json() == {"status": "READY"}
         assert 'refused_total{code="invalid_api_key"} 9.0' in door.get("/metrics").text
 
@@ -234,9 +235,16 @@ def test_an_address_that_is_not_there_is_an_error_in_json(door: httpx.Client) ->
         assert (answer.status_code, set(answer.json()["error"])) == (status, {"message", "type", "param", "code"}), path
 
 
-def test_a_body_that_is_too_long_is_refused(door: httpx.Client) -> None:
+def test_a_body_that_is_too_long_or_compressed_is_refused(door: httpx.Client) -> None:
     answer = door.post(CHAT, content=b" " * (2**24 + 1))
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_long")
+    answer = door.post(CHAT, content=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "encoding_not_offered")
+
+
+def test_a_field_s_name_that_is_no_text_is_refused_like_any_other(door: httpx.Client) -> None:
+    answer = door.post(CHAT, content=b'{"messages": [{"role": "user", "content": "x"}], "\\ud800": 1}')
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "?")
 
 
 def test_a_model_may_be_called_by_its_alias(door: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -10,9 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from deepseek_math.door import drawn
 from deepseek_math.local.server import free_port
 from tests.support.loopback import LoopbackServer, running
-from tests.support.running_door import running_door
+from tests.support.running_door import running_door, streamed
 
 CHAT = "/v1/chat/completions"
 QUESTION = {"messages": [{"role": "user", "content": "2+3?"}]}
@@ -20,6 +22,7 @@ METRICS = {"checkpoint": "m", "prompt_tokens": 3, "completion_tokens": 1, "finis
 Event = tuple[str, dict[str, Any]]
 TAKEN: Event = ("metric", {"name": "ahead", "value": 0, "mode": "replace"})
 TEXT: Event = ("output", {"chunk": "fi", "index": 0})
+DONE: Event = ("completed", {"status": "succeeded", "metrics": METRICS, "output": ["fi"]})
 
 
 class BrokenCog(LoopbackServer):
@@ -48,8 +51,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200 if asks_what_it_is else self.server.status)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
-        ended = ("completed", {"status": "failed", "metrics": METRICS, "error": "ServiceError: prompt_empty: x"})
-        for kind, data in [ended] if asks_what_it_is else self.server.events:
+        ended: Event = ("completed", {"status": "failed", "metrics": METRICS, "error": "ServiceError: prompt_empty: x"})
+        events: Sequence[Event] = [ended] if asks_what_it_is else self.server.events
+        for kind, data in events:
+            if kind == "pause":
+                time.sleep(data["seconds"])
+                continue
             self.wfile.write(f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode())
         self.wfile.write(b"" if asks_what_it_is else self.server.body.encode())
 
@@ -136,9 +143,28 @@ def test_a_service_that_is_not_there_is_said_to_be_so() -> None:
         assert (health.status_code, health.json()) == (503, {"status": "UNREACHABLE"})
 
 
+def test_a_silent_stream_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawn, "SILENCE", 0.1)
+    with door_to(TAKEN, ("pause", {"seconds": 0.5}), TEXT, DONE) as (door, _):
+        read = streamed(door.post(CHAT, json={**QUESTION, "stream": True}))
+    assert read.texts == {0: "fi"}
+    assert len([chunk for chunk in read.chunks if chunk["choices"][0]["delta"] == {}]) >= 2  # the last one is the end
+
+
+@pytest.mark.parametrize(("fields", "named"), [({"n": 2, "temperature": 1}, "n"), ({"logprobs": True}, "logprobs")])
+def test_a_service_that_is_too_old_for_a_field_is_said_to_be_so(fields: dict[str, Any], named: str) -> None:
+    with door_to(TEXT, DONE) as (door, _):
+        answer = door.post(CHAT, json={**QUESTION, **fields})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, named)
+
+
+def test_a_service_that_does_not_say_when_it_takes_a_request_streams_all_the_same() -> None:
+    with door_to(TEXT, DONE) as (door, _):
+        assert streamed(door.post(CHAT, json={**QUESTION, "stream": True})).texts == {0: "fi"}
+
+
 def test_every_prediction_has_an_id_of_the_door_s_own_that_is_a_safe_name() -> None:
-    done: Event = ("completed", {"status": "succeeded", "metrics": METRICS, "output": ["fi"]})
-    with door_to(TAKEN, TEXT, done) as (door, cog):
+    with door_to(TAKEN, TEXT, DONE) as (door, cog):
         for _ in range(3):
             assert door.post(CHAT, json={**QUESTION, "user": "../../x"}).status_code == 200
     assert len(set(cog.ids)) == 3
