@@ -26,12 +26,15 @@ DONE: Event = ("completed", {"status": "succeeded", "metrics": METRICS, "output"
 
 
 class BrokenCog(LoopbackServer):
-    """Answers as Cog's server does: what it is with a refusal, and each prediction with the same `events`."""
+    """Answers as Cog's server does: what it is with a refusal, and each prediction with the same `events`. A prediction
+    takes those of `first`, where there are some."""
 
     def __init__(self, events: Sequence[Event] = (), status: int = 200, body: str = "") -> None:
         super().__init__(_Handler)
         self.events, self.status, self.body = events, status, body
+        self.first: list[Sequence[Event]] = []
         self.ids: list[str] = []
+        self.inputs: list[dict[str, Any]] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -48,11 +51,13 @@ class _Handler(BaseHTTPRequestHandler):
         asks_what_it_is = sent["input"]["prompt"] == " "
         if not asks_what_it_is:
             self.server.ids.append(sent.get("id", ""))
+            self.server.inputs.append(sent["input"])
         self.send_response(200 if asks_what_it_is else self.server.status)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         ended: Event = ("completed", {"status": "failed", "metrics": METRICS, "error": "ServiceError: prompt_empty: x"})
-        events: Sequence[Event] = [ended] if asks_what_it_is else self.server.events
+        first = [[ended]] if asks_what_it_is else self.server.first
+        events = first.pop() if first else self.server.events
         for kind, data in events:
             if kind == "pause":
                 time.sleep(data["seconds"])
@@ -141,6 +146,20 @@ def test_a_service_that_is_not_there_is_said_to_be_so() -> None:
             assert "Retry-After" in answer.headers
         health = door.get("/health")
         assert (health.status_code, health.json()) == (503, {"status": "UNREACHABLE"})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_long_prompt_without_a_limit_gets_what_room_there_is(stream: bool) -> None:
+    kind, said = failed("context_exceeded")
+    too_long: Event = (kind, said | {"metrics": said["metrics"] | {"prompt_tokens": 3800}})
+    body = {**QUESTION, "stream": stream}
+    with door_to(TAKEN, TEXT, DONE) as (door, cog):
+        cog.first = [[too_long]]
+        assert door.post(CHAT, json=body).status_code == 200
+        assert [inputs.get("max_new_tokens") for inputs in cog.inputs] == [None, 296]
+        cog.first = [[too_long]]
+        refused = door.post(CHAT, json={**body, "max_tokens": 1024})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
 def test_a_silent_stream_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
