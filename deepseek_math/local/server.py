@@ -21,7 +21,7 @@ from deepseek_math.local import client
 from deepseek_math.local.server_log import ServerLog
 from deepseek_math.paths import ROOT
 
-FOLDERS = ("WEIGHTS_FOLDER", "TINY_FOLDER", "PROGRAM_PACKAGES")  # variables that name a folder
+FOLDERS = ("WEIGHTS_FOLDER", "TINY_FOLDER", "PROGRAM_PACKAGES", "VLLM_ENVIRONMENT")  # variables that name a folder
 STOP_SECONDS = 5.0  # for predictions at work, once their clients are gone or the server is told to stop
 
 

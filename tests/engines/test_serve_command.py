@@ -78,11 +78,21 @@ def test_a_model_is_spread_over_as_many_gpus_as_divide_its_heads(
     assert serve_command.tensor_parallel(gpus, config) == spread
 
 
-def test_vllm_s_environment_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vllm_s_environment_is_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", "/src")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    environment = serve_command.environment(INSTALLED)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    environment = serve_command.environment(INSTALLED, tmp_path / "spare")
     assert "PYTHONPATH" not in environment
+    assert environment["HOME"] == str(tmp_path)
     assert environment["CUDA_VISIBLE_DEVICES"] == "1"
     assert environment["PATH"].startswith("/opt/vllm/bin:")
     assert (environment["VLLM_NO_USAGE_STATS"], environment["HF_HUB_OFFLINE"]) == ("1", "1")
+
+
+def test_a_user_without_a_name_or_a_home_has_both(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`docker run --read-only --user 1000:1000`: torch asks for the user's name, and writes into its home."""
+    monkeypatch.delenv("USER", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    environment = serve_command.environment(INSTALLED, tmp_path)
+    assert (environment["HOME"], environment["USER"]) == (str(tmp_path), "service")

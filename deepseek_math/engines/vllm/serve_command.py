@@ -65,11 +65,15 @@ def command(
     ]
 
 
-def environment(installed: Installed) -> dict[str, str]:
-    """What it runs in: no usage statistics, no hub, its own packages and programs."""
+def environment(installed: Installed, spare: Path) -> dict[str, str]:
+    """What it runs in: no usage statistics, no hub, its own packages and programs. `spare` is its home where the user's
+    can't be written to: vLLM and what it compiles with keep caches there, and name them after the user."""
+    home = os.path.expanduser("~")
     inherited = {name: value for name, value in os.environ.items() if name not in OWN}
     return inherited | {
         "PATH": os.pathsep.join([str(installed.python.parent), os.environ.get("PATH", os.defpath)]),
+        "HOME": home if os.access(home, os.W_OK) else str(spare),
+        "USER": os.environ.get("USER") or "service",  # a container's user may have no name
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "HF_HUB_OFFLINE": "1",
@@ -80,5 +84,4 @@ def environment(installed: Installed) -> dict[str, str]:
 
 def _names(arguments: Sequence[str]) -> list[str]:
     """The options among them; vLLM takes them with underscores too, and a value behind an equals sign."""
-    names = [each.partition("=")[0].replace("_", "-") for each in arguments if each.startswith("-")]
-    return names
+    return [each.partition("=")[0].replace("_", "-") for each in arguments if each.startswith("-")]
