@@ -40,8 +40,8 @@ VARIABLES: dict[str, str] = {
     ),
     "TIME_LIMIT": "Seconds that one prediction may take, waiting included. No limit when unset.",
     "LOG_PROMPTS": "`0` keeps prompts, completions and programs out of the log. They are in it when unset, or `1`.",
-    "DTYPE": f"transformers and vLLM: {', '.join(f'`{name}`' for name in DTYPES)}. When unset the checkpoint's own on a "
-    "GPU, float32 on a CPU.",
+    "DTYPE": f"transformers and vLLM: {', '.join(f'`{name}`' for name in DTYPES)}. When unset the checkpoint's own "
+    "on a GPU, float32 on a CPU.",
     "DEVICE_MAP": "transformers, several GPUs: how accelerate spreads the model: "
     f"{', '.join(f'`{name}`' for name in DEVICE_MAPS)}. One GPU when unset.",
     "ENGINE": f"What runs a safetensors checkpoint: {', '.join(f'`{name}`' for name in ENGINES)}. When unset what the "

@@ -60,6 +60,7 @@ class VLLMEngine(RemoteEngine):
         self._up = False
         self._keeping: asyncio.Task[None] | None = None
         self._kv_tokens: int | None = None  # tokens that its KV cache holds
+        self._shortage = ""  # what this container has too little of, and what mends it
 
     async def start(self) -> None:
         installed = await environment.look(self._environment)
