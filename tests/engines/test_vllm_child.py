@@ -17,6 +17,7 @@ import pytest
 
 from deepseek_math import container, logs, restarting
 from deepseek_math.engines.registry import open_engine, require_packages
+from deepseek_math.engines.vllm import child as child_module
 from deepseek_math.engines.vllm import engine as module
 from deepseek_math.engines.vllm import keeper
 from deepseek_math.engines.vllm.engine import VLLMEngine
@@ -246,13 +247,21 @@ async def test_what_can_not_be_started_again_stays_dead(
         assert not await engine.healthy()
 
 
-async def test_a_keeper_that_is_killed_takes_vllm_along(checkpoint: Path, environment: Path) -> None:
+@pytest.mark.parametrize(("status", "said"), [(0, "status 0"), (1, "status 1"), (137, "SIGKILL"), (255, "status 255")])
+def test_an_end_is_called_by_its_signal_where_there_was_one(status: int, said: str) -> None:
+    assert child_module._name(status) == said
+
+
+async def test_a_keeper_that_is_killed_takes_vllm_along(
+    checkpoint: Path, environment: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with started(checkpoint, environment) as engine:
         ((server, _),) = starts(environment)
         assert engine._child is not None
         os.kill(engine._child._keeper.pid, signal.SIGKILL)
         await until(lambda: len(starts(environment)) == 2)
         assert not lives(server)
+        assert "vLLM has ended (SIGKILL)." in caplog.text
         os.kill(starts(environment)[0][1], signal.SIGKILL)  # in a session of its own, which real engines are not in
 
 

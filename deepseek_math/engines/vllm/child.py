@@ -27,7 +27,7 @@ ELSEWHERE = "root cause"  # in what vLLM's server says once its engine has faile
 class Child:
     """A command and all that it starts; nothing of it outlives this process. Use from one event loop.
 
-    `gone` is done once it has ended, with its exit status.
+    `gone` is done once it has ended, with its exit status as a shell has it: 128 and the number of a signal.
     """
 
     def __init__(self, heard: Callable[[str], None]) -> None:
@@ -70,8 +70,7 @@ class Child:
     async def reason(self) -> str:
         """Why it ended: its status, or the signal that ended it, and the last error that it wrote, if it wrote one."""
         await asyncio.wait([self._reading], timeout=LAST_WORDS)
-        status = self.gone.result()
-        how = signal.Signals(status - 128).name if status > 128 else f"status {status}"
+        how = _name(self.gone.result())
         faults = [found[1] for found in map(FAULT.search, self._lines) if found]
         telling = [fault for fault in faults if ELSEWHERE not in fault] or faults
         return f"{how}: {clause(telling[-1])}" if telling else how
@@ -96,8 +95,16 @@ class Child:
         self._loop.remove_reader(self._ended)
         os.close(self._ended)
         self._kill()  # of a keeper that was killed something may be left
-        self.gone.set_result(self._keeper.wait())
+        status = self._keeper.wait()
+        self.gone.set_result(status if status >= 0 else 128 - status)
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._keeper.pid, signal.SIGKILL)
+
+
+def _name(status: int) -> str:
+    """The signal's name where one ended it."""
+    with suppress(ValueError):
+        return signal.Signals(status - 128).name
+    return f"status {status}"
