@@ -19,6 +19,8 @@ from deepseek_math.local import client
 from deepseek_math.local.server import LocalServer, ServerFailed
 from deepseek_math.paths import ROOT
 from tests.support.deepseek_tokenizer import EOS
+from tests.support.hostile_completions import HostileCompletions, Play
+from tests.support.loopback import running
 from tests.support.predictor_inputs import SLOW_SETUP
 
 
@@ -82,15 +84,37 @@ def test_a_prediction_that_fails_says_why_and_exits_with_an_error() -> None:
     log.unlink()
 
 
-def test_a_server_behind_the_service_that_is_gone_is_told_in_a_sentence(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_server_behind_the_service_that_is_not_there_is_waited_for_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINE_URL", "http://127.0.0.1:9")  # nobody listens on the port of `discard`
     with command("predict", "Hi") as process:
-        _, err = process.communicate(timeout=120)
+        assert process.stderr is not None
+        line = ""
+        while "waiting for" not in line:
+            line = process.stderr.readline()
+            assert line, process.wait(10)
+        assert line.startswith("waiting for 127.0.0.1:9, 0 s so far: no answer")
+        assert line.endswith("Is it running, and is ENGINE_URL right?\n")
+        children = family(process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert gone(children)
+
+
+def test_a_server_behind_the_service_that_can_not_be_used_is_told_by_its_reason_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The refusal that led to it is in the log, with its traceback."""
+    with running(HostileCompletions()) as server:
+        server.probes = [Play(status=400, body='{"error": {"message": "prompt must be a string."}}')] * 2
+        monkeypatch.setenv("ENGINE_URL", server.url)
+        with command("predict", "Hi") as process:
+            _, err = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "\nengine_unreachable: No server can be reached at 127.0.0.1:9" in err
+    assert "\nengine_unusable: The server at " in err
+    assert "refuses the request (HTTP 400: prompt must be a string). It seems to take text alone" in err
+    assert "engine_refused" not in err
     assert "Traceback" not in err
+    Path(err.split("The server's log: ")[1].strip()).unlink()
 
 
 def test_words_that_name_no_input_are_refused_at_once() -> None:
