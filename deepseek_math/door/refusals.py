@@ -51,6 +51,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, code: str, message: str, param: str | None = None) -> None:
         self.room: int | None = None  # of a prompt that fits the context: the tokens that are left
+        self.text_so_far: str | None = None  # what TIME_LIMIT broke off
         self.status = status
         self.code = code
         self.message = message
@@ -60,7 +61,12 @@ class Refused(Exception):
     @property
     def body(self) -> dict[str, Any]:
         kind = TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        body: dict[str, Any] = {
+            "error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        }
+        if self.text_so_far is not None:
+            body["deepseek_math"] = {"text_so_far": self.text_so_far}
+        return body
 
     @property
     def headers(self) -> dict[str, str]:
@@ -92,6 +98,7 @@ def of_failure(final: Mapping[str, Any], written: Mapping[str, str]) -> Refused:
     metrics = final.get("metrics", {})
     code = str(metrics.get("error_code", "internal_error"))
     refused = of_service(code, fault(dict(final)).removeprefix(f"{code}: "), written)
+    refused.text_so_far = metrics.get("text_so_far")
     if code == "context_exceeded" and metrics["context"] > metrics["prompt_tokens"]:
         refused.room = metrics["context"] - metrics["prompt_tokens"]
     return refused

@@ -15,6 +15,7 @@ from deepseek_math.local import client
 from deepseek_math.local.client import Event, PredictionRefused
 
 CONNECTIONS = 1000  # more than the service takes: those over it are refused by it, and not held up here
+STOP_SECONDS = 5.0  # for cancels that are on their way when the door is stopped
 PATIENCE = 5.0  # seconds that a request waits for a place
 REFUSED_PROMPT = {"prompt": " "}  # refused before any work, and even that answer names the checkpoint
 
@@ -42,7 +43,8 @@ class Upstream:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(*self._cancels)
+        if self._cancels:
+            await asyncio.wait(self._cancels, timeout=STOP_SECONDS)
         await self._session.aclose()
 
     async def draw(self, inputs: Mapping[str, Any], written: Mapping[str, str]) -> AsyncGenerator[Event, None]:

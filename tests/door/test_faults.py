@@ -139,6 +139,14 @@ def test_a_status_of_cog_s_becomes_one_that_clients_act_on(status: int, body: st
         assert error["param"] == "max_tokens"
 
 
+def test_what_a_limit_of_time_broke_off_is_not_lost() -> None:
+    kind, said = failed("time_limit")
+    with door_to(TAKEN, TEXT, (kind, said | {"metrics": said["metrics"] | {"text_so_far": "fi"}})) as (door, _):
+        answer = door.post(CHAT, json=QUESTION)
+    assert answer.status_code == 504
+    assert answer.json()["deepseek_math"] == {"text_so_far": "fi"}
+
+
 def test_a_service_that_is_not_there_is_said_to_be_so() -> None:
     with running_door(f"http://127.0.0.1:{free_port()}", patience=0.2) as door:
         for answer in (door.get("/v1/models"), door.post(CHAT, json=QUESTION)):
