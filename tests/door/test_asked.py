@@ -4,10 +4,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from deepseek_math.door.asked import MOST_CHOICES, Asked, Kind
+from deepseek_math.door.fields import INPUTS, NEUTRAL, READ, RENAMED
 from deepseek_math.door.refusals import Refused
 from deepseek_math.inputs import MAX_SEED
+from deepseek_math.request import Request
 
 pytestmark = pytest.mark.unit
 
@@ -265,3 +269,40 @@ def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(Refused) as refused:
         Asked.read(body, "chat")
     assert (refused.value.status, refused.value.code) == (400, "invalid_json")
+
+
+NAMES = [*READ, *RENAMED, *sorted(INPUTS), *NEUTRAL, "unknown", "\ud800"]
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "user", "assistant", "tool"]) | ANY, "content": st.text() | ANY}
+)
+
+
+def outcome(body: bytes, kind: Kind) -> Asked | Refused:
+    try:
+        return Asked.read(body, kind)
+    except Refused as refused:
+        return refused
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.dictionaries(st.sampled_from(NAMES), ANY, max_size=4),
+    st.lists(MESSAGE, max_size=4) | ANY,
+    st.sampled_from(["chat", "text"]),
+)
+def test_every_body_is_taken_or_refused_in_words_that_can_be_sent(
+    fields: dict[str, Any], messages: Any, kind: Kind
+) -> None:
+    place = {"messages": messages} if kind == "chat" else {"prompt": "2+3="}
+    found = outcome(json.dumps({**place, **fields}).encode(), kind)
+    if isinstance(found, Refused):
+        assert found.status == 400
+        assert json.dumps(found.body, ensure_ascii=False).encode()
+        return
+    assert found.choices >= 1
+    assert all(Request.checked(**inputs) for inputs in found.predictions)
