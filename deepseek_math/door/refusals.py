@@ -127,3 +127,9 @@ def _of_validation(refused: PredictionRefused, written: Mapping[str, str]) -> Re
 
 def unreachable(url: str) -> Refused:
     return Refused(503, "service_unreachable", f"The service at {url} does not answer, or broke off. Try again.")
+
+
+def fault_of_ours(error: Exception) -> Refused:
+    return Refused(
+        500, "internal_error", f"The door met an unexpected {type(error).__name__}; its log has the traceback."
+    )

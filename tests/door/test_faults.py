@@ -147,6 +147,17 @@ def test_what_a_limit_of_time_broke_off_is_not_lost() -> None:
     assert answer.json()["deepseek_math"] == {"text_so_far": "fi"}
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_fault_of_the_door_itself_is_told_and_a_stream_comes_to_its_end(stream: bool) -> None:
+    unheard_of: Event = ("completed", {"status": "succeeded", "metrics": {}, "output": ["fi"]})
+    with door_to(TAKEN, TEXT, unheard_of) as (door, _):
+        answer = door.post(CHAT, json={**QUESTION, "stream": stream})
+        assert 'status="500"' in door.get("/metrics").text or stream
+    last = answer.text.split("\n\n")[-3].removeprefix("data: ") if stream else answer.text
+    assert json.loads(last)["error"]["code"] == "internal_error"
+    assert answer.text.endswith("data: [DONE]\n\n") or not stream
+
+
 def test_a_service_that_is_not_there_is_said_to_be_so() -> None:
     with running_door(f"http://127.0.0.1:{free_port()}", patience=0.2) as door:
         for answer in (door.get("/v1/models"), door.post(CHAT, json=QUESTION)):
