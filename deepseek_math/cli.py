@@ -38,6 +38,9 @@ COMMANDS = {
     "bench door": Command("bench.door_cost:main", "measure what OpenAI's API costs before Cog's", "setup-openai"),
     "bench download": Command("bench.download:main", "measure a download of 1 GB beside curl"),
     "bench scale": Command("bench.scale:main", "write estimates for large GPUs to docs/cluster.md", "setup-bench"),
+    "bench ceiling": Command(
+        "bench.ceiling:main", "measure what our code costs a token, with free engines", "setup-bench"
+    ),
     "bench clients": Command("bench.clients:main", "measure what a few clients wait for", "setup-bench"),
     "bench stops": Command("bench.stops:main", "cancel and drop predictions in their first milliseconds"),
     "bench soak": Command("bench.soak:main", "serve mixed traffic for a long time, and see whether all of it holds"),
