@@ -1,22 +1,23 @@
 """A client of an OpenAI-compatible server: streams of chunks, and what can go wrong with them in words.
 
-httpx speaks HTTP and httpx-sse reads the events. The package `openai` is not used: it takes 0.65 s to import and, with
-pydantic and jiter, 30 MB, and of what is sent and read here half is not part of its types.
+httpx asks what is asked seldom, `connection.py` carries the completions. The package `openai` is not used: it takes
+0.65 s to import and, with pydantic and jiter, 30 MB, and of what is sent and read here half is not part of its types.
 """
 
 import asyncio
 import json
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 
+from deepseek_math.engines.remote.connection import PERIOD, BrokenOff, Connection, Connections
 from deepseek_math.engines.remote.dialects import malformed, well_formed
+from deepseek_math.engines.remote.event_stream import EventStream
 from deepseek_math.engines.remote.transport import CancelSafeTransport
 from deepseek_math.errors import ServiceError
 from deepseek_math.logs import Private
@@ -30,6 +31,7 @@ ANSWER_SECONDS = 30.0  # for all but a completion
 END_SECONDS = 1.0  # that a stream may take to end once it has said [DONE]
 RETRY = RetryPolicy(attempts=4, first_wait=0.5, longest_wait=30.0)
 BUSY = (429, 503)
+DONE = b"[DONE]"  # the data of a stream's last event
 UNKNOWN = (404, 405, 501)  # it has no such call
 NOT_READY = (429, 502, 503, 504)  # it loads, or a proxy does not reach it yet
 
@@ -69,13 +71,17 @@ class CompletionsServer:
         self.root = url.rstrip("/").removesuffix("/v1")
         self.where = self.root.partition("://")[2]
         self._key = key
+        self._socket = socket
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._tls = ssl.create_default_context()
+        self._completions: Connections | None = None
         transport = httpx.AsyncHTTPTransport(
             uds=None if socket is None else str(socket),
             limits=httpx.Limits(max_connections=None),  # the gate bounds them
-            verify=ssl.create_default_context(),
+            verify=self._tls,
         )
         self._http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers=self._headers,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=None),
             trust_env=False,  # no proxy: they gather what should stream
             transport=CancelSafeTransport(transport),
@@ -132,31 +138,54 @@ class CompletionsServer:
             return self._answered(answer)
         return None
 
-    async def chunks(self, body: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """One attempt at a streamed completion. Closing it closes the connection, which stops the server's work.
+    async def chunks(
+        self, body: Mapping[str, Any], period: float = PERIOD
+    ) -> AsyncGenerator[Iterator[dict[str, Any]], None]:
+        """One attempt at a streamed completion: the chunks that have come since the last time, at most every `period`
+        seconds. Closing it closes the connection, which stops the server's work.
 
-        It waits without end: the caller watches the clock. Raises ServiceError.
+        It waits without end: the caller watches the clock. Raises ServiceError, as does a chunk that is none.
         """
-        timeout = httpx.Timeout(None, connect=CONNECT_SECONDS, write=ANSWER_SECONDS)
-        url = f"{self.root}/v1/completions"
+        events = EventStream()
         try:
-            async with aconnect_sse(self._http, "POST", url, json=body, timeout=timeout) as source:
-                if not source.response.is_success:
-                    await source.response.aread()
-                    raise await self._refusal(source.response, body.get("model"))
-                async with aclosing(source.aiter_sse()) as events:
-                    async for event in events:
-                        if event.data.startswith("[DONE]"):
-                            await _read_out(events)
-                            return
-                        if event.data:
-                            yield self._parsed(event.data)
-        except SSEError as error:  # which counts as an httpx.HTTPError
-            raise malformed(self.hidden(str(error))) from error
-        except httpx.HTTPError as error:
+            async with self._connections().post(json.dumps(body).encode(), period) as connection:
+                await self._require_events(connection, body.get("model"))
+                while piece := await connection.read():
+                    found = events.feed(piece)
+                    if not found:  # a comment, which is no sign of life of the engine
+                        continue
+                    done = found[-1].startswith(DONE)
+                    yield map(self._parsed, found[:-1] if done else found)
+                    if done:
+                        await _read_out(connection)
+                        return
+        except BrokenOff as error:
+            raise self.broken_off(str(error)) from error
+        except OSError as error:
             raise self._unreachable(error) from error
 
+    def _connections(self) -> Connections:
+        """Made at the first completion, to the address of that moment."""
+        url = f"{self.root}/v1/completions"
+        if self._completions is None or self._completions.url != url:
+            self._completions = Connections(url, self._headers, self._tls, CONNECT_SECONDS, self._socket)
+        return self._completions
+
+    async def _require_events(self, connection: Connection, model: str | None) -> None:
+        """Waits for the head of the answer. Raises ServiceError where no events follow it."""
+        headers = await connection.headers()
+        if not httpx.codes.is_success(connection.status):
+            body = b""
+            while piece := await connection.read():
+                body += piece
+            raise await self._refusal(httpx.Response(connection.status, headers=headers, content=body), model)
+        kind = headers.get("Content-Type", "")
+        if "text/event-stream" not in kind:
+            raise malformed(self.hidden(f"a stream of the type {kind or 'that it does not tell'}"))
+
     async def close(self) -> None:
+        if self._completions is not None:
+            self._completions.close()
         await self._http.aclose()
 
     async def _answer(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
@@ -171,7 +200,7 @@ class CompletionsServer:
                 return None
             if not answer.is_success:
                 raise await self._refusal(answer)
-            return self._parsed(answer.text)
+            return self._parsed(answer.content)
 
         return await retrying(ask)
 
@@ -198,8 +227,8 @@ class CompletionsServer:
             )
         return Refused("engine_refused", f"The server at {self.where} refuses the request ({answered}).", answered)
 
-    def _unreachable(self, error: httpx.HTTPError) -> Passing:
-        if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+    def _unreachable(self, error: httpx.HTTPError | OSError) -> Passing:
+        if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | OSError):
             return self.broken_off(_words(error))
         return Passing(
             "engine_unreachable",
@@ -221,13 +250,13 @@ class CompletionsServer:
         shown = clause(self.hidden(str(words)))
         return f"HTTP {answer.status_code}" + (f": {shown[:300]}" if shown else "")
 
-    def _parsed(self, text: str) -> dict[str, Any]:
+    def _parsed(self, data: bytes) -> dict[str, Any]:
         try:
-            value = json.loads(text)
+            value = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise malformed(self.hidden(text)) from error
+            raise malformed(self.hidden(data.decode(errors="replace"))) from error
         if not isinstance(value, dict):
-            raise malformed(self.hidden(text))
+            raise malformed(self.hidden(data.decode(errors="replace")))
         return value
 
 
@@ -251,9 +280,9 @@ def _is_of_certificate(error: BaseException | None) -> bool:
     return error is not None
 
 
-async def _read_out(events: AsyncIterator[ServerSentEvent]) -> None:
-    """Lets a stream come to its end, so that its connection can be used again; what was asked for has come."""
-    with suppress(httpx.HTTPError, TimeoutError):
+async def _read_out(connection: Connection) -> None:
+    """Lets an answer come to its end, so that its connection can be used again; what was asked for has come."""
+    with suppress(BrokenOff, TimeoutError):
         async with asyncio.timeout(END_SECONDS):
-            async for _ in events:
+            while await connection.read():
                 pass

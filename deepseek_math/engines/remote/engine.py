@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 TICK = 15.0  # seconds of silence after which the server is asked whether it lives
 FIRST_SECONDS = 600.0  # of silence before the first token: a request may stand in a long line there
 BETWEEN_SECONDS = 60.0  # of silence between two tokens
+Arrivals = asyncio.Queue[Sequence[Delta] | Exception]  # what has come of one completion; a fault is the last of it
 UNWELL = 2  # ticks in a row at which a silent server is not well before it is given up: one answer may come late
 
 
@@ -112,7 +113,7 @@ class RemoteEngine:
         return self._wanted or most
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
-        arrived: asyncio.Queue[Delta | Exception] = asyncio.Queue()
+        arrived: Arrivals = asyncio.Queue()
         pausing = asyncio.Event()
         body = self._remote.dialect.body(self._remote.model, prompt, sampling)
         reading = asyncio.create_task(self._read(body, arrived, pausing))
@@ -133,13 +134,15 @@ class RemoteEngine:
                     continue
                 if isinstance(item, Exception):
                     raise item
-                tokens, unwell, heard = item.tokens, 0, time.monotonic()
-                if item.finish == "length" and self._cut_short(tokens, len(prompt), sampling.max_new_tokens):
-                    yield replace(item, finish=None)
-                    raise self._lower_limit(tokens, sampling.max_new_tokens)
-                yield item
-                if item.finish:
-                    return
+                unwell, heard = 0, time.monotonic()
+                for delta in item:
+                    tokens = delta.tokens
+                    if delta.finish == "length" and self._cut_short(tokens, len(prompt), sampling.max_new_tokens):
+                        yield replace(delta, finish=None)
+                        raise self._lower_limit(tokens, sampling.max_new_tokens)
+                    yield delta
+                    if delta.finish:
+                        return
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -162,9 +165,7 @@ class RemoteEngine:
             await tokenizer.close()
         self._folder.cleanup()
 
-    async def _read(
-        self, body: dict[str, Any], arrived: "asyncio.Queue[Delta | Exception]", pausing: asyncio.Event
-    ) -> None:
+    async def _read(self, body: dict[str, Any], arrived: Arrivals, pausing: asyncio.Event) -> None:
         """Puts what comes into `arrived`, a fault last. Tries again only while nothing has been generated; `pausing` is
         set between two attempts."""
         attempts = Attempts(completions_client.RETRY)
@@ -173,10 +174,13 @@ class RemoteEngine:
             try:
                 try:
                     async with aclosing(self._server.chunks(body)) as stream:
-                        async for chunk in stream:
-                            delta = chunks.delta(chunk)
-                            if delta is not None:
-                                arrived.put_nowait(delta)
+                        async for some in stream:
+                            told: list[Delta] = []
+                            arrived.put_nowait(told)  # read after this step of the loop, with all that a fault leaves
+                            for chunk in some:
+                                delta = chunks.delta(chunk)
+                                if delta is not None:
+                                    told.append(delta)
                     last = chunks.last()
                     if last is None:
                         raise self._server.broken_off("it ended the stream")
@@ -187,7 +191,7 @@ class RemoteEngine:
                     await fault.pause(attempts)
                     pausing.clear()
                     continue
-                arrived.put_nowait(last)
+                arrived.put_nowait([last])
             except Exception as error:
                 arrived.put_nowait(error)
             return

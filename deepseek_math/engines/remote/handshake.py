@@ -123,7 +123,7 @@ async def _kind(server: CompletionsServer, model: str, ids: list[int]) -> Dialec
 async def _said(server: CompletionsServer, body: dict[str, Any]) -> Sequence[dict[str, Any]]:
     async def ask() -> list[dict[str, Any]]:
         async with aclosing(server.chunks(body)) as stream:
-            return [chunk async for chunk in stream]
+            return [chunk async for chunks in stream for chunk in chunks]
 
     try:
         async with asyncio.timeout(PROBE_SECONDS):
