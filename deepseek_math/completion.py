@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from deepseek_math.engines.protocol import Delta, Engine
@@ -120,8 +120,10 @@ async def generate(
         aclosing(until_stalled(stream, stall_seconds)) as deltas,
     ):
         async for delta in deltas:
-            completion.count(delta, before)
             text = stops.feed(delta.text)
+            if stops.hit is not None and len(delta.logprobs) > 1:  # some may be of tokens behind the stop string
+                delta = replace(delta, logprobs=())
+            completion.count(delta, before)
             if delta.finish and stops.hit is None:
                 text += stops.flush()
             completion.finish_reason = delta.finish if stops.hit is None else "stop_string"

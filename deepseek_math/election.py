@@ -111,7 +111,10 @@ class Election:
         return {"samples": self.vote.samples, "finished": self.vote.counted, "votes": self.vote.tally()}
 
     async def _sample(self, number: int, owner: object) -> int:
-        sampling = replace(self._sampling, seed=self._sampling.seed + number, logprobs=True)
+        # In mode tool a program's end leaves the next round the tokens that it has not used, so each is counted as it
+        # comes. So it is where the client asked for the tokens.
+        seen = self._prompt.mode == "tool" or self._sampling.logprobs
+        sampling = replace(self._sampling, seed=self._sampling.seed + number, logprobs=True, seen=seen)
         completion = self.completions[number]
         endless = EndlessWatch(completion, sampling)
         try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from deepseek_math.inputs import BY_NAME, MAX_SEED
 
 COLDEST = 1e-6  # logits divided by less overflow float32, and draw the same token as divided by this
+UNSEEN_STEP = 16  # tokens that an engine may join in a delta of a text that nobody sees grow
 SEED_STEP = 0x9E3779B1  # from a round to the next: odd, and far from the seeds of a vote's other samples
 
 
@@ -23,6 +24,7 @@ class Sampling:
     seed: int = 0
     stop: tuple[str, ...] = ()
     logprobs: bool = False  # whether deltas carry their tokens' texts and log-probabilities, where the engine has them
+    seen: bool = True  # whether a client sees the text grow; else it comes in few and large deltas (UNSEEN_STEP)
 
     @property
     def greedy(self) -> bool:

@@ -1,7 +1,8 @@
 """What the service asks of an engine. Three implementations stand beside this file."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal, Protocol
 
 from deepseek_math.gate import Gate
@@ -10,7 +11,7 @@ from deepseek_math.sampling import Sampling
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """One step of a completion.
+    """One step of a completion, or several where nobody sees it grow (`Sampling.seen`).
 
     `text` holds whole characters only and may be empty: a token can end inside a character, and an engine sends
     an empty delta with `tokens == 0` as a sign of life while it reads a long prompt.
@@ -22,6 +23,16 @@ class Delta:
     logprobs: tuple[float, ...] = ()  # of the tokens drawn, before temperature; only where asked for, if at all
     token_texts: tuple[str, ...] = ()  # of the same tokens
     at: float | None = None  # `time.perf_counter()` when it was made; None: as it arrives
+
+
+def joined(deltas: Sequence[Delta]) -> Delta:
+    """Steps that follow one another, as one."""
+    if len(deltas) == 1:
+        return deltas[0]
+    last = deltas[-1]
+    logprobs = tuple(chain.from_iterable(delta.logprobs for delta in deltas))
+    texts = tuple(chain.from_iterable(delta.token_texts for delta in deltas))
+    return replace(last, text="".join(delta.text for delta in deltas), logprobs=logprobs, token_texts=texts)
 
 
 class Tokenizer(Protocol):
@@ -65,7 +76,9 @@ class Engine(Protocol):
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
         """Streams the completion of `prompt` (token ids, BOS included) up to `sampling.max_new_tokens` tokens.
 
-        `sampling.stop` is not the engine's business. Closing the generator returns when the engine has let go.
+        Where the text is not `sampling.seen` no token costs a delta of its own: UNSEEN_STEP or more are joined, always
+        at the same tokens. `sampling.stop` is not the engine's business. Closing the generator returns when the engine
+        has let go.
         """
         ...
 

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.unit
 
 BODY = (
     b': a comment\n\ndata: {"a": 1}\n\nevent: x\ndata: two\ndata:  lines\nid: 7\n\n\n\ndata:tight\r\n\r\n'
-    b'data: \n\nretry: 5\n\ndata: \xe6\xb1\x82 \xf0\x9f\x99\x82\r\rdata: [DONE]\n\ndata: cut'
+    b"data: \n\nretry: 5\n\ndata: \xe6\xb1\x82 \xf0\x9f\x99\x82\r\rdata: [DONE]\n\ndata: cut"
 )
 FOUND = [b'{"a": 1}', b"two\n lines", b"tight", "求 🙂".encode(), b"[DONE]"]
 

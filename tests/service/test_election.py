@@ -211,7 +211,7 @@ async def test_each_sample_is_what_its_seed_alone_gives() -> None:
     await run(scripted, samples=4, seed=5, top_p=0.5, top_k=9, stop=["x"], max_new_tokens=77)
     assert sorted(sampling.seed for sampling in seen) == [5, 6, 7, 8]
     for sampling in seen:
-        expected = Sampling(77, 0.7, top_p=0.5, top_k=9, seed=sampling.seed, stop=("x",), logprobs=True)
+        expected = Sampling(77, 0.7, top_p=0.5, top_k=9, seed=sampling.seed, stop=("x",), logprobs=True, seen=False)
         assert sampling == expected
 
 

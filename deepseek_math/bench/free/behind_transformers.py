@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepseek_math.bench.free.words import Pace
+from deepseek_math.bench.free.words import LOGPROB, Pace
 from deepseek_math.engines.hf.engine import TransformersEngine
 from deepseek_math.engines.hf.manager import Output
 from deepseek_math.engines.hf.tokenizer import HFTokenizer
@@ -29,6 +29,7 @@ class FreeManager:
         self.steps = 0
         self._pace = Pace(rate)
         self._tokens = tokens
+        self._logprobs = [LOGPROB] * len(tokens)
         self._requests: dict[str, tuple[int, Sampling, Receive]] = {}  # tokens made, and what was asked for
         self._lock = threading.Lock()
         threading.Thread(target=self._run, daemon=True).start()
@@ -40,6 +41,14 @@ class FreeManager:
         with self._lock:
             self._requests[request_id] = 0, sampling, receive
         return True
+
+    def so_far(self, request_id: str) -> Output | None:
+        with self._lock:
+            count, *_ = self._requests.get(request_id, (0,))
+        return self._output(count, finished=False)
+
+    def _output(self, count: int, finished: bool) -> Output:
+        return Output(list(self._tokens[:count]), self._logprobs[:count], finished, None)
 
     def cancel(self, request_id: str) -> None:
         with self._lock:
@@ -71,7 +80,8 @@ class FreeManager:
             for request_id, (before, sampling, receive) in list(self._requests.items()):
                 count = before + 1
                 finished = count == sampling.max_new_tokens
-                outputs.append((receive, Output(list(self._tokens[:count]), finished, None)))
+                if sampling.seen or finished:
+                    outputs.append((receive, self._output(count, finished)))
                 self._requests[request_id] = count, sampling, receive
                 if finished:
                     del self._requests[request_id]

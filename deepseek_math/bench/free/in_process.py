@@ -8,7 +8,7 @@ from deepseek_math.bench.free.words import LOGPROB, Pace, words
 from deepseek_math.engines.hf.tokenizer import HFTokenizer
 from deepseek_math.engines.protocol import Delta
 from deepseek_math.gate import Gate
-from deepseek_math.sampling import Sampling
+from deepseek_math.sampling import UNSEEN_STEP, Sampling
 
 
 class FreeEngine:
@@ -16,6 +16,7 @@ class FreeEngine:
 
     name = "free"
     cache = "no KV cache"
+    tells_logprobs = True
 
     def __init__(self, checkpoint: Path, context: int, slots: int, rate: float) -> None:
         self.context = context
@@ -29,11 +30,14 @@ class FreeEngine:
         pass
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
-        logprobs = (LOGPROB,) if sampling.logprobs else ()
-        for count in range(1, sampling.max_new_tokens + 1):
+        most, said = sampling.max_new_tokens, 0
+        step = 1 if sampling.seen else UNSEEN_STEP
+        for count in range(1, most + 1):
             await self._step()
-            last = count == sampling.max_new_tokens
-            yield Delta(words(count, count), count, "length" if last else None, logprobs)
+            if count == most or count == said + step:
+                logprobs = (LOGPROB,) * (count - said) if sampling.logprobs else ()
+                yield Delta(words(said + 1, count), count, "length" if count == most else None, logprobs)
+                said = count
 
     async def _step(self) -> None:
         if not self._pace.rate:

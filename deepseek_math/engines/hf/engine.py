@@ -9,6 +9,7 @@ import itertools
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from deepseek_math.engines.protocol import Delta, Tokenizer
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
 from deepseek_math.logs import Private
-from deepseek_math.sampling import Sampling
+from deepseek_math.sampling import UNSEEN_STEP, Sampling
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class TransformersEngine:
     """Serves a folder of config.json, safetensors and tokenizer.json. Use from one event loop."""
 
     name = "transformers"
-    tells_logprobs = False
+    tells_logprobs = True
     context: int
     tokenizer: Tokenizer
     gate: Gate
@@ -88,6 +89,8 @@ class TransformersEngine:
             self._submit(manager, request_id, outputs, prompt, sampling)
             while not finished:
                 output = await self._next_output(manager, outputs)
+                if output is None and not sampling.seen:
+                    output = manager.so_far(request_id)
                 if output is None:
                     yield Delta("", count)
                     continue
@@ -96,12 +99,19 @@ class TransformersEngine:
                     if not self._dead():  # a fault that kills the manager is logged once, by the revival
                         logger.error("Continuous batching failed a request: %s", Private(output.error))
                     raise self._failure()
-                stopped = output.tokens[-1] in self._eos
-                new = output.tokens[count : -1 if stopped else None]
-                count += len(new)
-                text = "".join(map(detokenizer.step, new))
-                reason: Literal["stop", "length"] = "stop" if stopped else "length"
-                yield Delta(text, count, reason if finished else None)
+                ends = _ends(count, len(output.tokens), 1 if sampling.seen else UNSEEN_STEP, finished)
+                if not ends:
+                    yield Delta("", count)
+                for end in ends:
+                    last = finished and end == len(output.tokens)
+                    stopped = last and output.tokens[-1] in self._eos
+                    new = slice(count, end - stopped)
+                    count = new.stop
+                    texts = tuple(map(detokenizer.step, output.tokens[new]))
+                    delta = Delta("".join(texts), count, _reason(stopped) if last else None)
+                    if sampling.logprobs:
+                        delta = replace(delta, logprobs=tuple(output.logprobs[new]), token_texts=texts)
+                    yield delta
         finally:
             if not finished:
                 await self._release(manager, request_id)
@@ -242,3 +252,15 @@ class TransformersEngine:
                     raise self._failure() from None
                 if manager.steps != steps:
                     return None
+
+
+def _reason(stopped: bool) -> Literal["stop", "length"]:
+    return "stop" if stopped else "length"
+
+
+def _ends(before: int, after: int, step: int, finished: bool) -> list[int]:
+    """Where the deltas end that tell the tokens from `before` to `after`: `step` at a time, and the rest at the end."""
+    ends = list(range(before + step, after + 1, step))
+    if finished and ends[-1:] != [after]:
+        ends.append(after)
+    return ends

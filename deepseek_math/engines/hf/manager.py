@@ -34,6 +34,7 @@ class Output:
     """One step of a request."""
 
     tokens: list[int]  # all that were generated so far
+    logprobs: list[float]  # of them, by the model's own distribution: before temperature, limits and noise
     finished: bool
     error: str | None
 
@@ -46,8 +47,11 @@ class Manager:
         self._vocabulary: int = model.config.vocab_size
         greedy = transformers.GenerationConfig(do_sample=False, eos_token_id=-1)
         self.library = model.init_continuous_batching(greedy, config)
-        self.library.logit_processor = sampling_processors(self._vocabulary)
+        chain = SamplingChain(self._vocabulary)
+        self.library.logit_processor = chain
         self.library.current_batch = 0
+        self.library.batch_processor = self.library._create_batch_processor()
+        self.library.batch_processor.model_runner._sample = chain.draw
         self.library.warmup()  # allocates the cache here, where an error can still be reported
         self.kernels = self._kernels(model)
         self._start()
@@ -97,17 +101,18 @@ class Manager:
         ends: Sequence[int],
         receive: Callable[[Output], object],
     ) -> bool:
-        """Adds a request, unless it can't take any: False. `receive` is called on the calling thread's event loop."""
+        """Adds a request, unless it can't take any: False. `receive` is called on the calling thread's event loop, at
+        each token, or at the end alone where the text is not seen to grow (see `so_far`)."""
 
         def deliver(output: Any) -> None:
-            receive(Output(output.generated_tokens, output.is_finished(), output.error))
+            receive(Output(output.generated_tokens, output.logprobs, output.is_finished(), output.error))
 
         self.library.register_result_handler(request_id, deliver)
         accepted = self.library.add_request(
             list(prompt),
             request_id=request_id,
             max_new_tokens=sampling.max_new_tokens,
-            streaming=True,
+            streaming=sampling.seen,
             eos_token_id=list(ends),
             **self._options(sampling),
         )
@@ -123,6 +128,14 @@ class Manager:
             "top_p": float(sampling.top_p),
             "seed": sampling.seed,
         }
+
+    def so_far(self, request_id: str) -> Output | None:
+        """What a request at work has generated, without waiting for it; None where it is not at work."""
+        state = self.library.batch_processor.scheduler.active_requests.get(request_id)
+        if state is None:
+            return None
+        logprobs = state.logprobs[:]  # the library adds one after its token
+        return Output(state.generated_tokens[: len(logprobs)], logprobs, False, None)
 
     def cancel(self, request_id: str) -> None:
         """Asks for the request's end, which takes until the next step: see `holds`."""
@@ -179,14 +192,34 @@ class GumbelProcessor(ContinuousBatchingLogitsProcessor):
         return NO_NOISE if seed is None else step_key(seed, state.position_offset)
 
 
-def sampling_processors(vocabulary: int) -> ContinuousBatchingLogitsProcessorList:
-    """Temperature, top_k, top_p, noise: for each request, off unless the request names them."""
-    processors = [
-        ContinuousBatchingTemperatureLogitsWarper(TemperatureLogitsWarper(1.0)),
-        ContinuousBatchingTopKLogitsWarper(TopKLogitsWarper(vocabulary)),
-        ContinuousBatchingTopPLogitsWarper(TopPLogitsWarper(1.0)),
-        GumbelProcessor(),
-    ]
-    chain = ContinuousBatchingLogitsProcessorList(LogitsProcessorList(processors))
-    chain.tensors_required = len(processors)  # the library counts only those it converted itself
-    return chain
+class SamplingChain(ContinuousBatchingLogitsProcessorList):
+    """Temperature, top_k, top_p, noise: for each request, off unless the request names them. And the draw."""
+
+    def __init__(self, vocabulary: int) -> None:
+        processors = [
+            ContinuousBatchingTemperatureLogitsWarper(TemperatureLogitsWarper(1.0)),
+            ContinuousBatchingTopKLogitsWarper(TopKLogitsWarper(vocabulary)),
+            ContinuousBatchingTopPLogitsWarper(TopPLogitsWarper(1.0)),
+            GumbelProcessor(),
+        ]
+        super().__init__(LogitsProcessorList(processors))
+        self.tensors_required = len(processors)  # the library counts only those it converted itself
+        self._own: torch.Tensor | None = None  # float32 [B, vocab]: this step's scores as the model gave them
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, arguments: torch.Tensor) -> torch.Tensor:
+        self._own = scores  # no processor writes into it
+        return super().__call__(input_ids, scores, arguments)
+
+    def draw(self, scores: torch.Tensor, output_ids: torch.Tensor) -> None:
+        """In place of the library's `ModelRunner._sample`, whose log-probabilities would be those of the noise.
+
+        `scores` is float32 [1, B, vocab], with noise. Writes to int32 [2, B or more]: the tokens, and their
+        log-probabilities by the model alone, as the bits of float32.
+        """
+        assert self._own is not None
+        own, self._own = self._own, None
+        tokens = scores[0].argmax(dim=-1)
+        logprobs = own.gather(1, tokens.unsqueeze(-1)).squeeze(-1) - own.logsumexp(dim=-1)
+        count = tokens.size(0)
+        output_ids[0, :count].copy_(tokens)
+        output_ids[1, :count].copy_(logprobs.view(torch.int32))

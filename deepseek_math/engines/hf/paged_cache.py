@@ -53,6 +53,7 @@ def plan_cache(model: Any, context: int, slots: int | None) -> CachePlan:
         max_memory_percent=1.0,  # the plan above is the limit
         allow_block_sharing=True,  # a prompt that was read before need not be read again
         safety_margin=(spare - 0.5) / (pages + spare),  # with fewer free pages than `spare`, shared ones are freed
+        return_logprobs=True,
         auto_switch_to_flash=False,  # the engine chose its attention; the library would ask the model hub
     )
     cache = f"KV cache {size} for {slots} requests and {tokens} tokens at once"

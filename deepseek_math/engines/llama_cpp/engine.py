@@ -16,8 +16,6 @@ import json
 import logging
 import os
 import tempfile
-import threading
-import time
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -34,6 +32,7 @@ import xllamacpp
 
 from deepseek_math import container
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
+from deepseek_math.engines.llama_cpp.hearing import SIGN_OF_LIFE, Arrival, Hearing
 from deepseek_math.engines.llama_cpp.mailbox import Mailbox
 from deepseek_math.engines.llama_cpp.private_http import PrivateHTTP
 from deepseek_math.engines.llama_cpp.shared_prompts import SharedPrompts
@@ -41,11 +40,11 @@ from deepseek_math.engines.llama_cpp.slots import Slots
 from deepseek_math.engines.llama_cpp.tokenizer import LlamaTokenizer
 from deepseek_math.engines.llama_cpp.watch import Steps, Watch
 from deepseek_math.engines.memory import checked_context, gib, require_room_for_weights, room, too_large
-from deepseek_math.engines.protocol import Delta
+from deepseek_math.engines.protocol import Delta, joined
 from deepseek_math.engines.weight_files import weight_bytes
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
-from deepseek_math.sampling import Sampling
+from deepseek_math.sampling import UNSEEN_STEP, Sampling
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +56,7 @@ SMALL_MODEL = 2**28  # bytes of weights
 MOST_SLOTS = 256  # llama.cpp's LLAMA_MAX_SEQ
 BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
 RELEASE_SECONDS = 60.0  # held for longer, a request means that the engine hangs: a step of a 7B may take 10 on 2 cores
-PROGRESS = b'"prompt_progress":'  # in a chunk that tells how far the prompt has been read
 RANDOM_SEED = 2**32 - 1  # llama.cpp reads this seed as "draw one"
-
-# Of one request: a chunk and when it was made, a fault, the end, or WORKS.
-Arrival = tuple[float, bytes] | BaseException | None
-Arrivals = asyncio.Queue[Arrival]
-WORKS = (0.0, b"")  # llama.cpp does, though not on this request, or slowly
 
 
 class LlamaCppEngine:
@@ -188,22 +181,15 @@ class LlamaCppEngine:
 
         `said` gets the completion's tokens, less those that ended inside a character: llama.cpp does not tell these.
         """
-        arrived: Arrivals = asyncio.Queue()
-        stop = threading.Event()
-
-        reading = True  # the prompt; the first chunk after it is waited for
-        own = 0
+        arrived: asyncio.Queue[Arrival] = asyncio.Queue()
+        hearing = Hearing(self._mailbox, arrived.put_nowait, 1 if sampling.seen else UNSEEN_STEP)
 
         def heard(chunk: bytes) -> bool:
-            nonlocal reading, own
-            own += 1
             self._steps += 1
-            self._mailbox.post(arrived.put_nowait, (time.perf_counter(), chunk), urgent=reading)
-            reading = reading and PROGRESS in chunk
-            return stop.is_set()  # True makes llama.cpp drop the request
+            return hearing(chunk)
 
         def run() -> None:
-            if stop.is_set():  # it was given up before a thread was free
+            if hearing.stop.is_set():  # it was given up before a thread was free
                 return
             end: BaseException | None = None
             try:
@@ -211,33 +197,34 @@ class LlamaCppEngine:
                 self._server.handle_completions(json.dumps(self._body(slot, prompt, sampling)).encode(), heard)
             except BaseException as error:
                 end = error
-            self._mailbox.post(arrived.put_nowait, end, urgent=True)
+            hearing.end(end)
 
         def tell() -> None:
             log.info("a request waits: llama.cpp works, with %d at once", self.gate.running)
-            arrived.put_nowait(WORKS)
+            arrived.put_nowait(SIGN_OF_LIFE)
 
         call = asyncio.get_running_loop().run_in_executor(self._threads, run)
         try:
             tokens = 0
-            with Watch(lambda: Steps(own, self._steps, reading), tell):
+            with Watch(lambda: Steps(hearing.chunks, self._steps, hearing.reading), tell):
                 while (item := await arrived.get()) is not None:
                     if isinstance(item, BaseException):
                         message = "llama.cpp failed on this prediction. Send it again."
                         raise ServiceError("engine_failed", message) from item
-                    if item == WORKS:
+                    if not item[1]:
                         yield Delta("", tokens)
                         continue
-                    at, chunk = item[0], json.loads(item[1])
-                    delta = _delta(chunk, at)
+                    at, chunks = item[0], [json.loads(chunk) for chunk in item[1]]
+                    delta = joined([_delta(chunk, at) for chunk in chunks])
                     tokens = delta.tokens
-                    said += chunk["__verbose"]["tokens"] if delta.tokens else ()
+                    for chunk in chunks:
+                        said += chunk["__verbose"]["tokens"] if tokens else ()
                     yield delta
                     if delta.finish:
                         return
             raise ServiceError("engine_failed", "llama.cpp ended the completion without a reason. Send it again.")
         finally:
-            stop.set()
+            hearing.stop.set()
             await self._released(call, slot)
 
     async def _released(self, call: "asyncio.Future[None]", slot: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from deepseek_math.engines.remote.connection import PERIOD, BrokenOff, Connection, Connections
+from deepseek_math.engines.remote.connection import BrokenOff, Connection, Connections
 from deepseek_math.engines.remote.dialects import malformed, well_formed
 from deepseek_math.engines.remote.event_stream import EventStream
 from deepseek_math.engines.remote.transport import CancelSafeTransport
@@ -139,7 +139,7 @@ class CompletionsServer:
         return None
 
     async def chunks(
-        self, body: Mapping[str, Any], period: float = PERIOD
+        self, body: Mapping[str, Any], period: float = 0.0
     ) -> AsyncGenerator[Iterator[dict[str, Any]], None]:
         """One attempt at a streamed completion: the chunks that have come since the last time, at most every `period`
         seconds. Closing it closes the connection, which stops the server's work.

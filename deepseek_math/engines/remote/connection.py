@@ -2,7 +2,7 @@
 
 httpx (0.28.1, over h11 and anyio) takes some 150 µs of processor time for each chunk of a stream. Here llhttp, the
 parser of Node and uvicorn, reads the socket in large pieces (httptools), and whoever waits for the text is woken at
-once where it has been idle, else every `PERIOD`. All other calls are httpx's.
+once where it has been idle, else once a period. All other calls are httpx's.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from pathlib import Path
 import httptools
 import httpx
 
-PERIOD = 1 / 30  # seconds: more wake-ups help no reader of a text
 BUFFER = 1 << 16  # bytes read at once
 KEPT_SECONDS = 4.0  # that an idle connection is used again: uvicorn closes it after 5
 
@@ -35,7 +34,7 @@ class Connection(asyncio.BufferedProtocol):
         self._lost: BrokenOff | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._begin(PERIOD)
+        self._begin(0.0)
 
     def _begin(self, period: float) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -184,7 +183,7 @@ class Connections:
         self._idle: list[Connection] = []
 
     @asynccontextmanager
-    async def post(self, body: bytes, period: float = PERIOD) -> AsyncIterator[Connection]:
+    async def post(self, body: bytes, period: float) -> AsyncIterator[Connection]:
         """An answer that is on its way. Leaving it before its end closes the connection.
 
         Raises OSError where there is no connection to be had (TimeoutError is one), BrokenOff where one ends.

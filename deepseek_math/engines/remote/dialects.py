@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from deepseek_math.engines.protocol import Delta
 from deepseek_math.errors import ServiceError
-from deepseek_math.sampling import Sampling
+from deepseek_math.sampling import UNSEEN_STEP, Sampling
 from deepseek_math.terminal import clause
 
 USAGE = {"stream_options": {"include_usage": True}}
@@ -30,6 +30,7 @@ class Dialect:
     logprobs: int = 0  # what asks for the drawn token's log-probability
     tells_logprobs: bool = True  # whether it then comes for certain
     greedy: Mapping[str, Any] = field(default_factory=dict)  # fields of greedy requests, in place of others
+    unseen: Mapping[str, Any] = field(default_factory=dict)  # fields of requests whose text nobody sees grow
     reads_ahead: bool = False  # whether a prompt that was read for one request is kept for all
 
     def body(self, model: str, prompt: Sequence[int], sampling: Sampling) -> dict[str, Any]:
@@ -58,6 +59,8 @@ class Dialect:
             asked |= self.greedy
         if sampling.logprobs:
             asked["logprobs"] = self.logprobs
+        if not sampling.seen:
+            asked |= self.unseen
         return asked
 
 
@@ -78,6 +81,7 @@ VLLM = Dialect(
     "vLLM",
     {**USAGE_ALWAYS, "min_p": 0.0, "repetition_penalty": 1.0},
     top_k_off=-1,  # 0 too, in newer versions alone
+    unseen={"stream_interval": UNSEEN_STEP},  # a chunk for so many tokens; versions without it send one for each
     reads_ahead=True,
 )
 PLAIN = Dialect("plain OpenAI", USAGE, tells_logprobs=False)

@@ -27,10 +27,13 @@ from deepseek_math.engines.remote.waiting import when_ready
 from deepseek_math.errors import ServiceError
 from deepseek_math.gate import Gate
 from deepseek_math.retry import Attempts
-from deepseek_math.sampling import Sampling
+from deepseek_math.sampling import UNSEEN_STEP, Sampling
 
 log = logging.getLogger(__name__)
 
+# Seconds between two looks at what has come of a completion: more wake-ups help no reader, and of a text that nobody
+# sees grow it is enough to learn in time that it repeats itself to no end.
+SEEN_PERIOD, UNSEEN_PERIOD = 1 / 30, 0.25
 TICK = 15.0  # seconds of silence after which the server is asked whether it lives
 FIRST_SECONDS = 600.0  # of silence before the first token: a request may stand in a long line there
 BETWEEN_SECONDS = 60.0  # of silence between two tokens
@@ -116,7 +119,9 @@ class RemoteEngine:
         arrived: Arrivals = asyncio.Queue()
         pausing = asyncio.Event()
         body = self._remote.dialect.body(self._remote.model, prompt, sampling)
-        reading = asyncio.create_task(self._read(body, arrived, pausing))
+        period = SEEN_PERIOD if sampling.seen else UNSEEN_PERIOD
+        between = BETWEEN_SECONDS * (1 if sampling.seen else UNSEEN_STEP)
+        reading = asyncio.create_task(self._read(body, period, arrived, pausing))
         tokens, unwell, heard = 0, 0, time.monotonic()
         try:
             while True:
@@ -127,7 +132,7 @@ class RemoteEngine:
                     if pausing.is_set():  # it has answered: not now
                         unwell, heard = 0, time.monotonic()
                     else:
-                        self._require_patience(time.monotonic() - heard, BETWEEN_SECONDS if tokens else FIRST_SECONDS)
+                        self._require_patience(time.monotonic() - heard, between if tokens else FIRST_SECONDS)
                         unwell = 0 if await self._server.healthy() else unwell + 1
                         self._require_life(unwell)
                     yield Delta("", tokens)
@@ -165,7 +170,7 @@ class RemoteEngine:
             await tokenizer.close()
         self._folder.cleanup()
 
-    async def _read(self, body: dict[str, Any], arrived: Arrivals, pausing: asyncio.Event) -> None:
+    async def _read(self, body: dict[str, Any], period: float, arrived: Arrivals, pausing: asyncio.Event) -> None:
         """Puts what comes into `arrived`, a fault last. Tries again only while nothing has been generated; `pausing` is
         set between two attempts."""
         attempts = Attempts(completions_client.RETRY)
@@ -173,7 +178,7 @@ class RemoteEngine:
             chunks = Chunks(self._server.hidden)
             try:
                 try:
-                    async with aclosing(self._server.chunks(body)) as stream:
+                    async with aclosing(self._server.chunks(body, period)) as stream:
                         async for some in stream:
                             told: list[Delta] = []
                             arrived.put_nowait(told)  # read after this step of the loop, with all that a fault leaves
