@@ -22,7 +22,7 @@ from deepseek_math.engines.protocol import Engine
 from deepseek_math.engines.remote.engine import RemoteEngine
 from deepseek_math.engines.vllm.engine import VLLMEngine
 from deepseek_math.errors import ServiceError
-from deepseek_math.sampling import Sampling
+from deepseek_math.sampling import UNSEEN_STEP, Sampling
 from tests.support.llama_server import LlamaServer
 from tests.support.random_model import make_random_model
 from tests.support.streams import deltas, text_of
@@ -276,4 +276,32 @@ async def test_a_request_that_the_engine_can_not_do_is_an_error_and_the_next_one
         await deltas(engine, [1, 2, 10**9], TALK)
     with pytest.raises(ServiceError, match="engine_(failed|refused): .*context (size|length)"):
         await deltas(engine, [5] * 3000, TALK)
+    assert await text(engine, QUESTIONS[0], TALK)
+
+
+async def test_a_text_that_nobody_sees_grow_is_the_same_and_comes_in_few_deltas(engine: Engine) -> None:
+    """On llama.cpp's own HTTP server, which has no such thing, the deltas stay one a token."""
+    drawn = replace(TALK, max_new_tokens=100, logprobs=True, temperature=0.7)
+    for question in QUESTIONS[:2]:
+        ids = await ids_of(engine, question)
+        seen, unseen = [await deltas(engine, ids, replace(drawn, seen=seen)) for seen in (True, False)]
+        assert "".join(delta.text for delta in unseen) == "".join(delta.text for delta in seen)
+        assert (unseen[-1].tokens, unseen[-1].finish) == (seen[-1].tokens, seen[-1].finish)
+        logprobs = [[value for delta in each for value in delta.logprobs] for each in (seen, unseen)]
+        assert logprobs[0] == pytest.approx(logprobs[1], abs=1e-3)
+        told = [delta for delta in unseen if delta.tokens and (delta.text or delta.finish)]
+        if engine.name != "remote":
+            assert len(told) <= 2 + seen[-1].tokens / UNSEEN_STEP
+            again = await deltas(engine, ids, replace(drawn, seen=False))
+            assert [delta.tokens for delta in again if delta.text] == [delta.tokens for delta in unseen if delta.text]
+
+
+async def test_a_text_that_nobody_sees_grow_is_stopped_as_any_other(engine: Engine) -> None:
+    stream = engine.generate(await ids_of(engine, QUESTIONS[1]), replace(TALK, max_new_tokens=800, seen=False))
+    async with asyncio.timeout(60):
+        async for delta in stream:
+            if delta.tokens:
+                break
+        await stream.aclose()
+    assert await engine.healthy()
     assert await text(engine, QUESTIONS[0], TALK)
