@@ -121,9 +121,8 @@ async def generate(
     ):
         async for delta in deltas:
             text = stops.feed(delta.text)
-            if stops.hit is not None and len(delta.logprobs) > 1:  # some may be of tokens behind the stop string
-                delta = replace(delta, logprobs=())
-            completion.count(delta, before)
+            cut = stops.hit is not None and len(delta.logprobs) > 1  # some may be of tokens behind the stop string
+            completion.count(replace(delta, logprobs=()) if cut else delta, before)
             if delta.finish and stops.hit is None:
                 text += stops.flush()
             completion.finish_reason = delta.finish if stops.hit is None else "stop_string"

@@ -32,6 +32,10 @@ VARIABLES: dict[str, str] = {
     "CONTEXT": "Tokens of prompt and completion together, up to the checkpoint's own limit.",
     "THREADS": "llama.cpp: its threads. All cores when unset. One fewer leaves a core to the programs of mode tool, at "
     "the price of speed.",
+    "EXACT": "llama.cpp: `1` takes settings that keep texts from depending on what else is at work, `0` llama.cpp's own. "
+    "When unset `1` for weights in Q4_0, Q4_1, Q5_0, Q8_0 and F16 on a CPU, else `0`: determinism.",
+    "GPU_LAYERS": "llama.cpp: how many layers go onto a GPU, `0` for none. `auto`, or unset: all that fit, where this "
+    "build of it has a GPU to use.",
     "TOOL_PROCESSES": "The most programs of mode tool at work at once. When unset all cores, at least 2, and fewer "
     "where a container's memory is short.",
     "PROGRAM_PACKAGES": (
@@ -70,6 +74,8 @@ class Settings:
     engine_url: str | None = None  # of a server that generates instead of this process
     engine_model: str | None = None  # its name there; the only one there is, when unset
     engine_api_key: str | None = field(default=None, repr=False)
+    exact: bool | None = None  # whether llama.cpp's texts must not depend on their company
+    gpu_layers: int | None = None  # llama.cpp's, on a GPU; as many as fit when unset
     program_packages: Path | None = None  # the folder of the packages that programs import; see sandbox/packages.py
     engine: str | None = None  # of a safetensors checkpoint, one of ENGINES; what the image was built for, when unset
     vllm_args: tuple[str, ...] = ()  # options of vLLM's own
@@ -95,6 +101,8 @@ class Settings:
             slots=_whole(environment, "SLOTS"),
             context=_whole(environment, "CONTEXT"),
             threads=_whole(environment, "THREADS"),
+            exact=_yes_or_no(environment, "EXACT"),
+            gpu_layers=_layers(environment, "GPU_LAYERS"),
             tool_processes=_whole(environment, "TOOL_PROCESSES"),
             program_packages=_folder(environment, "PROGRAM_PACKAGES"),
             time_limit=_seconds(environment, "TIME_LIMIT"),
@@ -132,6 +140,22 @@ def _words(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
         return tuple(shlex.split(environment.get(name) or ""))
     except ValueError as error:
         raise ServiceError("setting_invalid", f"{name}={environment[name]!r}: {error}. Close the quotes.") from error
+
+
+def _yes_or_no(environment: Mapping[str, str], name: str) -> bool | None:
+    value = _one_of(environment, name, ("0", "1"))
+    return None if value is None else value == "1"
+
+
+def _layers(environment: Mapping[str, str], name: str) -> int | None:
+    value = environment.get(name)
+    if value in (None, "", "auto"):
+        return None
+    if not value.isascii() or not value.isdigit() or len(value) > MOST_DIGITS:
+        raise ServiceError(
+            "setting_invalid", f"{name}={value[:40]!r}. Use auto, 0 for none, or how many layers go onto a GPU."
+        )
+    return int(value)
 
 
 def _folder(environment: Mapping[str, str], name: str) -> Path | None:

@@ -42,6 +42,7 @@ IN_USE = "in use"
 class Variant:
     params: Callable[[xllamacpp.CommonParams], None] = lambda params: None  # changes what the engine starts with
     body: Mapping[str, Any] = field(default_factory=dict)  # changes every request
+    exact: bool | None = None  # as EXACT
 
 
 def _set(values: Mapping[str, Any], params: xllamacpp.CommonParams) -> None:
@@ -77,9 +78,13 @@ def _cache(key: str, value: str) -> Variant:
 VARIANTS: Mapping[str, Variant] = {
     IN_USE: Variant(),
     "in use, again": Variant(),  # how far chance alone moves a ratio
+    "EXACT=1": Variant(exact=True),
+    "EXACT=0": Variant(exact=False),
     "no KV reuse across turns": Variant(body={"cache_prompt": False}),
     "unified KV cache": _setting(kv_unified=True),
     "no flash attention": _setting(flash_attn_type=xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED),
+    "flash attention": _setting(flash_attn_type=xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED),
+    "file mapped": _setting(load_mode=xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_MMAP),
     "greedy by temperature 0": Variant(body={"samplers": ["temperature", "top_k", "top_p"], "top_k": 0}),
     "prefill in steps of 32": _prefill_step(32),
     "prefill in steps of 64": _prefill_step(64),
@@ -92,6 +97,7 @@ VARIANTS: Mapping[str, Variant] = {
     "threads stay awake between steps": Variant(partial(_set_polling, 100)),
     "greedy tokens drawn in the graph": Variant(body={"backend_sampling": True}),
     "K and V in F16": _cache("F16", "F16"),
+    "K in F16, V in BF16": _cache("F16", "BF16"),
     "K and V in Q8_0": _cache("Q8_0", "Q8_0"),
     "K in Q8_0, V in Q4_0": _cache("Q8_0", "Q4_0"),
     "n-gram guesses (simple)": Variant(partial(_set_speculation, "NGRAM_SIMPLE")),
@@ -102,8 +108,8 @@ VARIANTS: Mapping[str, Variant] = {
 class Varied(LlamaCppEngine):
     """The service's engine with one thing changed."""
 
-    def __init__(self, variant: Variant, path: Path) -> None:
-        super().__init__(path, CONTEXT, STREAMS)
+    def __init__(self, variant: Variant, path: Path, streams: int = STREAMS, exact: bool | None = None) -> None:
+        super().__init__(path, CONTEXT, streams, exact=exact if variant.exact is None else variant.exact)
         self._variant = variant
 
     def _params(self, socket: str) -> xllamacpp.CommonParams:
@@ -129,12 +135,12 @@ class Text:
     tokens: int
 
 
-async def measure(variant: Variant, path: Path, number: int, tokens: int) -> Figures:
+async def measure(variant: Variant, path: Path, number: int, tokens: int, streams: int) -> Figures:
     """Round `number`. Raises what the engine raises: llama.cpp may refuse a variant."""
-    engine: Any = Varied(variant, path)  # an Engine: its own tokenizer is what the protocol asks for, and more
+    engine: Any = Varied(variant, path, streams)  # an Engine: its own tokenizer is what the protocol asks for, and more
     await engine.start()
     try:
-        prompts = [prompt(number, index) for index in range(STREAMS + TURNS + 1)]
+        prompts = [prompt(number, index) for index in range(streams + TURNS + 1)]
         ids = [await engine.tokenizer.encode(each, control=False) for each in prompts]
         await _text(engine, ids[-1], tokens)  # what is slow only once is not measured
         started = time.perf_counter()
@@ -174,14 +180,16 @@ async def _second_turn(engine: Engine, first_turn: str) -> float:
         return time.perf_counter() - started
 
 
-async def compare(names: Sequence[str], path: Path, rounds: int, tokens: int = TOKENS) -> dict[str, dict[str, float]]:
+async def compare(
+    names: Sequence[str], path: Path, rounds: int, tokens: int = TOKENS, streams: int = STREAMS
+) -> dict[str, dict[str, float]]:
     """For each variant the median ratio of each figure to that in use, and the share of greedy texts that are equal."""
     found: dict[str, list[Figures]] = {name: [] for name in names}
     with tqdm(total=rounds * len(names), desc="variants") as bar:
         for number in range(rounds):
             first = number % len(names)
             for name in (*names[first:], *names[:first]):
-                found[name].append(await measure(VARIANTS[name], path, number, tokens))
+                found[name].append(await measure(VARIANTS[name], path, number, tokens, streams))
                 bar.update()
     base = found[IN_USE]
     result = {name: _ratios(each, base) for name, each in found.items()}
@@ -206,8 +214,8 @@ def _ratios(found: Sequence[Figures], base: Sequence[Figures]) -> dict[str, floa
     }
 
 
-def _print(result: Mapping[str, Mapping[str, float]]) -> None:
-    print(f"ratios to what is in use           1 stream   {STREAMS} streams   second turn's first text   same texts")
+def _print(result: Mapping[str, Mapping[str, float]], streams: int) -> None:
+    print(f"ratios to what is in use           1 stream   {streams:2} streams   second turn's first text   same texts")
     for name, row in result.items():
         print(f"  {name:34}{row['one']:7.2f}{row['many']:12.2f}{row['turn']:16.2f}{100 * row['same']:22.0f} %")
     print(json.dumps({name: {key: round(value, 4) for key, value in row.items()} for name, row in result.items()}))
@@ -216,7 +224,8 @@ def _print(result: Mapping[str, Mapping[str, float]]) -> None:
 def _bench(options: argparse.Namespace) -> None:
     names = list(dict.fromkeys((IN_USE, *options.only)))
     path = fetch(find(os.environ.get("CHECKPOINT") or "smollm2-135m"))
-    _print(asyncio.run(compare(names, path, options.rounds, options.tokens)))
+    result = asyncio.run(compare(names, path, options.rounds, options.tokens, options.streams))
+    _print(result, options.streams)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -231,8 +240,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"of {', '.join(map(repr, VARIANTS))}",
     )
     parser.add_argument("--tokens", type=int, default=TOKENS, help=f"new tokens of a request (default: {TOKENS})")
+    parser.add_argument("--streams", type=int, default=STREAMS, help=f"at once (default: {STREAMS})")
     options = parser.parse_args(arguments)
-    if options.rounds < 1 or not 1 <= options.tokens <= MOST_TOKENS:
+    if min(options.rounds, options.streams) < 1 or not 1 <= options.tokens <= MOST_TOKENS:
         parser.error(
             f"--rounds {options.rounds} --tokens {options.tokens}: use 1 or more, and up to {MOST_TOKENS} tokens"
         )

@@ -25,7 +25,9 @@ class EngineRow:
     package: tuple[str, str] | None = None  # and its version, where the engine touches parts that are not public
 
 
-LLAMA_CPP = EngineRow("llama_cpp", "LlamaCppEngine", "llama.cpp", 16, ("threads",), ("xllamacpp",))
+LLAMA_CPP = EngineRow(
+    "llama_cpp", "LlamaCppEngine", "llama.cpp", 16, ("threads", "exact", "gpu_layers"), ("xllamacpp",)
+)
 TRANSFORMERS = EngineRow(
     "hf",
     "TransformersEngine",

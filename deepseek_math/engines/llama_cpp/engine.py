@@ -8,7 +8,8 @@ in (17 of 24 did with the defaults). Three settings keep every sum the same: one
 on, and K and V of different types, which rules out ggml's tiled and split variants of it. That makes texts exact for
 Q4_0, Q4_1, Q5_0 and Q8_0 weights (0 of 16 differ, each), and none of 64 texts differed with F16. For K-quants and
 bfloat16 weights ggml multiplies one row by another kernel than several: there only SLOTS=1, without reuse of an earlier
-prompt, gives exact texts.
+prompt, gives exact texts, so the last two settings are llama.cpp's own choice, as they are on a GPU. EXACT asks for the
+other way.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "200")
 import xllamacpp
 
 from deepseek_math import container
+from deepseek_math.engines.llama_cpp import offload
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.llama_cpp.hearing import SIGN_OF_LIFE, Arrival, Hearing
 from deepseek_math.engines.llama_cpp.mailbox import Mailbox
@@ -52,9 +54,11 @@ log = logging.getLogger(__name__)
 # 16 prompts of 88 tokens took 12.4 s of processor time in steps of 32, 10.8 in steps of 64, 10.9 in steps of 128. Small
 # models read faster: in steps of 256, 16 streams of one of 98 MB were 4 % faster (docs/performance.md).
 PREFILL_STEP, SMALL_MODEL_STEP = 64, 256
+# Where texts are not exact anyway: a usual question is read in one or two steps, as by llama.cpp's own server.
+INEXACT_STEP = 128
 SMALL_MODEL = 2**28  # bytes of weights
 MOST_SLOTS = 256  # llama.cpp's LLAMA_MAX_SEQ
-BYTES_PER_VALUE = 2  # K in float16, V in bfloat16
+BYTES_PER_VALUE = 2  # K in float16, V in bfloat16 or float16
 RELEASE_SECONDS = 60.0  # held for longer, a request means that the engine hangs: a step of a 7B may take 10 on 2 cores
 RANDOM_SEED = 2**32 - 1  # llama.cpp reads this seed as "draw one"
 
@@ -65,8 +69,20 @@ class LlamaCppEngine:
     name = "llama_cpp"
     tells_logprobs = True
 
-    def __init__(self, path: Path, context: int | None = None, slots: int = 16, threads: int | None = None) -> None:
-        """`context` is the most tokens of one request; None takes the file's own. `slots` shrink to fit memory."""
+    def __init__(
+        self,
+        path: Path,
+        context: int | None = None,
+        slots: int = 16,
+        threads: int | None = None,
+        exact: bool | None = None,
+        gpu_layers: int | None = None,
+    ) -> None:
+        """`context` is the most tokens of one request; None takes the file's own. `slots` shrink to fit memory.
+
+        `exact`: whether texts are kept from depending on their company; None: where the weights allow it. `gpu_layers`
+        go onto a GPU, None: as many as fit. Raises ServiceError.
+        """
         if slots > MOST_SLOTS:
             raise ServiceError("setting_invalid", f"SLOTS={slots}, and llama.cpp has {MOST_SLOTS} at most. Set fewer.")
         cores = os.cpu_count() or 1
@@ -78,22 +94,40 @@ class LlamaCppEngine:
         self._header = read_header(path)
         self._thread_count = threads or container.cores()
         self.context = checked_context(context, self._header.context)
-        self.settings = f"context {self.context}"
         each = self._header.kv_values_per_token * BYTES_PER_VALUE * self.context
         weights = weight_bytes(path)
-        if container.memory_limit() is None:  # there `too_large` reckons with the weights
-            require_room_for_weights(path.name, weights)
-        usable = room(weights)
-        if each > usable:
-            raise too_large(self.context, each, usable, weights)
-        slots = min(slots, int(usable / each))
+        self._offload = offload.plan(gpu_layers, offload.devices(), self._header.blocks, weights, each, slots)
+        self._exact = self._header.exact and not self._offload.layers if exact is None else exact
+        self.settings = self._told()
+        slots = self._offload.slots or self._slots_in_memory(slots, weights, each)
         self.gate = Gate(slots, slots * self.context)
         self.cache = f"KV cache {gib(slots * each)} for {slots} requests at once"
         self._slots = Slots(slots)
         self._steps = 0  # chunks that llama.cpp has sent, for any request
         self._held: set[int] = set()  # slots of requests that llama.cpp should have let go of and has not
 
+    def _told(self) -> str:
+        """What changes texts beside the file."""
+        told = [f"context {self.context}"]
+        if not self._exact:
+            told.append("V in float16")
+        if self._offload.layers:
+            told.append(str(self._offload))
+        return ", ".join(told)
+
+    def _slots_in_memory(self, slots: int, weights: int, each: int) -> int:
+        """As many as fit this machine's memory beside the weights that stay there. Raises ServiceError."""
+        weights, each = int(weights * self._offload.host_share), int(each * self._offload.host_share)
+        if container.memory_limit() is None:  # there `too_large` reckons with the weights
+            require_room_for_weights(self._path.name, weights)
+        usable = room(weights)
+        if each > usable:
+            raise too_large(self.context, each, usable, weights)
+        return min(slots, int(usable / each))
+
     async def start(self) -> None:
+        for line in self._notes():
+            log.info("%s", line)
         self._folder = tempfile.TemporaryDirectory(prefix="llama-")
         socket = f"{self._folder.name}/http.sock"
         try:
@@ -110,20 +144,27 @@ class LlamaCppEngine:
         self._threads = ThreadPoolExecutor(self.gate.slots, "llama-request")
         self.tokenizer = await LlamaTokenizer.open(self._header, self._path, Path(self._folder.name), self._http)
 
+    def _notes(self) -> list[str]:
+        """What the log of the start says of the settings."""
+        notes = [f"{self._offload}" if self._offload.layers else "all layers on the CPU"]
+        if not self._exact:
+            notes.append("texts may depend on what else is at work: docs/determinism.md has what EXACT=1 changes")
+        return notes
+
     def _params(self, socket: str) -> xllamacpp.CommonParams:
         params = xllamacpp.CommonParams()
         params.model.path = str(self._path)
         params.hostnames = [socket]
         params.n_parallel = self.gate.slots
         params.n_ctx = self.gate.slots * self.context
-        small = self._path.stat().st_size < SMALL_MODEL
-        params.n_batch = params.n_ubatch = SMALL_MODEL_STEP if small else PREFILL_STEP
+        params.n_batch = params.n_ubatch = self._prefill_step()
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._thread_count
-        params.n_gpu_layers = 0
+        params.n_gpu_layers = self._offload.layers
         params.kv_unified = False
-        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_F16
-        params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_BF16
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F16
+        if self._exact:
+            params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+            params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_BF16
         params.slot_save_path = f"{self._folder.name}/"
         params.cache_ram_mib = 0  # its prompt cache would take up to 8 GiB beside the KV cache
         params.ctx_shift = False
@@ -132,6 +173,12 @@ class LlamaCppEngine:
         params.warmup = False  # the service makes a completion of its own
         params.verbosity = -1
         return params
+
+    def _prefill_step(self) -> int:
+        """Tokens of a prompt that are read at once."""
+        if self._path.stat().st_size < SMALL_MODEL:
+            return SMALL_MODEL_STEP
+        return PREFILL_STEP if self._exact else INEXACT_STEP
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
         ids = tuple(prompt)

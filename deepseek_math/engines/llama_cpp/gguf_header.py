@@ -6,7 +6,7 @@ builds an object for every token of the vocabulary.
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +20,11 @@ _FAULTS = (
     *(TypeError, IndexError, ZeroDivisionError),  # a key with a value of another kind than the format has
 )
 
+# Kinds of weights (ggml's `ggml_type`) whose texts don't depend on their company, given the engine's settings for it:
+# F32, F16, Q4_0, Q4_1, Q5_0, Q8_0 (docs/determinism.md). K-quants and BF16 are multiplied by other kernels for one row
+# than for several.
+EXACT_KINDS = {0, 1, 2, 3, 6, 8}
+
 # Architecture, tokens, BOS and EOS of DeepSeek LLM and DeepSeekMath (config.json and tokenizer_config.json of
 # deepseek-ai/deepseek-math-7b-rl).
 DEEPSEEK = ("llama", 102400, "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>")
@@ -30,6 +35,8 @@ class GGUFHeader:
     """The part of the metadata that the service uses."""
 
     context: int
+    blocks: int  # layers, less the output
+    exact: bool  # whether all matrices are of kinds that llama.cpp multiplies exactly alike whatever the batch
     kv_values_per_token: int  # values of K and V that one token leaves in the cache, over all layers
     vocabulary: int  # tokens
     splits: str | None  # the rule for splitting text before tokenising (tokenizer.ggml.pre), for llama.cpp to name
@@ -58,7 +65,7 @@ def read_header(path: Path) -> GGUFHeader:
         raise ServiceError("checkpoint_unusable", f"{path} has no {error} in its header.") from error
 
 
-def _header(data: dict[str, Any], rows: int | None) -> GGUFHeader:
+def _header(data: dict[str, Any], tensors: "Tensors") -> GGUFHeader:
     kind = data["general.architecture"]
     heads, width = data[f"{kind}.attention.head_count"], data[f"{kind}.embedding_length"]
     key = data.get(f"{kind}.attention.key_length", width // heads)
@@ -66,14 +73,16 @@ def _header(data: dict[str, Any], rows: int | None) -> GGUFHeader:
     kv_heads = data.get(f"{kind}.attention.head_count_kv", heads)
     tokens = data["tokenizer.ggml.tokens"]
     bos, eos = data.get("tokenizer.ggml.bos_token_id"), data.get("tokenizer.ggml.eos_token_id")
-    if rows is not None and rows != len(tokens):
-        raise ValueError(f"its vocabulary has {len(tokens)} tokens and its embedding {rows} rows")
+    if tensors.rows is not None and tensors.rows != len(tokens):
+        raise ValueError(f"its vocabulary has {len(tokens)} tokens and its embedding {tensors.rows} rows")
     for role, token in (("BOS", bos), ("EOS", eos)):
         if token is not None and not 0 <= token < len(tokens):
             raise ValueError(f"its {role} is token {token} and its vocabulary has {len(tokens)} tokens")
     bos_text, eos_text = ("" if token is None else tokens[token] for token in (bos, eos))
     return GGUFHeader(
         context=data[f"{kind}.context_length"],
+        blocks=data[f"{kind}.block_count"],
+        exact=tensors.kinds <= EXACT_KINDS,
         kv_values_per_token=data[f"{kind}.block_count"] * kv_heads * (key + value),
         vocabulary=len(tokens),
         splits=data.get("tokenizer.ggml.pre"),
@@ -86,22 +95,33 @@ def _header(data: dict[str, Any], rows: int | None) -> GGUFHeader:
     )
 
 
-def _metadata(file: BinaryIO) -> tuple[dict[str, Any], int | None]:
-    """The key-value pairs, and how many rows the embedding has, where the file has one."""
+@dataclass(slots=True)
+class Tensors:
+    """What a file says of them; of all but the first file of several, nothing."""
+
+    rows: int | None = None  # of the embedding, where the file has one
+    kinds: set[int] = field(default_factory=set)  # of the matrices in its blocks
+
+
+def _metadata(file: BinaryIO) -> tuple[dict[str, Any], Tensors]:
+    """The key-value pairs, and the tensors."""
     if _read(file, 4) != b"GGUF":
         raise ValueError("it does not begin with GGUF")
-    version, tensors, count = struct.unpack("<IQQ", _read(file, 20))
+    version, count_of_tensors, count = struct.unpack("<IQQ", _read(file, 20))
     if version not in (2, 3):
         raise ValueError(f"its version is {version}, not 2 or 3")
     data = {_value(file, _STRING): _value(file, _number(file, "I")) for _ in range(count)}
-    for _ in range(tensors):
+    tensors = Tensors()
+    for _ in range(count_of_tensors):
         name = _value(file, _STRING)
         dimensions = _number(file, "I")
         sizes = struct.unpack(f"<{dimensions}Q", _read(file, 8 * dimensions))
-        _read(file, 12)  # its type and offset
+        kind, _ = struct.unpack("<IQ", _read(file, 12))  # its type and offset
         if name == "token_embd.weight":
-            return data, sizes[-1]
-    return data, None
+            tensors.rows = sizes[-1]
+        if name.startswith("blk.") and dimensions > 1:
+            tensors.kinds.add(kind)
+    return data, tensors
 
 
 def _value(file: BinaryIO, kind: int) -> Any:
