@@ -32,7 +32,7 @@ VARIABLES: dict[str, str] = {
     "CONTEXT": "Tokens of prompt and completion together, up to the checkpoint's own limit.",
     "THREADS": "llama.cpp: its threads. All cores when unset. One fewer leaves a core to the programs of mode tool, at "
     "the price of speed.",
-    "EXACT": "llama.cpp: `1` takes settings that keep texts from depending on what else is at work, `0` llama.cpp's own. "
+    "EXACT": "llama.cpp: `1` takes settings that keep texts from depending on what else is at work, `0` its own. "
     "When unset `1` for weights in Q4_0, Q4_1, Q5_0, Q8_0 and F16 on a CPU, else `0`: determinism.",
     "GPU_LAYERS": "llama.cpp: how many layers go onto a GPU, `0` for none. `auto`, or unset: all that fit, where this "
     "build of it has a GPU to use.",
