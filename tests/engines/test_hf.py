@@ -28,6 +28,7 @@ from deepseek_math.engines.hf import model as hf_model
 from deepseek_math.engines.hf import paged_cache
 from deepseek_math.engines.hf.engine import TransformersEngine
 from deepseek_math.engines.hf.manager import GumbelProcessor
+from deepseek_math.engines.hf.model import attention
 from deepseek_math.engines.hf.noise import NO_NOISE, gumbel_noise, step_key
 from deepseek_math.engines.hf.tokenizer import Detokenizer, HFTokenizer
 from deepseek_math.engines.protocol import Delta, Engine
@@ -695,3 +696,21 @@ async def test_accelerate_s_device_map_is_passed_on(folder: Path, monkeypatch: p
         await engine.close()
     assert maps[0] == "auto"
     assert maps[1] in ("cpu", "cuda")
+
+
+async def test_a_gpu_without_flash_attention_is_told_loudly_what_it_lacks_and_costs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """This machine has neither a GPU nor the package: what is said here is what an image without it says."""
+    for dtype, lack in (
+        (torch.bfloat16, "the package flash_attn is not installed"),
+        (torch.float32, "none for float32"),
+    ):
+        caplog.clear()
+        assert attention("cuda", dtype) == "sdpa"
+        assert "NO FLASH ATTENTION" in caplog.text
+        assert lack in caplog.text
+        assert "64 times as much with 64 streams" in caplog.text
+    caplog.clear()
+    assert attention("cpu", torch.float32) == "sdpa"
+    assert not caplog.text

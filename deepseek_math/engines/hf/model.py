@@ -12,6 +12,12 @@ from deepseek_math.engines.weight_files import weight_bytes
 
 logger = logging.getLogger(__name__)
 
+# By how the library builds its batches: with sdpa all streams are one sequence behind a mask (docs/performance.md).
+COST = (
+    "Without it each stream's attention goes through the KV cache of all streams, 64 times as much with 64 streams, and "
+    "there are no CUDA graphs: one stream is a little slower, many are SLOW."
+)
+
 
 def load_model(path: Path, dtype: str | None, device_map: str | None = None) -> Any:
     """The model on the GPU in the checkpoint's own dtype, or on the CPU in float32; in `dtype` where it is given.
@@ -48,10 +54,13 @@ def attention(device: str, dtype: torch.dtype | None) -> str:
     """The fastest attention that is installed. Nothing is downloaded."""
     if device == "cpu":
         return "sdpa"
-    if dtype in (torch.bfloat16, torch.float16):
-        if is_flash_attn_3_available():
-            return "flash_attention_3"
-        if is_flash_attn_2_available():
-            return "flash_attention_2"
-    logger.warning("No flash attention for this GPU and dtype: many streams at once will be SLOW. Install flash_attn.")
+    if dtype not in (torch.bfloat16, torch.float16):
+        lack = f"it has none for {str(dtype).removeprefix('torch.')}. Set DTYPE=bfloat16"
+    elif is_flash_attn_3_available():
+        return "flash_attention_3"
+    elif is_flash_attn_2_available():
+        return "flash_attention_2"
+    else:
+        lack = "the package flash_attn is not installed. docs/performance.md says where wheels of it are"
+    logger.warning("NO FLASH ATTENTION on this GPU: %s. %s", lack, COST)
     return "sdpa"
