@@ -28,7 +28,6 @@ from deepseek_math.engines.hf import model as hf_model
 from deepseek_math.engines.hf import paged_cache
 from deepseek_math.engines.hf.engine import TransformersEngine
 from deepseek_math.engines.hf.manager import GumbelProcessor
-from deepseek_math.engines.hf.model import attention
 from deepseek_math.engines.hf.noise import NO_NOISE, gumbel_noise, step_key
 from deepseek_math.engines.hf.tokenizer import Detokenizer, HFTokenizer
 from deepseek_math.engines.protocol import Delta, Engine
@@ -707,10 +706,10 @@ async def test_a_gpu_without_flash_attention_is_told_loudly_what_it_lacks_and_co
         (torch.float32, "none for float32"),
     ):
         caplog.clear()
-        assert attention("cuda", dtype) == "sdpa"
+        assert hf_model.attention("cuda", dtype) == "sdpa"
         assert "NO FLASH ATTENTION" in caplog.text
         assert lack in caplog.text
         assert "64 times as much with 64 streams" in caplog.text
     caplog.clear()
-    assert attention("cpu", torch.float32) == "sdpa"
+    assert hf_model.attention("cpu", torch.float32) == "sdpa"
     assert not caplog.text

@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 
 # By how the library builds its batches: with sdpa all streams are one sequence behind a mask (docs/performance.md).
 COST = (
-    "Without it each stream's attention goes through the KV cache of all streams, 64 times as much with 64 streams, and "
-    "there are no CUDA graphs: one stream is a little slower, many are SLOW."
+    "Without it each stream's attention goes through the KV cache of all streams, 64 times as much with 64 streams, "
+    "and there are no CUDA graphs: one stream is a little slower, many are SLOW."
 )
 
 
