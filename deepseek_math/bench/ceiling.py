@@ -2,8 +2,9 @@
 
 A free engine stands in the model's place: in the process (the floor: the service and Cog by themselves), and behind
 each adapter in the form that it is used to: vLLM's events over HTTP from a process whose time is not counted, chunks of
-llama.cpp's callback, outputs of transformers' manager. Counted is the processor time of all of Cog's processes, which
-other work on the machine changes little. Prints a table for docs/performance.md; the last line is JSON.
+llama.cpp's callback, outputs of transformers' manager. Counted is the processor time of all of Cog's processes; "alone"
+is engine and completion without Cog, in one process. Where the machine is too busy to keep the pace, more tokens come
+at once and each costs less: look at the column. Prints a table for docs/performance.md; the last line is JSON.
 """
 
 import argparse
@@ -13,32 +14,27 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from deepseek_math.bench.command import parser_of, status_of
+from deepseek_math.bench.free.adapters import ADAPTERS, SLOTS, engine
 from deepseek_math.bench.http_program import HttpProgram
 from deepseek_math.bench.processes import clock
 from deepseek_math.bench.streams import COG_API, BenchError, Reply, ask
+from deepseek_math.completion import Completion, complete
 from deepseek_math.inputs import BY_NAME
 from deepseek_math.local.client import crowd
-from deepseek_math.local.server import LocalServer, ServerFailed, free_port
-from deepseek_math.signals import run_until_stopped
+from deepseek_math.local.server import LocalServer, free_port
+from deepseek_math.prompts import Prompt
+from deepseek_math.sampling import Sampling
+from deepseek_math.terminal import say
 
-FAILED = 1
-ADAPTERS = {  # as --only names them
-    "free": "none (the floor)",
-    "remote": "remote, vLLM's events",
-    "llama_cpp": "llama.cpp",
-    "transformers": "transformers",
-}
 STREAMS = (1, 16, 64)
-SLOTS, CONTEXT = 64, 1024
 RATE = 60.0  # tokens a second of each stream: about what an H100 gives each of 64 on a 7B
 MOST_TOKENS = 900  # of a request
 FULL_SPEED_TOKENS = {1: 900, 16: 900, 64: 450}  # of a stream
@@ -59,8 +55,9 @@ class Row:
     """One load on one adapter."""
 
     adapter: str
-    load: str  # the number of streams, or "vote"
+    load: str  # the number of streams, with "alone" without Cog; or "vote"
     micros: float  # of processor time, a token
+    kept: float  # of the pace that was asked for
     carried: float | None = None  # tokens a second at full speed
 
 
@@ -83,74 +80,93 @@ async def _vote(url: str, tokens: int) -> tuple[int, float]:
     return reply.tokens, time.perf_counter() - began
 
 
+async def _alone(adapter: str, streams: int, tokens: int, url: str) -> Row:
+    """The engine and what takes its deltas, in this process."""
+    opened = engine(adapter, RATE, url)
+    await opened.start()
+    try:
+        used, began = time.process_time(), time.perf_counter()
+        sampling = Sampling(max_new_tokens=tokens, temperature=1.0)
+        await asyncio.gather(*(_complete(opened, replace(sampling, seed=number)) for number in range(streams)))
+        used, spent = time.process_time() - used, time.perf_counter() - began
+    finally:
+        await opened.close()
+    return Row(adapter, f"{streams} alone", 1e6 * used / (streams * tokens), _kept(tokens, spent))
+
+
+async def _complete(opened: Any, sampling: Sampling) -> None:
+    async with aclosing(complete(opened, Prompt("raw", "", (5, 6, 7)), sampling, Completion())) as pieces:
+        async for _ in pieces:
+            pass
+
+
+def _kept(tokens: int, spent: float) -> float:
+    return min(1.0, tokens / RATE / spent)
+
+
 def measure(adapter: str, streams: Sequence[int], seconds: float, folder: Path) -> list[Row]:
     """All loads on one adapter. Raises BenchError, ServerFailed or httpx.HTTPError."""
-    tokens = min(MOST_TOKENS, round(RATE * seconds))
-    rows: dict[str, Row] = {}
-    with _Served(adapter, RATE, folder) as server:
-        asyncio.run(_vote(server.url, 16))  # what is set up only once is not measured
-        loads = [(str(number), partial(_streams, server.url, number, tokens)) for number in streams]
-        for load, send in (*loads, ("vote", partial(_vote, server.url, tokens))):
-            before = clock(server.pid).total
-            count, _ = asyncio.run(send())
-            rows[load] = Row(adapter, load, 1e6 * (clock(server.pid).total - before) / count)
-            _say(str(rows[load]))
-    with _Served(adapter, 0.0, folder) as server:
+    tokens = min(MOST_TOKENS, max(2, round(RATE * seconds)))
+    with _completions_server(RATE, folder) as url:
+        rows = {"alone": asyncio.run(_alone(adapter, max(streams), tokens, url))}
+        say(str(rows["alone"]))
+        with _served(adapter, RATE, url, folder) as server:
+            assert server.process is not None
+            asyncio.run(_vote(server.url, 16))  # what is set up only once is not measured
+            loads = [(str(number), partial(_streams, server.url, number, tokens)) for number in streams]
+            for load, send in (*loads, ("vote", partial(_vote, server.url, tokens))):
+                before = clock(server.process.pid).total
+                count, spent = asyncio.run(send())
+                used = clock(server.process.pid).total - before
+                rows[load] = Row(adapter, load, 1e6 * used / count, _kept(tokens, spent))
+                say(str(rows[load]))
+    with _completions_server(0.0, folder) as url, _served(adapter, 0.0, url, folder) as server:
         asyncio.run(_streams(server.url, 1, 16))
         for number in streams:
             count, spent = asyncio.run(_streams(server.url, number, FULL_SPEED_TOKENS.get(number, tokens)))
             rows[str(number)] = replace(rows[str(number)], carried=count / spent)
-            _say(f"{adapter}: {count / spent:.0f} tokens/s at {number} streams")
+            say(f"{adapter}: {count / spent:.0f} tokens/s at {number} streams")
     return list(rows.values())
 
 
-class _Served:
-    """Cog's server with the predictor of one adapter, and with the remote one's server."""
+@contextmanager
+def _served(adapter: str, rate: float, url: str, folder: Path) -> Iterator[LocalServer]:
+    """Cog's server with the predictor of one adapter."""
+    name = "ceiling_predictor.py"
+    shutil.copy(Path(__file__).parent / "free" / name, folder / name)
+    environment = {"CEILING_ADAPTER": adapter, "CEILING_RATE": str(rate), "CEILING_URL": url}
+    server = LocalServer(
+        reference=f"{name}:Predictor", inputs=INPUTS, folder=folder, environment=environment, log=folder / "service.log"
+    )
+    try:
+        server.start().wait_until_ready(READY_SECONDS)
+        yield server
+    finally:
+        server.stop()
 
-    def __init__(self, adapter: str, rate: float, folder: Path) -> None:
-        self._adapter, self._rate, self._folder = adapter, rate, folder
 
-    def __enter__(self) -> "_Served":
-        with ExitStack() as stack:
-            environment = {"CEILING_ADAPTER": self._adapter, "CEILING_RATE": str(self._rate)}
-            if self._adapter == "remote":
-                environment["CEILING_URL"] = self._start_completions_server(stack)
-            name = "ceiling_predictor.py"
-            shutil.copy(Path(__file__).parent / "free" / name, self._folder / name)
-            server = LocalServer(
-                reference=f"{name}:Predictor",
-                inputs=INPUTS,
-                folder=self._folder,
-                environment=environment,
-                log=self._folder / "service.log",
-            )
-            stack.callback(server.stop)
-            server.start().wait_until_ready(READY_SECONDS)
-            assert server.process is not None
-            self.url, self.pid = server.url, server.process.pid
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stack.close()
-
-    def _start_completions_server(self, stack: ExitStack) -> str:
-        port = free_port()
-        module = "deepseek_math.bench.free.completions_server"
-        command = [sys.executable, "-m", module, "--port", str(port), "--rate", str(self._rate)]
-        program = HttpProgram(command, port, self._folder / "completions.log")
-        stack.callback(program.stop)
+@contextmanager
+def _completions_server(rate: float, folder: Path) -> Iterator[str]:
+    """The address of the remote adapter's server."""
+    port = free_port()
+    module = "deepseek_math.bench.free.completions_server"
+    program = HttpProgram(
+        [sys.executable, "-m", module, "--port", str(port), "--rate", str(rate)], port, folder / "completions.log"
+    )
+    try:
         program.start()
         program.wait_until_ready(READY_SECONDS)
-        return program.url
+        yield program.url
+    finally:
+        program.stop()
 
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown. Beyond the floor: less what the same load costs without an adapter."""
     floor = {row.load: row for row in rows if row.adapter == "free"}
     lines = [
-        "| adapter | streams | µs a token | beyond the floor | tokens/s at full speed | of the floor's |",
-        "|---|---|---|---|---|---|",
+        "| adapter | streams | µs a token | beyond the floor | pace kept | tokens/s at full speed | of the floor's |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         lowest = floor.get(row.load)
@@ -160,15 +176,13 @@ def table(rows: Sequence[Row]) -> str:
         if row.carried:
             carried = f"{row.carried:,.0f}"
             share = f"{row.carried / lowest.carried:.2f}" if lowest and lowest.carried else "-"
-        lines.append(f"| {ADAPTERS[row.adapter]} | {load} | {row.micros:.0f} | {beyond} | {carried} | {share} |")
+        lines.append(
+            f"| {ADAPTERS[row.adapter]} | {load} | {row.micros:.0f} | {beyond} | {row.kept:.0%} | {carried} | {share} |"
+        )
     return "\n".join(lines)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _bench(options: argparse.Namespace) -> int:
+def _bench(options: argparse.Namespace) -> None:
     if options.seconds <= 0 or min(options.streams) < 1 or max(options.streams) > SLOTS:
         raise BenchError(f"--seconds over 0, and --streams from 1 to {SLOTS}.")
     rows = []
@@ -177,23 +191,12 @@ def _bench(options: argparse.Namespace) -> int:
             rows += measure(adapter, options.streams, options.seconds, Path(folder))
     print(table(rows))
     print(json.dumps([asdict(row) for row in rows]), flush=True)
-    return 0
-
-
-def _status(options: argparse.Namespace) -> int:
-    try:
-        return _bench(options)
-    except (BenchError, ServerFailed, OSError, httpx.HTTPError) as error:
-        _say(f"bench: {error}")
-        return FAILED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="dsm bench ceiling", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench ceiling", __doc__)
     parser.add_argument("--only", nargs="+", choices=ADAPTERS, default=list(ADAPTERS), help="adapters (default: all)")
     parser.add_argument("--streams", type=int, nargs="+", default=STREAMS, help="at once (default: 1 16 64)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each load at its pace (default: 10)")
     options = parser.parse_args(arguments)
-    return run_until_stopped(lambda: _status(options), "bench: stopped, and its servers with it")
+    return status_of(lambda: _bench(options))

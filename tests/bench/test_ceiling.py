@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from deepseek_math.bench import ceiling
-from deepseek_math.bench.ceiling import ADAPTERS, Row, table
-from deepseek_math.bench.free.ceiling_predictor import engine
+from deepseek_math.bench.ceiling import Row, table
+from deepseek_math.bench.free.adapters import ADAPTERS, engine
 from deepseek_math.bench.free.words import LOGPROB, words
 from deepseek_math.bench.http_program import HttpProgram
 from deepseek_math.completion import Completion, complete
@@ -43,11 +43,8 @@ async def completion(opened: Any, sampling: Sampling) -> Completion:
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-async def test_every_word_of_a_free_engine_arrives_behind_every_adapter(
-    adapter: str, completions: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CEILING_URL", completions)
-    opened = engine(adapter, 200.0)
+async def test_every_word_of_a_free_engine_arrives_behind_every_adapter(adapter: str, completions: str) -> None:
+    opened = engine(adapter, 200.0, completions)
     await opened.start()
     try:
         for seen in (True, False):
@@ -69,23 +66,29 @@ def test_the_command_measures_and_leaves_nothing_running(
     *lines, last = capsys.readouterr().out.splitlines()
     rows = [Row(**row) for row in json.loads(last)]
     assert [(row.adapter, row.load) for row in rows] == [
+        ("free", "2 alone"),
         ("free", "2"),
         ("free", "vote"),
+        ("remote", "2 alone"),
         ("remote", "2"),
         ("remote", "vote"),
     ]
-    assert all(row.micros > 0 for row in rows)
+    assert all(row.micros > 0 and 0 < row.kept <= 1 for row in rows)
     assert all(bool(row.carried) == (row.load == "2") for row in rows)
     assert len(lines) == 2 + len(rows)
     assert {child.pid for child in psutil.Process().children(recursive=True)} == before
 
 
 def test_the_table_tells_what_is_beyond_the_floor() -> None:
-    rows = [Row("free", "64", 50.0, 12000.0), Row("remote", "64", 80.0, 9000.0), Row("remote", "vote", 20.0)]
+    rows = [
+        Row("free", "64", 50.0, 1.0, 12000.0),
+        Row("remote", "64", 80.0, 0.9, 9000.0),
+        Row("remote", "vote", 20.0, 1.0),
+    ]
     assert table(rows).splitlines()[2:] == [
-        "| none (the floor) | 64 | 50 | - | 12,000 | 1.00 |",
-        "| remote, vLLM's events | 64 | 80 | +30 | 9,000 | 0.75 |",
-        "| remote, vLLM's events | vote of 64 | 20 | - | - | - |",
+        "| none (the floor) | 64 | 50 | - | 100% | 12,000 | 1.00 |",
+        "| remote, vLLM's events | 64 | 80 | +30 | 90% | 9,000 | 0.75 |",
+        "| remote, vLLM's events | vote of 64 | 20 | - | 100% | - | - |",
     ]
 
 

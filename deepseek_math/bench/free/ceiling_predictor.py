@@ -6,47 +6,23 @@ NOTE: Cog loads this file from a folder of its own; see `ceiling.py`.
 
 import os
 from pathlib import Path
-from typing import Any
 
 from cog import BasePredictor, ConcatenateIterator, Input, concurrent, streaming
 
-from deepseek_math.bench.ceiling import CONTEXT, SLOTS
+from deepseek_math.bench.free.adapters import engine
 from deepseek_math.checkpoints import Checkpoint, Local
 from deepseek_math.cog import live
-from deepseek_math.paths import ROOT
 from deepseek_math.programs.sandbox.pool import Sandboxes
 from deepseek_math.prompt_style import DEEPSEEK_TEMPLATE, PromptStyle
 from deepseek_math.service import Service
 
 live.install()
 
-TINY = ROOT / "weights/tiny"
-
-
-def engine(adapter: str, rate: float) -> Any:
-    """The engine behind that adapter, not started yet."""
-    match adapter:
-        case "free":
-            from deepseek_math.bench.free.in_process import FreeEngine
-
-            return FreeEngine(TINY / "rl", CONTEXT, SLOTS, rate)
-        case "remote":
-            from deepseek_math.engines.remote.engine import RemoteEngine
-
-            return RemoteEngine(TINY / "rl", CONTEXT, SLOTS, engine_url=os.environ["CEILING_URL"])
-        case "llama_cpp":
-            from deepseek_math.bench.free.behind_llama import FreeBehindLlama
-
-            return FreeBehindLlama(TINY / "rl.gguf", CONTEXT, SLOTS, rate)
-        case _:
-            from deepseek_math.bench.free.behind_transformers import FreeBehindTransformers
-
-            return FreeBehindTransformers(TINY / "rl", CONTEXT, SLOTS, rate)
-
 
 class Predictor(BasePredictor):
     async def setup(self) -> None:
-        opened = engine(os.environ["CEILING_ADAPTER"], float(os.environ["CEILING_RATE"]))
+        rate, url = float(os.environ["CEILING_RATE"]), os.environ["CEILING_URL"]
+        opened = engine(os.environ["CEILING_ADAPTER"], rate, url)
         await opened.start()
         checkpoint = Checkpoint("free", Local(Path()), "none", style=PromptStyle(chat_template=DEEPSEEK_TEMPLATE))
         self.service = Service(checkpoint, opened, Sandboxes(), log_prompts=False)
