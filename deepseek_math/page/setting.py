@@ -1,0 +1,135 @@
+r"""One formula set as MathML, by math-core. What can't be set is shown as its source: never red, never lost.
+
+    >>> set_formula(r"\boxed{5}", display=False)
+    '<math><mrow class="box"><mn>5</mn></mrow></math>'
+
+math-core escapes text and refuses what could run or load (`\href`, `\includegraphics`). What it reads otherwise than
+models write is rewritten first, and each rewrite is a row here.
+"""
+
+import re
+from functools import lru_cache
+from html import escape
+
+from math_core import LatexError, LatexToMathML
+
+MAX_LENGTH = 5000  # characters: a longer one is shown as its source
+MAX_EXPANSIONS = 100  # of macros that the formula itself defines
+
+# Commands that math-core lacks, in terms of those that it has.
+MACROS = {
+    "mbox": r"\text{#1}",
+    "hbox": r"\text{#1}",
+    "textup": r"\text{#1}",
+    "pmb": r"\boldsymbol{#1}",
+    "smash": r"{#1}",
+    "overarc": r"\overparen{#1}",
+    "wideparen": r"\overparen{#1}",
+    "substack": r"\begin{subarray}{c}#1\end{subarray}",
+    "textsuperscript": r"{}^{\text{#1}}",
+    "textdollar": r"\$",
+    "dotsb": r"\cdots",
+    "dotsc": r"\ldots",
+    "dotsm": r"\cdots",
+    "strut": "{}",
+    "hfill": r"\quad",
+}
+_LENGTH = r"\[\s*-?[\d.]+\s*(?:pt|em|ex|mm|cm|in|mu|px|bp|pc)\s*\]"
+_REWRITES = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (rf"\\\\\*?\s*{_LENGTH}", r"\\\\ "),  # the space after a row
+        (r"(?<!\\)((?:\\\\)*)%", r"\1\\%"),  # no comments: models mean per cent
+        (r"(?<!\\)((?:\\\\)*)#", r"\1\\#"),
+        (r"\\(begin|end)\s?\{(?:split|alignat|alignedat|flalign)\*?\}(?:\{\d+\})?", r"\\\1{aligned}"),
+        (r"\\begin\s?\{eqnarray\*?\}", r"\\begin{array}{rcl}"),
+        (r"\\end\s?\{eqnarray\*?\}", r"\\end{array}"),
+        (r"\\(?:begin|end)\s?\{(?:displaymath|math|subequations)\}", ""),
+        (r"\\(begin|end)\s?\{(align|equation|gather|multline)\}", r"\\\1{\2*}"),  # numbers nobody refers to
+        (r"\\label\s?\{[^{}]*\}", ""),
+        (r"\\(?:tiny|scriptsize|footnotesize|small|large|Large|LARGE|huge|Huge|centering|noindent)(?![A-Za-z])", ""),
+    )
+)
+_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textnormal|textup|mbox|hbox)\s*\{")
+_INNER = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\^\{([^{}]*)\}|\^(\w)")
+_TAG = re.compile(r"\\tag(\*?)\s?\{([^{}]*)\}")
+_NUMBERED = re.compile(r"\\begin\{(?:align|equation|gather|multline)\*")
+_ALIGNED = re.compile(r"(?<!\\)(?:\\\\)*&|\\\\")
+_OWN_ROWS = re.compile(r"\\begin\s?\{([A-Za-z]+\*?)\}.*\\end\s?\{\1\}|\\substack\s?\{[^{}]*\}", re.DOTALL)
+_ENCLOSED = re.compile(r'<menclose notation="(\w+)">')
+
+_converter = LatexToMathML(
+    macros=MACROS, fancy_error=False, max_expansions=MAX_EXPANSIONS, allow_unreliable_rendering=True
+)
+
+
+@lru_cache(maxsize=4096)
+def set_formula(source: str, display: bool) -> str | None:
+    """Its MathML, or None where it can't be set."""
+    if len(source) > MAX_LENGTH:
+        return None
+    try:
+        mathml = _converter.convert_with_local_state(rewritten(source), displaystyle=display)
+    except LatexError:
+        return None
+    # Chromium draws no line for menclose: the page's style sheet does.
+    return _ENCLOSED.sub(r'<mrow class="\1">', mathml).replace("</menclose>", "</mrow>")
+
+
+def shown(source: str) -> str:
+    """A formula's source as HTML."""
+    return f'<code class="source">{escape(source)}</code>'
+
+
+def rewritten(source: str) -> str:
+    """The formula in the LaTeX that math-core reads."""
+    for pattern, replacement in _REWRITES:
+        source = pattern.sub(replacement, source)
+    source = _with_plain_texts(source)
+    if not _NUMBERED.search(source):
+        source = _TAG.sub(lambda tag: rf"\qquad\text{{{tag[2] if tag[1] else f'({tag[2]})'}}}", source)
+    if _ALIGNED.search(_OWN_ROWS.sub("", source)):
+        return rf"\begin{{aligned}}{source}\end{{aligned}}"
+    return source
+
+
+def _with_plain_texts(source: str) -> str:
+    r"""With nothing in `\text{...}` but text: formulas in it stand beside it, and its signs are escaped."""
+    parts = []
+    at = 0
+    while command := _TEXT.search(source, at):
+        end = _closing(source, command.end())
+        parts.append(source[at : command.start()])
+        name = command[0].rstrip("{").rstrip()
+        parts.append(_split_text(name, source[command.end() : end]))
+        at = end + 1
+    return "".join([*parts, source[at:]])
+
+
+def _split_text(name: str, content: str) -> str:
+    parts = []
+    at = 0
+    for inner in _INNER.finditer(content):
+        parts.append(_plain(name, content[at : inner.start()]))
+        formula = inner[1] or inner[2]
+        parts.append(f"{{{formula}}}" if formula else f"{{}}^{{\\text{{{inner[3] or inner[4]}}}}}")
+        at = inner.end()
+    return "".join([*parts, _plain(name, content[at:])])
+
+
+def _plain(name: str, words: str) -> str:
+    if not words:
+        return ""
+    words = re.sub(r"(?<!\\)([_&$])", r"\\\1", words)
+    words = re.sub(r"\\([%$&#_])(?=\s)", r"\\\1{}", words)  # math-core takes the blank after it for its end
+    return f"{name}{{{words}}}"
+
+
+def _closing(source: str, at: int) -> int:
+    """Where the group that begins at `at` ends."""
+    depth = 1
+    for token in re.finditer(r"\\.|[{}]", source[at:], re.DOTALL):
+        depth += {"{": 1, "}": -1}.get(token[0], 0)
+        if depth == 0:
+            return at + token.start()
+    return len(source)
