@@ -21,6 +21,7 @@ COMMANDS = {
     "chat": Command("local.chat:main", "hold a conversation in the terminal: with a model here, or with --url"),
     "serve": Command("local.command:serve", "serve Cog's HTTP API on this machine, without Docker"),
     "openai": Command("door.command:main", "serve OpenAI's API on this machine, before Cog's", "setup-openai"),
+    "page": Command("page.command:main", "show solutions in the browser, mathematics set", "setup-page"),
     "health": Command("local.health:main", "say whether a service is well, as an exit status for probes"),
     "checkpoints": Command("checkpoints.command:main", "list the known checkpoints and what is on disk"),
     "checkpoints remove": Command("checkpoints.removal:main", "remove a downloaded checkpoint from the disk"),

@@ -1,7 +1,7 @@
 """A solution as HTML: Markdown by markdown-it, formulas where the scanner found them, code in blocks of its own.
 
     >>> [block.html for block in blocks("So **$x$** is 3.")]
-    ['<p>So <strong><math><mi>x</mi></math></strong> is 3.</p>']
+    ['<p>So <strong><span class="formula" data-source="$x$"><math><mi>x</mi></math></span></strong> is 3.</p>']
 
 HTML in the text stays text. What Markdown would take from a mathematical text is switched off (see `_PLAIN`).
 """
@@ -25,7 +25,7 @@ _PLAIN = ("code", "lheading", "reference", "html_block", "html_inline", "autolin
 _PLUS_OR_NUMBER = re.compile(r"^([ \t>]*)(\+(?=[ \t])|#{4}(?= ?[-$\d.,/%\s]+$))", re.MULTILINE)  # "+ 5", "#### 72"
 _PLACE = re.compile("\ue000(\\d+)\ue001")
 _RESERVED = re.compile("[\ue000\ue001]")
-_BREAKS = re.compile(r'(?:<br ?/?>\s*)?(<span class="display">.*?</math></span>)(?:\s*<br ?/?>)?', re.DOTALL)
+_BREAKS = re.compile(r'(?:<br ?/?>\s*)?(<span class="formula display".*?</math></span>)(?:\s*<br ?/?>)?', re.DOTALL)
 
 Kind = Literal["prose", "program", "output", "code"]
 
@@ -85,7 +85,8 @@ def _placed(piece: Piece) -> str:
     mathml = set_formula(piece.content, piece.display) if piece.kind == "formula" else None
     if mathml is None:
         return shown(piece.text)
-    return f'<span class="display">{mathml}</span>' if piece.display else mathml
+    kind = "formula display" if piece.display else "formula"
+    return f'<span class="{kind}" data-source="{escapeHtml(piece.text)}">{mathml}</span>'
 
 
 def _text(_: Any, tokens: Sequence[Token], index: int, __: Any, env: dict[str, list[str]]) -> str:
