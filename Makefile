@@ -13,6 +13,7 @@ grown := .grown
 takes.predict := PROMPT INPUTS SAMPLES CHECKPOINT
 takes.chat-terminal := INPUTS CHECKPOINT
 takes.serve := PORT CHECKPOINT
+takes.chat := PORT URL CHECKPOINT
 takes.openai := PORT URL CHECKPOINT API_KEY CORS_ORIGINS
 takes.fetch := CHECKPOINT
 takes.image := CHECKPOINT ENGINE BAKE DRY
@@ -67,6 +68,9 @@ chat-terminal: setup ## a conversation in the terminal; INPUTS="mode=chat ..." s
 
 serve: setup ## Cog's HTTP API on 127.0.0.1, PORT=5000
 	@$(dsm) serve --port $(or $(PORT),5000)
+
+chat: setup-page ## solutions in the browser, their mathematics set, PORT=8000; URL=http://... is a service that runs already
+	@$(dsm) page --port $(or $(PORT),8000) $(if $(URL),--url "$(URL)")
 
 openai: setup-openai ## OpenAI's API on 127.0.0.1, PORT=8000; URL=http://... is a service that runs already
 	@$(dsm) openai --port $(or $(PORT),8000) $(if $(URL),--url "$(URL)")
@@ -156,6 +160,7 @@ lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.tom
 	$(list) --all-extras --group torch --group lint --group unit --group test --output-file requirements/test.txt
 	$(part) --extra chat --output-file requirements/run.txt
 	$(part) --extra door --output-file requirements/door.txt
+	$(part) --extra door --extra page --output-file requirements/page.txt
 	$(part) --extra evaluate --output-file requirements/evaluate.txt
 	$(part) --extra bench --group torch --output-file requirements/bench.txt
 	$(part) --extra train --group torch --output-file requirements/train.txt
@@ -175,6 +180,7 @@ lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.tom
 setup: $(dsm) $(ready)run ## the packages of predict, chat-terminal, serve, fetch and image
 setup-tool: setup $(ready)programs ## and those that programs of mode tool may import, 480 MB in a folder of their own
 setup-openai: setup $(ready)door ## and those of openai
+setup-page: setup $(ready)page ## and those of chat
 setup-evaluate: setup $(ready)evaluate ## and those of evaluate's pictures and --ray
 setup-bench: setup $(ready)bench $(ready)torch ## and those of bench, torch among them
 setup-train: setup $(ready)train $(ready)torch ## and those of train, torch among them

@@ -26,6 +26,7 @@ _PLUS_OR_NUMBER = re.compile(r"^([ \t>]*)(\+(?=[ \t])|#{4}(?= ?[-$\d.,/%\s]+$))"
 _PLACE = re.compile("\ue000(\\d+)\ue001")
 _RESERVED = re.compile("[\ue000\ue001]")
 _BREAKS = re.compile(r'(?:<br ?/?>\s*)?(<span class="formula display".*?</math></span>)(?:\s*<br ?/?>)?', re.DOTALL)
+_PUNCTUATED = re.compile(r'(<span class="formula" [^>]*>(?:(?!</math>).)*</math></span>)([,.;:!?)\]，。；：！？）、]+)')
 
 Kind = Literal["prose", "program", "output", "code"]
 
@@ -73,7 +74,8 @@ def _prose_blocks(pieces: Sequence[Piece]) -> list[Block]:
     for index, token in enumerate(tokens):
         if token.level == 0 and token.nesting <= 0:
             html = _markdown.renderer.render(tokens[first : index + 1], _markdown.options, {"places": places}).strip()
-            found.append(Block("prose", _BREAKS.sub(r"\1", html)))
+            html = _BREAKS.sub(r"\1", html)
+            found.append(Block("prose", _PUNCTUATED.sub(r'<span class="kept">\1\2</span>', html)))
             first = index + 1
     return found
 
@@ -142,7 +144,7 @@ def _valid_link(url: str) -> bool:
 def _made() -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table").disable(_PLAIN)
     markdown.inline.ruler.at("emphasis", _emphasis)
-    markdown.validateLink = _valid_link  # type: ignore[method-assign]
+    markdown.validateLink = _valid_link
     rules: dict[str, Callable[..., str]] = {"text": _text, "link_open": _link_opened}
     for name, rule in rules.items():
         markdown.add_render_rule(name, rule)

@@ -259,8 +259,8 @@ def test_what_is_copied_has_formulas_as_latex(browser: Browser, script: Scripted
 HOSTILE = [
     "<svg onload=alert(1)> <img src=x onerror=alert(2)> <script>alert(3)</script> <iframe onload=alert(4)>",
     r"$\text{<svg onload=alert(5)>}$ $\href{javascript:alert(6)}{x}$ $\style{x}{<img src=x onerror=alert(7)>}$",
-    "[a](javascript:alert(8)) [b](JaVaScRiPt:alert(9)) [c](data:text/html,<script>alert(10)</script>) <javascript:alert(11)>",
-    '![x](https://example.org/x.png "onerror=alert(12)") [d](https://example.org/"onmouseover=alert(13)) [e](x "$y$")',
+    "[a](javascript:alert(8)) [b](JaVaScRiPt:alert(9)) [c](data:text/html,<b>10</b>) <javascript:alert(11)>",
+    '![x](https://example.org/x.png "onerror=alert(12)") [d](https://example.org/"onclick=alert(13)) [e](x "$y$")',
     '```"><script>alert(14)</script>\n"><script>alert(15)</script>\n```',
     '$x" onmouseover="alert(16)" y="$ $`"><script>alert(17)</script>`$',
     r"$\newcommand{\a}{\a\a}\a$ $" + r"\sqrt{" * 200 + "1" + "}" * 200 + "$",

@@ -15,11 +15,12 @@ LISTS = sorted(path.name for path in (ROOT / "requirements").glob("*.txt"))
 PARTS: dict[str, list[str]] = {  # the extras and groups of each list
     "run": ["chat"],
     "door": ["door"],
+    "page": ["door", "page"],
     "evaluate": ["evaluate"],
     "bench": ["bench"],
     "train": ["train"],
     "check": ["lint", "unit"],
-    "test": ["hf", "chat", "door", "evaluate", "bench", "train", "lint", "unit", "test"],
+    "test": ["hf", "chat", "door", "page", "evaluate", "bench", "train", "lint", "unit", "test"],
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
