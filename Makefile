@@ -120,6 +120,11 @@ test-container: setup-all ## the image, built and run in a Docker engine; what i
 test-vllm: setup-all ## the engines' promises, and deaths, on a real vLLM; says so where none is to be had
 	tests/vllm/environment $(python) -m pytest -n 0 tests/engines/test_engines.py tests/vllm || [ $$? = 75 ]
 
+test-page: setup-all ## the page in a headless Chromium; says so where none is to be had
+	tests/browser/chromium $(python) -m pytest -n 0 tests/browser || [ $$? = 75 ]
+
+test-doors: test-page
+
 tiny: setup-train ## the tiny checkpoints trained from nothing; stopped, the next call goes on
 	$(dsm) train pretrain $(grown)
 	$(dsm) train finetune $(grown)

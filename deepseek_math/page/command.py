@@ -12,12 +12,14 @@ from starlette.applications import Starlette
 
 from deepseek_math.answers.judging import judge
 from deepseek_math.door.app import app
+from deepseek_math.door.command import STOP_SECONDS
+from deepseek_math.door.door_settings import DoorSettings
 from deepseek_math.door.upstream import Upstream
-from deepseek_math.local.command import HELP_URL, MODEL, run, say
-from deepseek_math.local.server import LocalServer
+from deepseek_math.errors import ServiceError
+from deepseek_math.local.command import HELP_URL, MODEL, run
+from deepseek_math.local.server import LocalServer, require_free
 from deepseek_math.page.site import Site
-
-GRACE = 3  # seconds that open streams have once Ctrl-C was pressed
+from deepseek_math.terminal import say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,19 +34,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _page(port: int, url: str | None, browser: bool) -> int:
+    settings = DoorSettings.read()
+    if settings.api_key:
+        raise ServiceError(
+            "setting_invalid", "API_KEY is set, and the page has no place for a key. Unset it, or start dsm openai."
+        )
+    require_free(port, "dsm page --port 8001")
     if url:
-        return _serve(port, url.rstrip("/"), browser)
+        return _serve(page(Upstream(url.rstrip("/")), settings), port, browser)
     with LocalServer(say=say) as server:
-        return _serve(port, server.url, browser)
+        return _serve(page(Upstream(server.url), settings), port, browser)
 
 
-def _serve(port: int, url: str, browser: bool) -> int:
+def _serve(application: Starlette, port: int, browser: bool) -> int:
     address = f"http://127.0.0.1:{port}/"
-    say(f"the page is at {address}, OpenAI's API at {address}v1; Ctrl-C stops both")
-    config = uvicorn.Config(
-        page(Upstream(url)), host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=GRACE
+    say(f"the page is at {address} and OpenAI's API at {address}v1; Ctrl-C stops both")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application,
+            host="127.0.0.1",
+            port=port,
+            log_level="warning",
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
     )
-    server = uvicorn.Server(config)
     if browser:
         threading.Thread(target=_open, args=(server, address), daemon=True).start()
     server.run()
@@ -57,17 +70,17 @@ def _open(server: uvicorn.Server, address: str) -> None:
     webbrowser.open(address)
 
 
-def page(upstream: Upstream) -> Starlette:
-    """The door with the page at `/`."""
-    application = app(upstream)
+def page(upstream: Upstream, settings: DoorSettings | None = None) -> Starlette:
+    """The door, with the page at `/`."""
+    application = app(upstream, settings)
     application.router.routes[:0] = Site(upstream).routes()
-    doors = application.router.lifespan_context
+    of_the_door = application.router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(running: Starlette) -> AsyncIterator[None]:
-        async with doors(running):
+        async with of_the_door(running):
             yield
-            await judge().close()
+            await judge().close()  # it compares answers with those of readers
 
     application.router.lifespan_context = lifespan
     return application

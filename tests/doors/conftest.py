@@ -64,7 +64,9 @@ def serving(application: Starlette) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM or not DRIVER:
-        pytest.skip("there is no Chromium here, or no chromedriver (Debian: apt install chromium chromium-driver)")
+        pytest.exit(
+            "Left out: there is no Chromium here, or no chromedriver. Debian: apt install chromium chromium-driver", 75
+        )
     with Browser() as running:
         yield running
 
