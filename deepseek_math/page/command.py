@@ -18,6 +18,7 @@ from deepseek_math.door.upstream import Upstream
 from deepseek_math.errors import ServiceError
 from deepseek_math.local.command import HELP_URL, MODEL, run
 from deepseek_math.local.server import LocalServer, require_free
+from deepseek_math.page.llama_page import LlamaPage
 from deepseek_math.page.site import Site
 from deepseek_math.terminal import say
 
@@ -71,9 +72,10 @@ def _open(server: uvicorn.Server, address: str) -> None:
 
 
 def page(upstream: Upstream, settings: DoorSettings | None = None) -> Starlette:
-    """The door, with the page at `/`."""
+    """The door, with the page at `/` and llama.cpp's at `/chat`."""
     application = app(upstream, settings)
-    application.router.routes[:0] = Site(upstream).routes()
+    routes = application.router.routes
+    routes[:0] = [*Site(upstream).routes(), LlamaPage(upstream, list(routes)).route()]
     of_the_door = application.router.lifespan_context
 
     @asynccontextmanager

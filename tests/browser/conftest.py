@@ -15,7 +15,7 @@ from deepseek_math.door.upstream import ServedModel, Upstream
 from deepseek_math.local.client import Event
 from deepseek_math.local.server import LocalServer
 from deepseek_math.page.command import page
-from tests.doors.browser import CHROMIUM, DRIVER, Browser
+from tests.browser.browser import CHROMIUM, DRIVER, Browser
 
 
 class Scripted(Upstream):

@@ -10,9 +10,10 @@ import pytest
 
 from deepseek_math.inputs import OWN_INPUTS
 from deepseek_math.page.form import BY_THE_PAGE
+from deepseek_math.page.llama_page import files
 from deepseek_math.page.site import POLICY
-from tests.doors.browser import Browser
-from tests.doors.conftest import Scripted
+from tests.browser.browser import Browser
+from tests.browser.conftest import Scripted
 from tests.page.texts import TEXTS, MathText, normal
 
 KEPT = "deepseek_math.conversations"
@@ -345,6 +346,18 @@ def test_all_is_reached_by_keyboard_and_named_for_a_screen_reader(
         browser.press("Tab")
         reached.add(browser.run("return document.activeElement.id || document.activeElement.className || '-'"))
     assert {"new", "prompt", "solve", "copy", "link"} <= reached
+
+
+def test_the_page_of_llama_cpp_talks_to_the_door(browser: Browser, demo_site: str) -> None:
+    if not files():
+        pytest.skip("this build of xllamacpp has no page")
+    browser.size(900, 1000)
+    browser.open(f"{demo_site}chat")
+    assert browser.until(lambda: browser.count("textarea") == 1)
+    browser.type("textarea", "What is 12 + 30?")
+    browser.press("Enter")
+    assert browser.until(lambda: browser.count(".katex .boxed, .katex .fbox") > 0), browser.text("body")
+    picture(browser, "llama-cpp")
 
 
 # The server alone
