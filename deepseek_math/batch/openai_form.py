@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepseek_math.batch.input_file import Columns
+from deepseek_math.batch.row import UNWRITTEN
 from deepseek_math.errors import ServiceError
 from deepseek_math.inputs import BY_NAME
 from deepseek_math.jobs.journal import Line
 from deepseek_math.other_names import over
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
-OURS = {name for name in BY_NAME if name not in ("prompt", "messages", "system_prompt")}
+OURS = {name for name in BY_NAME if name not in ("prompt", "messages", "system_prompt", *UNWRITTEN)}
 # They change no completion: who asks, and what is kept there.
 WITHOUT_EFFECT = ("model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
 NEUTRAL: Mapping[str, Sequence[Any]] = {  # the values of other fields that ask for nothing

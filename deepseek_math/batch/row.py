@@ -25,6 +25,7 @@ RESULTS = {
     "error_code": str,
     "error": str,
 }
+UNWRITTEN = ("return_samples", "logprobs")  # inputs whose results have no column
 
 
 class Form(Protocol):
@@ -64,6 +65,9 @@ def checked(raw: RawRow, form: Form) -> Row:
             raise ServiceError("row_invalid", raw.fault)
         inputs = form.inputs(raw.columns)
         Request.checked(**inputs)
+        for name in UNWRITTEN:
+            if inputs.get(name):
+                raise ServiceError("row_invalid", f"{name} is asked for, and there is no column for it. Leave it out.")
     except ServiceError as fault:
         return Row(raw.number, raw.columns, {}, fault)
     return Row(raw.number, raw.columns, inputs)

@@ -78,6 +78,8 @@ def test_two_names_of_one_input_that_disagree_are_refused_and_an_option_gives_wa
     [
         (columns(n=2), "body.n is 2"),
         (columns(stream=True), "body.stream is True"),
+        (columns(logprobs=True), "body.logprobs is True"),
+        (columns(return_samples=True), "body.return_samples is True"),
         (columns(tools=[{"type": "function"}]), "body.tools is"),
         (columns(response_format={"type": "json_object"}), "body.response_format"),
         (columns(surprise=1), "body.surprise is 1"),

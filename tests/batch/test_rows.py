@@ -82,6 +82,8 @@ def test_cells_of_csv_are_read_as_the_input_s_type() -> None:
         ({"prompt": "?", "samples": "8"}, "samples_out_of_range", "samples is '8'"),
         ({"prompt": "?", "mode": "maths"}, "mode_unknown", "Use one of"),
         ({"prompt": "?", "messages": "x"}, "messages_invalid", "not a list"),
+        ({"prompt": "?", "logprobs": True}, "row_invalid", "logprobs is asked for"),
+        ({"prompt": "?", "return_samples": True, "samples": 8}, "row_invalid", "return_samples is asked for"),
     ],
 )
 def test_a_bad_row_has_the_service_s_own_code_before_it_is_asked(

@@ -101,7 +101,9 @@ def test_the_container_has_the_service_s_packages_and_none_of_training_s() -> No
     container = pins("requirements.txt")
     wanted = declared("hf", "container")
     assert {name for name in wanted if container.get(name) != {wanted[name]}} == {"cog", "coglet"}  # Cog installs both
-    assert not {"trl", "datasets", "peft", "gguf", "matplotlib", "ray", "pytest"} & set(container)
+    assert not {"trl", "datasets", "peft", "gguf", "matplotlib", "ray", "pytest", "starlette", "uvicorn"} & set(
+        container
+    )
 
 
 @pytest.mark.unit
@@ -110,7 +112,7 @@ def test_the_container_of_a_gguf_file_has_what_its_commands_need_and_no_more() -
     wanted = declared()
     assert {name for name in wanted if listed.get(name) != {wanted[name]}} == {"cog", "coglet"}  # Cog installs both
     assert listed.items() <= pins("requirements.txt").items()
-    assert not {"torch", "torchvision", "transformers", "accelerate", "numpy"} & set(listed)
+    assert not {"torch", "torchvision", "transformers", "accelerate", "numpy", "starlette", "uvicorn"} & set(listed)
 
 
 @pytest.mark.unit
