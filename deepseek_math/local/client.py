@@ -223,6 +223,11 @@ def _shown(name: str, value: Any) -> str:
         return ""
     if name == "doubts":
         return in_words(value)
+    if name == "samples":
+        return printable("; ".join(f"{sample['seed']}: {sample['answer'] or 'no answer'}" for sample in value))
+    if name == "token_logprobs":
+        told = [token["logprob"] for group in value for token in group]
+        return f"{len(told)} tokens, {sum(told) / max(1, len(told)):.4f} on average"
     if name == "repetition":
         return f"{value['length']} characters, {value['count']} times"
     return str(value).lower() if isinstance(value, bool) else printable(str(value))

@@ -78,3 +78,14 @@ async def test_one_connection_serves_many_predictions_and_one_that_breaks_after_
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         assert [await client.predict(session, url, {}) for _ in range(3)] == [COMPLETED] * 3
     assert connections == 1
+
+
+def test_samples_and_likelihoods_are_shown_in_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    samples = [{"seed": 5, "answer": "42", "text": "long"}, {"seed": 6, "answer": None, "text": "longer"}]
+    tokens = [[{"token": "4", "logprob": -0.5}], [{"token": "2", "logprob": -1.5}, {"token": ".", "logprob": -0.25}]]
+    with saying(("completed", COMPLETED | {"metrics": {"samples": samples, "token_logprobs": tokens}})) as url:
+        assert client.show(url, {}) == 0
+    assert [line.split(maxsplit=1) for line in capsys.readouterr().err.splitlines()] == [
+        ["samples", "5: 42; 6: no answer"],
+        ["token_logprobs", "3 tokens, -0.7500 on average"],
+    ]
