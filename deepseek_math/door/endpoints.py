@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from deepseek_math.checkpoints.table import ALIASES
 from deepseek_math.door.asked import Asked, Kind
-from deepseek_math.door.connection import body_of, while_connected
+from deepseek_math.door.client_connection import body_of, while_connected
 from deepseek_math.door.drawn import Ended, Piece, draw
 from deepseek_math.door.refusals import Refused, fault_of_ours
 from deepseek_math.door.upstream import ServedModel, Upstream
