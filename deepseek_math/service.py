@@ -244,7 +244,7 @@ class Service:
             raise ServiceError(
                 "logprobs_unavailable",
                 f"logprobs is true, and the engine {self.engine.name} does not tell the probabilities of its tokens. "
-                "Leave logprobs out, or serve a GGUF file.",
+                "Leave logprobs out, or have vLLM or llama-server serve it.",
             )
 
     def _served(self) -> Served:
