@@ -145,7 +145,7 @@ async def paced(drawn: AsyncIterator[Event]) -> AsyncGenerator[Event | None, Non
             if arriving.done():
                 event = arriving.result()
                 arriving = None
-                changed = changed or event.kind == "output"
+                changed = event.kind == "output" or (changed and event.kind != "completed")
                 yield event
             if changed and monotonic() >= due:
                 began = monotonic()

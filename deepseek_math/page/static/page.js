@@ -3,6 +3,7 @@
 const find = (selector, within = document) => within.querySelector(selector);
 const KEPT = "deepseek_math.conversations";
 const MOST_KEPT = 50;
+const UNREACHABLE = "The server can't be reached, or broke off. Is make chat still running?";
 const SOURCES = { boxed: "from the box", phrase: "from the words of the text" };
 
 let facts; // what /page/about says
@@ -101,7 +102,7 @@ async function ask(event) {
     await solve(turn, element, { ...turn.inputs, prompt, ...(messages.length ? { messages } : {}) });
   } catch (error) {
     if (error.name === "AbortError") turn.stopped = true;
-    else turn.refused ??= error.message;
+    else turn.refused ??= error instanceof TypeError ? UNREACHABLE : error.message;
   }
   running = null;
   showRunning(false);
@@ -131,7 +132,7 @@ async function solve(turn, element, inputs) {
     left = lines.pop();
     for (const line of lines) show(element, turn, JSON.parse(line));
   }
-  if (!turn.metrics && !turn.refused) throw new Error("The server broke off. Ask again.");
+  if (!turn.metrics && !turn.refused) throw new Error(UNREACHABLE);
 }
 
 async function post(path, body, signal) {
