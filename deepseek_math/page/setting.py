@@ -13,6 +13,8 @@ from html import escape
 
 from math_core import LatexError, LatexToMathML
 
+from deepseek_math.page.dollars import is_formula
+
 MAX_LENGTH = 5000  # characters: a longer one is shown as its source
 MAX_EXPANSIONS = 100  # of macros that the formula itself defines
 
@@ -28,6 +30,14 @@ MACROS = {
     "substack": r"\begin{subarray}{c}#1\end{subarray}",
     "textsuperscript": r"{}^{\text{#1}}",
     "textdollar": r"\$",
+    "mathdollar": r"\$",
+    "celsius": r"^{\circ}\text{C}",
+    "smallsetminus": r"\setminus",
+    "parallelogram": "▱",
+    "arccot": r"\operatorname{arccot}",
+    "arcsec": r"\operatorname{arcsec}",
+    "lcm": r"\operatorname{lcm}",
+    "sgn": r"\operatorname{sgn}",
     "dotsb": r"\cdots",
     "dotsc": r"\ldots",
     "dotsm": r"\cdots",
@@ -38,7 +48,13 @@ _LENGTH = r"\[\s*-?[\d.]+\s*(?:pt|em|ex|mm|cm|in|mu|px|bp|pc)\s*\]"
 _REWRITES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
         (rf"\\\\\*?\s*{_LENGTH}", r"\\\\ "),  # the space after a row
+        (r"(?<!\\)\\\*", "*"),  # escaped for Markdown
+        (r"\\(begin|end)\s?\{([pbvBV]?matrix)\*\}(?:\[[lcr]\])?", r"\\\1{\2}"),
+        (r"\\vspace\*?\s?\{[^{}]*\}|\\(?:allowbreak|displaybreak|par)(?![A-Za-z])", ""),
         (r"(?<!\\)((?:\\\\)*)%", r"\1\\%"),  # no comments: models mean per cent
         (r"(?<!\\)((?:\\\\)*)#", r"\1\\#"),
         (r"\\(begin|end)\s?\{(?:split|alignat|alignedat|flalign)\*?\}(?:\{\d+\})?", r"\\\1{aligned}"),
@@ -52,6 +68,7 @@ _REWRITES = tuple(
 )
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textnormal|textup|mbox|hbox)\s*\{")
 _INNER = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\^\{([^{}]*)\}|\^(\w)")
+_PAIR = re.compile(r"(?<!\\)\$([^$\\]*)\$")
 _TAG = re.compile(r"\\tag(\*?)\s?\{([^{}]*)\}")
 _NUMBERED = re.compile(r"\\begin\{(?:align|equation|gather|multline)\*")
 _ALIGNED = re.compile(r"(?<!\\)(?:\\\\)*&|\\\\")
@@ -85,7 +102,7 @@ def rewritten(source: str) -> str:
     """The formula in the LaTeX that math-core reads."""
     for pattern, replacement in _REWRITES:
         source = pattern.sub(replacement, source)
-    source = _with_plain_texts(source)
+    source = _with_money(_with_plain_texts(source))
     if not _NUMBERED.search(source):
         source = _TAG.sub(lambda tag: rf"\qquad\text{{{tag[2] if tag[1] else f'({tag[2]})'}}}", source)
     if _ALIGNED.search(_OWN_ROWS.sub("", source)):
@@ -106,6 +123,14 @@ def _with_plain_texts(source: str) -> str:
     return "".join([*parts, source[at:]])
 
 
+def _with_money(source: str) -> str:
+    r"""Dollar signs in a formula, `\boxed{$5}`: those around another formula are taken out, the rest is money."""
+    if "$" not in source:
+        return source
+    source = _PAIR.sub(lambda pair: pair[1] if is_formula(pair[1], "", "") else pair[0], source)
+    return re.sub(r"(?<!\\)((?:\\\\)*)\$", r"\1\\$", source)
+
+
 def _split_text(name: str, content: str) -> str:
     parts = []
     at = 0
@@ -120,7 +145,7 @@ def _split_text(name: str, content: str) -> str:
 def _plain(name: str, words: str) -> str:
     if not words:
         return ""
-    words = re.sub(r"(?<!\\)([_&$])", r"\\\1", words)
+    words = re.sub(r"(?<!\\)([_&$])", r"\\\1", words.replace(r"\\", " "))
     words = re.sub(r"\\([%$&#_])(?=\s)", r"\\\1{}", words)  # math-core takes the blank after it for its end
     return f"{name}{{{words}}}"
 

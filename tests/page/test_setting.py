@@ -27,6 +27,13 @@ READ_DIFFERENTLY = [  # what models write, what is visible then, and why
     (r"\Large 5", "5", "sizes are left out"),
     (r"\sum_{\substack{i<j \\ i>1}} i", "∑i<ji>1i", "two rows under a sum"),
     (r"#5", "#5", "a bare hash"),
+    (r"a &lt; b", "a<b", "as a web page would write it"),
+    (r"\boxed{$18}", "$18", "money in a box"),
+    (r"\boxed{$x+1$}", "x+1", "a formula in a box with delimiters of its own"),
+    (r"a \* b", "a∗b", "a star escaped for Markdown"),
+    (r"\text{one \\ two}", "one two", "a line's end in words"),
+    (r"\begin{pmatrix*}[r] 1 \\ 2 \end{pmatrix*}", "(12)", "a matrix whose columns are aligned"),
+    (r"\lcm(4,6)\vspace{1cm}", "lcm(4,6)", "a function and a space that math-core lacks"),
 ]
 
 

@@ -65,11 +65,11 @@ def test_answers_are_set_or_words() -> None:
     state = {
         "samples": 8,
         "finished": 3,
-        "votes": [{"answer": r"\frac12", "count": 2}, {"answer": "<b> & so", "count": 1}],
+        "votes": [{"answer": r"\frac12", "count": 2}, {"answer": "<b> is it & so", "count": 1}],
     }
     formula, words = vote(state)["votes"]
     assert formula["html"].startswith("<math")
     assert (formula["count"], words["count"]) == (2, 1)
-    assert words["html"] == "<span>&lt;b&gt; &amp; so</span>"
+    assert words["html"] == "<span>&lt;b&gt; is it &amp; so</span>"
     assert ending({"answer": "no real roots"})["answer"]["html"] == "<span>no real roots</span>"
     assert ending({"finish_reason": "length"})["answer"] is None
