@@ -46,8 +46,8 @@ async def look(folder: Path | None) -> Installed:
     process = await asyncio.create_subprocess_exec(python, "-c", PROGRAM, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
     said, complaint = await process.communicate()
     try:
-        version, gpus = json.loads(said)
-    except ValueError as error:
+        version, gpus = json.loads(said.splitlines()[-1])  # a package may say something of its own before it
+    except (ValueError, IndexError) as error:
         last = clause(complaint.decode(errors="replace").strip().rpartition("\n")[2])
         raise ServiceError("package_missing", f"vLLM can't be used with {python}: {last}.") from error
     return Installed(python, str(version), int(gpus))
