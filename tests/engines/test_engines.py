@@ -265,7 +265,7 @@ async def test_log_probabilities_are_the_models_own_whatever_the_temperature(eng
     logprobs = [value for delta in greedy for value in delta.logprobs]
     assert logprobs == [value for delta in warm for value in delta.logprobs]
     ended = greedy[-1].finish == "stop"  # the end-of-sequence token has one too
-    assert len(logprobs) == (0 if engine.name == "transformers" else greedy[-1].tokens + ended)
+    assert len(logprobs) == greedy[-1].tokens + ended
     assert max(logprobs, default=-1.0) <= 0.0
     assert min(logprobs, default=-1.0) < -0.01
     assert not any(delta.logprobs for delta in await deltas(engine, prompt, TALK))

@@ -107,10 +107,11 @@ class TransformersEngine:
                     stopped = last and output.tokens[-1] in self._eos
                     new = slice(count, end - stopped)
                     count = new.stop
-                    texts = tuple(map(detokenizer.step, output.tokens[new]))
+                    texts = [*map(detokenizer.step, output.tokens[new]), *[""] * stopped]
                     delta = Delta("".join(texts), count, _reason(stopped) if last else None)
-                    if sampling.logprobs:
-                        delta = replace(delta, logprobs=tuple(output.logprobs[new]), token_texts=texts)
+                    if sampling.logprobs:  # the end-of-sequence token has one too
+                        logprobs = output.logprobs[new.start : end]
+                        delta = replace(delta, logprobs=tuple(logprobs), token_texts=tuple(texts))
                     yield delta
         finally:
             if not finished:
