@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from deepseek_math.engines.llama_cpp import engine as llama_cpp
 from deepseek_math.engines.llama_cpp import mailbox, shared_prompts, watch
+from deepseek_math.engines.llama_cpp.chunk import read_chunk
 from deepseek_math.engines.llama_cpp.engine import LlamaCppEngine
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.protocol import Delta
@@ -438,3 +439,20 @@ async def test_with_one_slot_nothing_of_an_earlier_request_is_reused(random_mode
         assert signs[0] == signs[1] > 1
     finally:
         await alone.close()
+
+
+async def test_of_every_chunk_all_that_counts_is_read(engine: LlamaCppEngine) -> None:
+    """As much as the whole chunk says, in whatever words the model writes: those that end the look for more, too."""
+    tricky = '"__verbose":{"finish_reason":null} 求 🙂 \\'
+    ids = await engine.tokenizer.encode(tricky, control=False)
+    heard: list[bytes] = []
+    for logprobs in (False, True):
+        body = engine._body(0, ids, replace(TALK, logprobs=logprobs, max_new_tokens=8))
+        await asyncio.to_thread(engine._server.handle_completions, json.dumps(body).encode(), heard.append)
+    whole = json.loads(heard[3])
+    whole["choices"][0]["text"] = whole["__verbose"]["content"] = tricky
+    heard.append(json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode())
+    assert len(heard) > 16
+    for data in heard:
+        assert llama_cpp._delta(read_chunk(data), 0.0) == llama_cpp._delta(json.loads(data), 0.0)
+        assert read_chunk(data)["__verbose"]["tokens"] == json.loads(data)["__verbose"]["tokens"]

@@ -33,6 +33,7 @@ import xllamacpp
 
 from deepseek_math import container
 from deepseek_math.engines.llama_cpp import offload
+from deepseek_math.engines.llama_cpp.chunk import read_chunk
 from deepseek_math.engines.llama_cpp.gguf_header import read_header
 from deepseek_math.engines.llama_cpp.hearing import SIGN_OF_LIFE, Arrival, Hearing
 from deepseek_math.engines.llama_cpp.mailbox import Mailbox
@@ -261,11 +262,11 @@ class LlamaCppEngine:
                     if not item[1]:
                         yield Delta("", tokens)
                         continue
-                    at, chunks = item[0], [json.loads(chunk) for chunk in item[1]]
-                    delta = joined([_delta(chunk, at) for chunk in chunks])
+                    at, chunks = item[0], [read_chunk(data) for data in item[1]]
+                    delta = joined([_delta(each, at) for each in chunks])
                     tokens = delta.tokens
-                    for chunk in chunks:
-                        said += chunk["__verbose"]["tokens"] if tokens else ()
+                    for each in chunks:
+                        said += each["__verbose"]["tokens"] if tokens else ()
                     yield delta
                     if delta.finish:
                         return
