@@ -146,7 +146,7 @@ def _unknown(name: str) -> Refused:
 
 
 def _as_ours(inputs: dict[str, Any]) -> None:
-    """OpenAI's wider ranges, where they have a meaning here."""
+    """Values beyond the service's ranges that OpenAI, or custom, gives a meaning."""
     if isinstance(inputs.get("stop"), str):
         inputs["stop"] = [inputs["stop"]] if inputs["stop"] else []
     if _is_one_of(inputs.get("top_p"), (0,)):  # the likeliest token alone
@@ -154,6 +154,8 @@ def _as_ours(inputs: dict[str, Any]) -> None:
         inputs["temperature"] = 0
     if _is_one_of(inputs.get("top_k"), (-1,)):  # no limit
         inputs["top_k"] = 0
+    if _is_one_of(inputs.get("max_new_tokens"), (-1,)):  # no limit, as LM Studio's and llama.cpp's examples have it
+        del inputs["max_new_tokens"]
 
 
 def _fold_seed(inputs: dict[str, Any]) -> int:

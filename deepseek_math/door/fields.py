@@ -39,7 +39,7 @@ WITHOUT_EFFECT = (
     "smoothing_curve", "xtc_threshold", "return_token_ids", "return_tokens_as_token_ids",
     "background_tasks", "features", "filter_ids", "model_item", "variables",  # Open WebUI
     "conversation_id", "thread_id", "user_id", "custom_llm_provider", "drop_params", "litellm_session_id",
-    "litellm_trace_id", "max_retries", "timeout",
+    "litellm_trace_id", "max_retries", "num_retries", "timeout", "cache_seed", "intent", "snippy",
 )  # fmt: skip
 
 # The values of other fields that ask for nothing. None, as everywhere, is as if the field were not sent.
@@ -92,6 +92,7 @@ NEUTRAL: Mapping[str, Sequence[Any]] = {
     "top_a": (0,),
     "top_n_sigma": (0, -1),
     "typ_p": (1,),
+    "typical": (1,),
     "typical_p": (1,),
     "xtc_probability": (0,),
     # Ends, bans and forms of other servers

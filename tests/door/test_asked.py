@@ -38,6 +38,7 @@ def read(kind: Kind = "chat", **fields: Any) -> Asked:
         ({"temperature": 0.7, "top_p": 0.9, "top_k": 40}, {"temperature": 0.7, "top_p": 0.9, "top_k": 40}),
         ({"temperature": 1, "top_p": 0}, {"temperature": 0}),
         ({"top_k": -1}, {"top_k": 0}),
+        ({"max_tokens": -1}, {}),
         ({"logprobs": True, "top_logprobs": 0}, {"logprobs": True}),
         ({"mode": "tool", "max_tool_rounds": 2, "samples": 8, "expected_answer": "5", "stop_when_sure": 0.9},
              {"mode": "tool", "max_tool_rounds": 2, "samples": 8, "expected_answer": "5", "stop_when_sure": 0.9}),
@@ -102,7 +103,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"top_p": False}, "top_p"),
     ({"top_k": -2}, "top_k"),
     ({"max_tokens": 0}, "max_tokens"),
-    ({"max_tokens": -1}, "max_tokens"),
+    ({"max_tokens": -2}, "max_tokens"),
+    ({"max_tokens": False}, "max_tokens"),
     ({"max_tokens": 1.5}, "max_tokens"),
     ({"max_tokens": "100"}, "max_tokens"),
     ({"max_completion_tokens": 128_000}, "max_completion_tokens"),
@@ -219,6 +221,7 @@ def test_messages_that_are_no_conversation_in_text_are_refused_by_their_place(me
 
 def test_texts_to_continue_are_taken_as_they_are_each_with_the_same_fields() -> None:
     assert read("text").predictions == ({"prompt": "2+3=", **TEXT_LIMIT},)
+    assert read("text", max_tokens=-1).predictions == ({"prompt": "2+3=", "mode": "raw"},)
     both = read("text", prompt=["a", "b"], max_tokens=9, logprobs=0, n=2, seed=1)
     shared = {"mode": "raw", "max_new_tokens": 9, "logprobs": True, "samples": 2, "return_samples": True, "seed": 1}
     assert both.predictions == ({"prompt": "a", **shared}, {"prompt": "b", **shared})
