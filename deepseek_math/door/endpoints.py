@@ -51,7 +51,9 @@ class Endpoints:
         return await self._counted(request, "text")
 
     def _listed(self, model: ServedModel) -> dict[str, Any]:
-        return {"id": model.name, "object": "model", "created": self.began, "owned_by": "deepseek-math"}
+        """With the context under vLLM's name, which clients look for."""
+        listed = {"id": model.name, "object": "model", "created": self.began, "owned_by": "deepseek-math"}
+        return listed | ({"max_model_len": model.context} if model.context else {})
 
     async def _require_model(self, name: str | None) -> ServedModel:
         model = await self.upstream.model()

@@ -26,6 +26,7 @@ class ServedModel:
 
     name: str
     fingerprint: str | None  # of its files
+    context: int | None = None  # tokens of prompt and completion together
 
 
 class Upstream:
@@ -95,7 +96,9 @@ class Upstream:
         """Asked once. Raises Refused while the service loads or can't be reached."""
         if self._model is None:
             metrics = await self._metrics_of_a_refusal()
-            self._model = ServedModel(str(metrics["checkpoint"]), metrics.get("checkpoint_digest"))
+            self._model = ServedModel(
+                str(metrics["checkpoint"]), metrics.get("checkpoint_digest"), metrics.get("context")
+            )
         return self._model
 
     async def _metrics_of_a_refusal(self) -> dict[str, Any]:

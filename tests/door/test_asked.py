@@ -165,6 +165,7 @@ def test_what_asks_for_nothing_may_stand_in_stream_options() -> None:
         ([{"role": "system", "content": "What is 2+3?"}], {"prompt": "What is 2+3?"}),
         ([GREETING, QUESTION], {"prompt": "2+3?", "messages": [GREETING]}),
         ([QUESTION, QUESTION], {"prompt": "2+3?\n\n2+3?"}),
+        ([QUESTION, {"role": "assistant", "content": ""}], {"prompt": "2+3?"}),  # a page's place for the answer
         ([QUESTION, {"role": "assistant", "content": ""}, QUESTION], {"prompt": "2+3?\n\n2+3?"}),
         ([QUESTION, GREETING, GREETING, QUESTION],
              {"prompt": "2+3?", "messages": [QUESTION, {"role": "assistant", "content": "Hello!\n\nHello!"}]}),

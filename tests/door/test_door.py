@@ -240,7 +240,8 @@ def test_a_field_s_name_that_is_no_text_is_refused_like_any_other(door: httpx.Cl
 
 def test_a_model_may_be_called_by_its_alias(door: httpx.Client) -> None:
     assert door.post(CHAT, json=question(model="demo", max_tokens=2)).status_code == 200
-    assert door.get("/v1/models/demo").json()["id"] == "tiny-rl"
+    listed = door.get("/v1/models/demo").json()
+    assert (listed["id"], listed["max_model_len"]) == ("tiny-rl", 4096)
 
 
 def test_what_happened_is_counted(demo: LocalServer) -> None:
