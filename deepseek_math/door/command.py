@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 import uvicorn
+from starlette.applications import Starlette
 
 from deepseek_math.door.app import app
 from deepseek_math.door.door_settings import DoorSettings
@@ -12,6 +13,7 @@ from deepseek_math.local.command import HELP_URL, MODEL, run
 from deepseek_math.local.server import LocalServer, require_free
 from deepseek_math.terminal import say
 
+KEEP_ALIVE_SECONDS = 75  # over what clients keep idle connections, so that none is closed as a request is sent on it
 STOP_SECONDS = 5  # for streams that are open when the door is stopped
 
 
@@ -36,12 +38,18 @@ def _openai(port: int, url: str | None) -> int:
 
 def _serve(port: int, url: str, settings: DoorSettings) -> int:
     say(f"OpenAI's API on http://127.0.0.1:{port}/v1, before {url}; Ctrl-C stops it")
+    server_of(app(Upstream(url), settings), port).run()
+    return 0
+
+
+def server_of(application: Starlette, port: int) -> uvicorn.Server:
+    """NOTE: `uvicorn.run` would hide that a signal ended it."""
     config = uvicorn.Config(
-        app(Upstream(url), settings),
+        application,
         host="127.0.0.1",
         port=port,
         log_level="warning",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    uvicorn.Server(config).run()  # not uvicorn.run, which hides that a signal ended it
-    return 0
+    return uvicorn.Server(config)

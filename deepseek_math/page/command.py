@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 
 from deepseek_math.answers.judging import judge
 from deepseek_math.door.app import app
-from deepseek_math.door.command import STOP_SECONDS
+from deepseek_math.door.command import server_of
 from deepseek_math.door.door_settings import DoorSettings
 from deepseek_math.door.upstream import Upstream
 from deepseek_math.errors import ServiceError
@@ -50,15 +50,7 @@ def _page(port: int, url: str | None, browser: bool) -> int:
 def _serve(application: Starlette, port: int, browser: bool) -> int:
     address = f"http://127.0.0.1:{port}/"
     say(f"the page is at {address} and OpenAI's API at {address}v1; Ctrl-C stops both")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application,
-            host="127.0.0.1",
-            port=port,
-            log_level="warning",
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
-    )
+    server = server_of(application, port)
     if browser:
         threading.Thread(target=_open, args=(server, address), daemon=True).start()
     server.run()
