@@ -54,12 +54,17 @@ def _bench(options: argparse.Namespace) -> None:
     with LocalServer(say=say) as server, _door(server.url) as (door_url, pid):
         ways = (("/predictions", server.url, COG_API), ("the door", door_url, OPENAI_API))
         for streams in STREAMS:
-            for way, url, api in ways:
-                asyncio.run(_streams(url, api, streams, 1, options.tokens))  # a first round, which is not counted
-                before = clock(pid).total
-                replies = asyncio.run(_streams(url, api, streams, options.rounds, options.tokens))
-                spent = clock(pid).total - before if api is OPENAI_API else None
-                found.append(_figures(way, streams, replies, spent))
+            replies: dict[str, list[Reply]] = {way: [] for way, *_ in ways}
+            before = clock(pid).total
+            for number in range(options.rounds + 1):
+                for way, url, api in ways:  # in turn, as the machine may be busier with other work for a while
+                    replies[way] += asyncio.run(_round(url, api, streams, number, options.tokens))
+                if number == 0:  # what is set up at first is not counted
+                    replies = {way: [] for way in replies}
+                    before = clock(pid).total
+            spent = {"the door": clock(pid).total - before}
+            for way, said in replies.items():
+                found.append(_figures(way, streams, said, spent.get(way)))
                 say(_line(found[-1]))
     print(json.dumps([asdict(figures) for figures in found]))
 
@@ -91,16 +96,14 @@ def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
     raise BenchError("The door did not start. Try: dsm openai")
 
 
-async def _streams(url: str, api: Api, streams: int, rounds: int, tokens: int) -> list[Reply]:
-    replies = []
+async def _round(url: str, api: Api, streams: int, number: int, tokens: int) -> list[Reply]:
+    """So many streams at once, each of a text of its own."""
+    prompts = [f"{number + 11} + {index + 11} =" for index in range(streams)]
     async with client.crowd(streams) as session:
-        for number in range(rounds):
-            asked = [Reply(time.perf_counter()) for _ in range(streams)]
-            prompts = [f"{number + 11} + {index + 11} =" for index in range(streams)]
-            await asyncio.gather(
-                *(ask(session, url, api, reply, prompt, tokens) for reply, prompt in zip(asked, prompts, strict=True))
-            )
-            replies += asked
+        replies = [Reply(time.perf_counter()) for _ in range(streams)]
+        await asyncio.gather(
+            *(ask(session, url, api, reply, prompt, tokens) for reply, prompt in zip(replies, prompts, strict=True))
+        )
     return replies
 
 
