@@ -123,7 +123,7 @@ test-vllm: setup-all ## the engines' promises, and deaths, on a real vLLM; says 
 test-page: setup-all ## the page in a headless Chromium; says so where none is to be had
 	tests/browser/chromium $(python) -m pytest -n 0 tests/browser || [ $$? = 75 ]
 
-test-doors: test-page
+test-doors: test-page ## the doors before the service, tried from outside
 
 tiny: setup-train ## the tiny checkpoints trained from nothing; stopped, the next call goes on
 	$(dsm) train pretrain $(grown)
