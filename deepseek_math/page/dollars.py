@@ -15,6 +15,8 @@ _CHINESE = re.compile(r"[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")
 MARKED = re.compile(r"[\\^_]")  # what prose has not
 _OPERATOR = re.compile(r"[-+*/=<>|^_\\×÷≤≥]")
 _TWO_WORDS = re.compile(r"\b[A-Za-z]+ +[a-z]{2,}|\b[a-z]{2,} +[A-Za-z]")
+# The next item of a list, row of a table, or a heading.
+_NEXT_LINE = re.compile(r"\n[ \t>]*(?:\d+[.)]|#{1,6})[ \t]|\n[ \t>]*[-*+][ \t](?s:.*)\s\Z|\|[ \t]*\n[ \t>]*\|")
 _ENDED = re.compile(r"[.!?]\s+[A-Z][a-z]|[。！？；]")
 _CUT_OFF = re.compile(r"[,;!?)、，。；：！？）]|\.(?!\d)|:(?!=)")  # what follows an amount: "35$, 40$"
 _DANGLING = ",;:.+-*/=<>([{|&~\"'`–—、，。；："
@@ -38,7 +40,7 @@ def is_formula(content: str, before: str, after: str) -> bool:
     amount = inner[0].isdigit()
     if amount and (cut or after.isdigit()):
         return False
-    if _ENDED.search(inner):
+    if _ENDED.search(inner) or _NEXT_LINE.search(content):
         return False
     return _reads_as_formula(content, amount, after)
 
