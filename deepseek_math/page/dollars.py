@@ -17,13 +17,14 @@ _OPERATOR = re.compile(r"[-+*/=<>|^_\\×÷≤≥]")
 _TWO_WORDS = re.compile(r"\b[A-Za-z]+ +[a-z]{2,}|\b[a-z]{2,} +[A-Za-z]")
 # The next item of a list, row of a table, or a heading.
 _NEXT_LINE = re.compile(r"\n[ \t>]*(?:\d+[.)]|#{1,6})[ \t]|\n[ \t>]*[-*+][ \t](?s:.*)\s\Z|\|[ \t]*\n[ \t>]*\|")
-_ENDED = re.compile(r"[.!?]\s+[A-Z][a-z]|[。！？；]")
+_ENDED = re.compile(r"[.!?]\s+[A-Z][a-z]|[。！？；](?=.)")
 _CUT_OFF = re.compile(r"[,;!?)、，。；：！？）]|\.(?!\d)|:(?!=)")  # what follows an amount: "35$, 40$"
 _DANGLING = ",;:.+-*/=<>([{|&~\"'`–—、，。；："
 _FUNCTIONS_AND_UNITS = (
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim max min sup inf gcd lcm mod deg det "
     "dim ker arg sgn cm mm km kg mg ml mL dm ft lb oz hr sec min mph rad Hz Pa kPa kJ kW dx dy dz dt du"
 )
+_STOPS = ".,;:，。；："  # may end a formula's text
 _NAMES = frozenset(_FUNCTIONS_AND_UNITS.split())
 
 
@@ -38,7 +39,7 @@ def is_formula(content: str, before: str, after: str) -> bool:
     if cut and after.isalnum() and after.isascii():
         return False
     amount = inner[0].isdigit()
-    if amount and (cut or after.isdigit()):
+    if amount and (after.isdigit() or (cut and (inner[-1] not in _STOPS or content[-1].isspace()))):
         return False
     if _ENDED.search(inner) or _NEXT_LINE.search(content):
         return False
@@ -48,14 +49,14 @@ def is_formula(content: str, before: str, after: str) -> bool:
 def _reads_as_formula(content: str, amount: bool, after: str) -> bool:
     blank_before, blank_after = content[0].isspace(), content[-1].isspace()
     marked = MARKED.search(content) is not None
-    if blank_before != blank_after and (amount or not marked):
-        return False
     rest = _without_names(_QUIET.sub(" \u2060 ", content))
     if _CHINESE.search(rest):
         named = marked or "=" in rest or not re.search(r"[\s，、（）]", rest.strip())
         return named and not amount and not (after.isalpha() and after.isascii())
     if amount:
-        return not _LOWER_WORD.search(rest)
+        return not _LOWER_WORD.search(rest) and not (blank_after and after.isalnum())
+    if blank_before != blank_after and not marked:
+        return False
     if blank_before and _LOWER_WORD.search(rest) and not _OPERATOR.search(content):
         return False
     return marked or not _TWO_WORDS.search(rest)

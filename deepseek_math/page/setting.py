@@ -31,6 +31,8 @@ MACROS = {
     "textsuperscript": r"{}^{\text{#1}}",
     "textdollar": r"\$",
     "mathdollar": r"\$",
+    "AA": "Å",
+    "centerline": "{#1}",
     "celsius": r"^{\circ}\text{C}",
     "smallsetminus": r"\setminus",
     "parallelogram": "▱",
@@ -58,6 +60,7 @@ _REWRITES = tuple(
         (r"(?<!\\)((?:\\\\)*)%", r"\1\\%"),  # no comments: models mean per cent
         (r"(?<!\\)((?:\\\\)*)#", r"\1\\#"),
         (r"\\(begin|end)\s?\{(?:split|alignat|alignedat|flalign)\*?\}(?:\{\d+\})?", r"\\\1{aligned}"),
+        (r"\\(begin|end)\s?\{smallmatrix\}", r"\\\1{matrix}"),
         (r"\\begin\s?\{eqnarray\*?\}", r"\\begin{array}{rcl}"),
         (r"\\end\s?\{eqnarray\*?\}", r"\\end{array}"),
         (r"\\(?:begin|end)\s?\{(?:displaymath|math|subequations)\}", ""),

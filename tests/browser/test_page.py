@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -147,6 +148,23 @@ def test_every_input_of_the_schema_has_its_field_with_its_bounds(browser: Browse
         assert float(bounds[0] or "nan") == pytest.approx(float(low or "nan"), nan_ok=True), field.name
         assert float(bounds[1] or "nan") == pytest.approx(float(high or "nan"), rel=1e-5, nan_ok=True), field.name
         assert tuple(bounds[2]) == field.choices
+
+
+def test_who_leaves_frees_the_engine(demo_site: str) -> None:
+    def running() -> float:
+        lines = httpx.get(f"{demo_site}metrics", trust_env=False).text.splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith("deepseek_math_running ")))
+
+    vote = {"prompt": "Compute 48 / 2 + 48.", "samples": 64, "temperature": 2, "max_new_tokens": 2048}
+    with httpx.stream("POST", f"{demo_site}page/solve", json=vote, timeout=60, trust_env=False) as answer:
+        lines = answer.iter_lines()
+        assert json.loads(next(lines))["event"] == "question"
+        assert json.loads(next(lines))["event"] == "vote"
+        assert running() > 0
+    deadline = time.monotonic() + 60
+    while running() > 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert running() == 0
 
 
 # What a test wants said
