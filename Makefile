@@ -117,13 +117,14 @@ test: setup-all lint types ## everything that needs the package registry alone
 test-container: setup-all ## the image, built and run in a Docker engine; what it needs says tests/container/engine
 	$(python) -m pytest -n 0 tests/container
 
+test-doors: test-page ## that, and OpenAI's API by the clients that people use; says so where they are not to be had
+	tests/doors/environment $(python) -m pytest -n 0 tests/doors || [ $$? = 75 ]
+
 test-vllm: setup-all ## the engines' promises, and deaths, on a real vLLM; says so where none is to be had
 	tests/vllm/environment $(python) -m pytest -n 0 tests/engines/test_engines.py tests/vllm || [ $$? = 75 ]
 
 test-page: setup-all ## the page in a headless Chromium; says so where none is to be had
 	tests/browser/chromium $(python) -m pytest -n 0 tests/browser || [ $$? = 75 ]
-
-test-doors: test-page ## the doors before the service, tried from outside
 
 tiny: setup-train ## the tiny checkpoints trained from nothing; stopped, the next call goes on
 	$(dsm) train pretrain $(grown)
@@ -172,6 +173,8 @@ lock: $(ready)lock ## requirements/*.txt and requirements.txt from pyproject.tom
 	$(part) --group lint --group unit --output-file requirements/check.txt
 	$(compile) --group lock --universal --generate-hashes --constraint requirements/test.txt \
 		--output-file requirements/lock.txt
+	$(compile) --group doors --universal --generate-hashes --output-file requirements/doors.txt
+	$(compile) --group llama_index --universal --generate-hashes --output-file requirements/llama_index.txt
 	$(compile) --group torch --no-deps --output-file requirements/torch.txt
 	$(compile) --no-config --group vllm --python-platform x86_64-manylinux_2_31 --only-binary :all: \
 		--output-file requirements/vllm.txt

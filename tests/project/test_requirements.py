@@ -22,6 +22,7 @@ PARTS: dict[str, list[str]] = {  # the extras and groups of each list
     "check": ["lint", "unit"],
     "test": ["hf", "chat", "door", "page", "evaluate", "bench", "train", "lint", "unit", "test"],
 }
+APART = ("lock", "programs", "vllm", "doors", "llama_index")  # lists with packages of their own
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -59,7 +60,7 @@ def declared(*names: str) -> dict[str, str]:
 
 @pytest.mark.unit
 def test_each_list_is_held_against_what_it_is_made_from() -> None:
-    assert {*PARTS, "lock", "programs", "torch", "llama_cpp", "vllm"} == {name.removesuffix(".txt") for name in LISTS}
+    assert {*PARTS, *APART, "torch", "llama_cpp"} == {name.removesuffix(".txt") for name in LISTS}
 
 
 @pytest.mark.unit
@@ -88,7 +89,7 @@ def test_every_list_but_torch_s_and_the_container_s_has_hashes_and_none_names_a_
 def test_all_lists_pin_the_same_versions_and_the_container_s_differ_in_torch_alone() -> None:
     everything = pins("requirements/test.txt") | pins("requirements/torch.txt")
     for name in LISTS:
-        if name not in ("lock.txt", "programs.txt", "vllm.txt"):  # which have packages of their own
+        if name.removesuffix(".txt") not in APART:
             assert pins(f"requirements/{name}").items() <= everything.items(), name
     container = pins("requirements.txt")
     assert set(container) - set(everything) == {"torchvision", "hf-transfer"}
