@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 
 from deepseek_math.door.app import app
 from deepseek_math.door.door_settings import DoorSettings
-from deepseek_math.door.upstream import Upstream
+from deepseek_math.door.replicate import upstream
 from deepseek_math.local.command import HELP_URL, MODEL, run
 from deepseek_math.local.server import LocalServer, require_free
 from deepseek_math.terminal import say
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="dsm openai", description=f"Serves OpenAI's API on 127.0.0.1, without Docker. {MODEL}"
     )
     parser.add_argument("--port", type=int, default=8000, help="default: 8000")
-    parser.add_argument("--url", help=HELP_URL)
+    parser.add_argument("--url", help=f"{HELP_URL}; replicate:owner/name is a model at Replicate")
     options = parser.parse_args(arguments)
     return run(lambda: _openai(options.port, options.url))
 
@@ -31,14 +31,15 @@ def _openai(port: int, url: str | None) -> int:
     settings = DoorSettings.read()
     require_free(port, "dsm openai --port 8001")
     if url:
-        return _serve(port, url.rstrip("/"), settings)
+        return _serve(port, url, settings)
     with LocalServer(say=say) as server:
         return _serve(port, server.url, settings)
 
 
 def _serve(port: int, url: str, settings: DoorSettings) -> int:
+    behind = upstream(url)
     say(f"OpenAI's API on http://127.0.0.1:{port}/v1, before {url}; Ctrl-C stops it")
-    server_of(app(Upstream(url), settings), port).run()
+    server_of(app(behind, settings), port).run()
     return 0
 
 

@@ -61,6 +61,9 @@ Drawn = Taken | Piece | Ended
 
 def draw(upstream: Upstream, asked: Asked) -> AsyncGenerator[Drawn | None, None]:
     """All of it as it comes, and None after each SILENCE. Closing it frees the engine. Raises Refused."""
+    for wanted, name in ((not asked.alike, "n"), (asked.logprobs, "logprobs")):
+        if wanted and not upstream.tells_metrics:
+            raise Refused(400, "not_offered", f"Replicate does not pass on what {name} needs. Leave it out.", name)
     return merged([_prediction(upstream, asked, number) for number in range(len(asked.predictions))], SILENCE)
 
 

@@ -14,9 +14,9 @@ from deepseek_math.local.client import PredictionRefused, fault
 
 RETRY_SECONDS = 5  # of Retry-After: whole, and short enough for clients that give up on long ones
 TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # other 4xx are invalid_request_error
-# Clients shorten the conversation at this code, or know it by OpenAI's words alone, as LiteLLM does.
-OPENAI_CODES = {"context_exceeded": "context_length_exceeded", "text_too_long": "context_length_exceeded"}
-OPENAI_WORDS = "This model's maximum context length is {}. {}"
+# Clients shorten the conversation at this code, or at words: LiteLLM and LangChain look for both of these sentences.
+OPENAI_CODES = dict.fromkeys(("context_exceeded", "text_too_long"), "context_length_exceeded")
+TOO_LONG = "This model's maximum context length is {}. The prompt is too long: {}"
 STATUSES = {  # of the service's codes that are no fault of the request
     "engine_failed": 500,
     "internal_error": 500,
@@ -87,7 +87,7 @@ def of_service(code: str, message: str, written: Mapping[str, str]) -> Refused:
     if about and param and message.startswith(f"{about} is "):
         message = param + message.removeprefix(about)
     if code == "text_too_long":
-        message = OPENAI_WORDS.format(f"under {TEXT_CHARACTERS} characters", message)
+        message = TOO_LONG.format(f"under {TEXT_CHARACTERS} characters", message)
     return Refused(status, OPENAI_CODES.get(code, code), message, param)
 
 
@@ -104,7 +104,7 @@ def of_failure(final: Mapping[str, Any], written: Mapping[str, str]) -> Refused:
     refused = of_service(code, fault(dict(final)).removeprefix(f"{code}: "), written)
     refused.text_so_far = metrics.get("text_so_far")
     if code == "context_exceeded":
-        refused.message = OPENAI_WORDS.format(f"{metrics['context']} tokens", refused.message)
+        refused.message = TOO_LONG.format(f"{metrics['context']} tokens", refused.message)
         if metrics["context"] > metrics["prompt_tokens"]:
             refused.room = metrics["context"] - metrics["prompt_tokens"]
     return refused

@@ -32,11 +32,13 @@ class ServedModel:
 class Upstream:
     """`async with Upstream(url) as upstream`. Every prediction gets an id of the door's own."""
 
-    def __init__(self, url: str, patience: float = PATIENCE) -> None:
+    tells_metrics = True  # as they are recorded: each sample, each token's log-probability
+
+    def __init__(self, url: str, patience: float = PATIENCE, session: httpx.AsyncClient | None = None) -> None:
         self.url = url
         self.patience = patience
         self.counters = Counters()
-        self._session = client.crowd(CONNECTIONS)
+        self._session = session or client.crowd(CONNECTIONS)
         self._cancels = set[asyncio.Task[None]]()
         self._model: ServedModel | None = None
 
@@ -54,8 +56,7 @@ class Upstream:
         prediction_id = uuid.uuid4().hex  # Cog makes a folder of that name
         over = False
         try:
-            stream = client.events(self._session, self.url, dict(inputs), prediction_id, self.patience)
-            async with aclosing(self.counters.watching(stream)) as arriving:
+            async with aclosing(self.counters.watching(self._events(dict(inputs), prediction_id))) as arriving:
                 async for event in arriving:
                     over = event.kind == "completed"
                     if over and event.data["status"] != "succeeded":
@@ -71,6 +72,9 @@ class Upstream:
         finally:
             if not over:
                 self._cancel(prediction_id)
+
+    def _events(self, inputs: dict[str, Any], prediction_id: str) -> AsyncGenerator[Event, None]:
+        return client.events(self._session, self.url, inputs, prediction_id, self.patience)
 
     def _cancel(self, prediction_id: str) -> None:
         """A dropped stream ends a prediction, but Cog can lose that in its first milliseconds."""
@@ -95,11 +99,12 @@ class Upstream:
     async def model(self) -> ServedModel:
         """Asked once. Raises Refused while the service loads or can't be reached."""
         if self._model is None:
-            metrics = await self._metrics_of_a_refusal()
-            self._model = ServedModel(
-                str(metrics["checkpoint"]), metrics.get("checkpoint_digest"), metrics.get("context")
-            )
+            self._model = await self._served()
         return self._model
+
+    async def _served(self) -> ServedModel:
+        metrics = await self._metrics_of_a_refusal()
+        return ServedModel(str(metrics["checkpoint"]), metrics.get("checkpoint_digest"), metrics.get("context"))
 
     async def _metrics_of_a_refusal(self) -> dict[str, Any]:
         try:

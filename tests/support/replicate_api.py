@@ -137,6 +137,9 @@ class Handler(BaseHTTPRequestHandler):
                 pass
             case ["v1", "predictions", name] if name in self.server.predictions:
                 self._answer(200, self.server.predictions[name].document())
+            case ["v1", "models", owner, name] if f"{owner}/{name}" == MODEL:
+                latest = {"id": VERSION, "created_at": TIME, "cog_version": "0.23.1", "openapi_schema": {}}
+                self._answer(200, {"owner": owner, "name": name, "url": self.server.url, "latest_version": latest})
             case ["v1", "models", owner, name, "versions", version] if (f"{owner}/{name}", version) == (MODEL, VERSION):
                 document = {"id": VERSION, "created_at": TIME, "cog_version": "0.23.1"}
                 self._answer(200, document | {"openapi_schema": schema.document()})

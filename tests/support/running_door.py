@@ -19,11 +19,14 @@ MOST_BYTES = 64 * 1024  # of one event
 
 
 @contextmanager
-def running_door(url: str, settings: DoorSettings | None = None, patience: float = PATIENCE) -> Iterator[httpx.Client]:
-    """A client of a door before the service at `url`."""
+def running_door(
+    service: str | Upstream, settings: DoorSettings | None = None, patience: float = PATIENCE
+) -> Iterator[httpx.Client]:
+    """A client of a door before a service, or the one at an address."""
+    upstream = service if isinstance(service, Upstream) else Upstream(service, patience)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app(Upstream(url, patience), settings), log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app(upstream, settings), log_level="warning"))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -1,4 +1,5 @@
 // LangChain's ChatOpenAI.
+import { ContextOverflowError } from "@langchain/core/errors";
 import { HumanMessage } from "@langchain/core/messages";
 import { ChatOpenAI } from "@langchain/openai";
 
@@ -16,7 +17,7 @@ await prove((url, model) => {
     });
   return {
     takesN: true,
-    isRefusal: (error) => error.status === 400 && error.code === "context_length_exceeded",
+    isRefusal: (error) => ContextOverflowError.isInstance(error),
     async whole(question, fields) {
       const { generations, llmOutput } = await chat(fields).generate([[new HumanMessage(question)]]);
       const { promptTokens, completionTokens } = llmOutput.tokenUsage;

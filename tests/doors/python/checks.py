@@ -1,7 +1,7 @@
 """What every client of the door must get from it. A client's script wraps its own calls in a Client and proves it.
 
-DEMO and CHINESE are the addresses of two doors: one before the demo, and one before a service with one place, whose model
-says SAID over and over, so that its texts only end where they are told to.
+DEMO and CHINESE are the addresses of two doors: one before the demo, and one before a service with one place, whose
+model says SAID over and over, so that its texts only end where they are told to.
 """
 
 import os
