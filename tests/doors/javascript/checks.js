@@ -39,7 +39,6 @@ async function streamedEqualsWhole(client) {
   assert.match(whole.texts[0], /42/);
   assert.ok(Math.min(...whole.usage) > 5, String(whole.usage));
   const pieces = await collected(client.pieces(SUM, { temperature: 0 }));
-  assert.ok(pieces.length > 1);
   assert.equal(pieces.join(""), whole.texts[0]);
 }
 
