@@ -3,7 +3,9 @@
 `python/checks.py` and `javascript/checks.js` say what is asked; each script beside them is one client.
 """
 
+import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -51,3 +53,16 @@ def test_a_javascript_client_gets_what_it_asks_for(
 ) -> None:
     said = run(["node", str(HERE / "javascript" / f"{script}.js")], doors(demo_door, chinese_door), tmp_path)
     assert said.endswith("leavingFreesTheEngine\n")
+
+
+def test_lm_eval_scores_what_the_demo_knows(demo_door: str, tmp_path: Path) -> None:
+    """As a user of its has it: a task of ours, asked through `local-chat-completions`."""
+    shutil.copytree(HERE / "lm_eval", tmp_path, dirs_exist_ok=True)
+    python = ENVIRONMENTS / "doors" / "bin" / "python"
+    door = f"base_url={demo_door}/v1/chat/completions,model=tiny-rl,num_concurrent=2,max_retries=1"
+    options = ["--tasks", "arithmetic", "--include_path", ".", "--apply_chat_template", "--output_path", "out"]
+    command = [str(python), "-m", "lm_eval", "run", "--model", "local-chat-completions", "--model_args", door, *options]
+    run(command, {"OPENAI_API_KEY": "none", "HF_HUB_OFFLINE": "1"}, tmp_path)
+    (results,) = tmp_path.glob("out/**/results_*.json")
+    scores = json.loads(results.read_text())["results"]["arithmetic"]
+    assert scores["exact_match,boxed"] == 1.0
