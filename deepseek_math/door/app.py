@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from deepseek_math.door.door_settings import DoorSettings
 from deepseek_math.door.endpoints import Endpoints
-from deepseek_math.door.fields import CHAT, TEXT
+from deepseek_math.door.fields import CHAT, MODELS, TEXT
 from deepseek_math.door.key_check import KeyCheck
 from deepseek_math.door.refusals import Refused, fault_of_ours
 from deepseek_math.door.upstream import Upstream
@@ -41,8 +41,8 @@ def app(upstream: Upstream, settings: DoorSettings | None = None) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/v1/models", endpoints.models),
-            Route("/v1/models/{name:path}", endpoints.model),
+            Route(MODELS, endpoints.models),
+            Route(f"{MODELS}/{{name:path}}", endpoints.model),
             Route(CHAT, endpoints.chat, methods=["POST"]),
             Route(TEXT, endpoints.text, methods=["POST"]),
             Route("/health", endpoints.health),
@@ -68,7 +68,12 @@ def _cors(origins: tuple[str, ...]) -> Middleware:
 
 async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = f"{request.method} {request.url.path[:200]} is not offered here. The API's addresses begin with /v1."
+    path = request.url.path
+    message = f"{request.method} {path[:200]} is not offered here. The API's addresses begin with /v1."
+    plain = "/" + "/".join(filter(None, path.split("/")))  # a base address may end with a slash, or lack the /v1
+    for meant in (plain, f"/v1{plain}"):
+        if meant in (CHAT, TEXT, MODELS) and meant != path:
+            message += f" Did you mean {meant}?"
     return JSONResponse(Refused(error.status_code, "not_found", message).body, error.status_code, error.headers)
 
 

@@ -51,7 +51,8 @@ class Asked:
     def read(cls, body: bytes, kind: Kind) -> "Asked":
         """Raises Refused, with the field that it is about."""
         fields: Fields = {name: value for name, value in _object(body).items() if value is not None}
-        written = {RENAMED.get(name, name): name for name in fields} | {"prompt": PLACE[kind]}
+        written = {RENAMED.get(name, name): name for name in fields}
+        written |= {"prompt": PLACE[kind], "system_prompt": PLACE[kind]}
         _require_own_place(fields, kind)
         stream = _flag(fields, "stream")
         include_usage = _include_usage(fields, stream)

@@ -9,7 +9,7 @@ from typing import Any
 
 from deepseek_math.inputs import BY_NAME, OTHER_NAMES
 
-CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+CHAT, TEXT, MODELS = "/v1/chat/completions", "/v1/completions", "/v1/models"
 
 # By the door itself (`asked.py`), which has our inputs of the same name, too.
 READ = ("model", "messages", "prompt", "stream", "stream_options", "n", "best_of", "logprobs", "top_logprobs")
@@ -39,7 +39,7 @@ WITHOUT_EFFECT = (
     "smoothing_curve", "xtc_threshold", "return_token_ids", "return_tokens_as_token_ids",
     "background_tasks", "features", "filter_ids", "model_item", "variables",  # Open WebUI
     "conversation_id", "thread_id", "user_id", "custom_llm_provider", "drop_params", "litellm_session_id",
-    "litellm_trace_id", "max_retries", "num_retries", "timeout", "cache_seed", "intent", "snippy",
+    "litellm_trace_id", "max_retries", "num_retries", "timeout", "cache_seed", "intent", "snippy", "ttl",
 )  # fmt: skip
 
 # The values of other fields that ask for nothing. None, as everywhere, is as if the field were not sent.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepseek_math.errors import ServiceError
-from deepseek_math.inputs import INPUTS, TEXT_CHARACTERS
+from deepseek_math.inputs import BY_NAME, INPUTS, TEXT_CHARACTERS
 from deepseek_math.local.client import PredictionRefused, fault
 
 RETRY_SECONDS = 5  # of Retry-After: whole, and short enough for clients that give up on long ones
@@ -17,6 +17,7 @@ TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # other 4xx are 
 # Clients shorten the conversation at this code, or at words: LiteLLM and LangChain look for both of these sentences.
 OPENAI_CODES = dict.fromkeys(("context_exceeded", "text_too_long"), "context_length_exceeded")
 TOO_LONG = "This model's maximum context length is {}. The prompt is too long: {}"
+OF_TEXTS = ("text_invalid", "text_garbled", "text_too_long")  # codes of any text: the sentence begins with its name
 STATUSES = {  # of the service's codes that are no fault of the request
     "engine_failed": 500,
     "internal_error": 500,
@@ -83,6 +84,9 @@ def of_service(code: str, message: str, written: Mapping[str, str]) -> Refused:
     """A refusal or fault of the service. `written` are the client's names of our inputs."""
     status = STATUSES.get(code, 400)
     about = ABOUT.get(code) if status == 400 else None
+    named = message.partition(" ")[0]
+    if code in OF_TEXTS and named in BY_NAME:
+        about = named
     param = written.get(about or "", about)
     if about and param and message.startswith(f"{about} is "):
         message = param + message.removeprefix(about)

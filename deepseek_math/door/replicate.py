@@ -133,7 +133,7 @@ class ReplicateUpstream(Upstream):
             if not found.get("latest_version"):
                 raise Refused(502, "service_refused", f"{self._name} has no version at Replicate yet.")
             self._version = str(found["latest_version"]["id"])
-        return ServedModel(self._name, self._version, None)
+        return ServedModel(self._name, self._version)
 
     async def _asked(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         """Raises Refused for what Replicate refuses; only inputs and too many requests are the client's own fault."""
