@@ -22,32 +22,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="dsm openai", description=f"Serves OpenAI's API on 127.0.0.1, without Docker. {MODEL}"
     )
     parser.add_argument("--port", type=int, default=8000, help="default: 8000")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 in a container")
     parser.add_argument("--url", help=f"{HELP_URL}; replicate:owner/name is a model at Replicate")
     options = parser.parse_args(arguments)
-    return run(lambda: _openai(options.port, options.url))
+    return run(lambda: _openai(options.host, options.port, options.url))
 
 
-def _openai(port: int, url: str | None) -> int:
+def _openai(host: str, port: int, url: str | None) -> int:
     settings = DoorSettings.read()
     require_free(port, "dsm openai --port 8001")
     if url:
-        return _serve(port, url, settings)
+        return _serve(host, port, url, settings)
     with LocalServer(say=say) as server:
-        return _serve(port, server.url, settings)
+        return _serve(host, port, server.url, settings)
 
 
-def _serve(port: int, url: str, settings: DoorSettings) -> int:
+def _serve(host: str, port: int, url: str, settings: DoorSettings) -> int:
     behind = upstream(url)
-    say(f"OpenAI's API on http://127.0.0.1:{port}/v1, before {url}; Ctrl-C stops it")
-    server_of(app(behind, settings), port).run()
+    say(f"OpenAI's API on http://{host}:{port}/v1, before {url}; Ctrl-C stops it")
+    server_of(app(behind, settings), port, host).run()
     return 0
 
 
-def server_of(application: Starlette, port: int) -> uvicorn.Server:
+def server_of(application: Starlette, port: int, host: str = "127.0.0.1") -> uvicorn.Server:
     """NOTE: `uvicorn.run` would hide that a signal ended it."""
     config = uvicorn.Config(
         application,
-        host="127.0.0.1",
+        host=host,
         port=port,
         log_level="warning",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

@@ -31,6 +31,7 @@ def compose_command() -> list[str]:
 def file(tmp_path: Path) -> Path:
     found = re.search(r"```yaml\n(services:\n.*?)```", PAGE, re.DOTALL)
     assert found
+    (tmp_path / "requirements").symlink_to(ROOT / "requirements")  # of the clone, beside which the file lies
     path = tmp_path / "docker-compose.yml"
     path.write_text(found[1])
     return path
@@ -44,10 +45,12 @@ def run(file: Path, *arguments: str) -> str:
 
 
 def test_compose_accepts_the_page_s_file_with_and_without_a_gpu(file: Path) -> None:
-    assert "stop_grace_period: 5m" in run(file, "config")
+    config = yaml.safe_load(run(file, "config"))
+    assert config["services"]["math"]["stop_grace_period"].startswith("5m")
+    assert config["services"]["door"]["build"]["dockerfile"] == "door.Dockerfile"
     gpu = re.search(r"```yaml\n(    shm_size: .*?)```", PAGE, re.DOTALL)
     assert gpu
-    file.write_text(file.read_text().replace("volumes:\n  weights:\n", "") + gpu[1] + "volumes:\n  weights:\n")
+    file.write_text(file.read_text().replace("  door:", f"{gpu[1]}  door:"))
     assert "driver: nvidia" in run(file, "config")
 
 
