@@ -19,6 +19,7 @@ _TWO_WORDS = re.compile(r"\b[A-Za-z]+ +[a-z]{2,}|\b[a-z]{2,} +[A-Za-z]")
 _NEXT_LINE = re.compile(r"\n[ \t>]*(?:\d+[.)]|#{1,6})[ \t]|\n[ \t>]*[-*+][ \t](?s:.*)\s\Z|\|[ \t]*\n[ \t>]*\|")
 _ENDED = re.compile(r"[.!?]\s+[A-Z][a-z]|[。！？；](?=.)")
 _CUT_OFF = re.compile(r"[,;!?)、，。；：！？）]|\.(?!\d)|:(?!=)")  # what follows an amount: "35$, 40$"
+_PRIMED = re.compile(r"[\dA-Za-z)}]'{1,3}\Z")  # feet, minutes, derivatives
 _DANGLING = ",;:.+-*/=<>([{|&~\"'`–—、，。；："
 _FUNCTIONS_AND_UNITS = (
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim max min sup inf gcd lcm mod deg det "
@@ -39,7 +40,8 @@ def is_formula(content: str, before: str, after: str) -> bool:
     if cut and after.isalnum() and after.isascii():
         return False
     amount = inner[0].isdigit()
-    if amount and (after.isdigit() or (cut and (inner[-1] not in _STOPS or content[-1].isspace()))):
+    open_end = cut and (inner[-1] not in _STOPS or content[-1].isspace()) and not _PRIMED.search(inner)
+    if amount and (after.isdigit() or open_end):
         return False
     if _ENDED.search(inner) or _NEXT_LINE.search(content):
         return False
