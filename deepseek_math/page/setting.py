@@ -45,6 +45,14 @@ MACROS = {
     "dotsm": r"\cdots",
     "strut": "{}",
     "hfill": r"\quad",
+    "SI": r"{#1}\,\mathrm{#2}",
+    "qty": r"{#1}\,\mathrm{#2}",
+    "si": r"\mathrm{#1}",
+    "unit": r"\mathrm{#1}",
+    "num": "{#1}",
+    "textcelsius": "℃",
+    "euro": "€",
+    "cent": "¢",
 }
 _LENGTH = r"\[\s*-?[\d.]+\s*(?:pt|em|ex|mm|cm|in|mu|px|bp|pc)\s*\]"
 _REWRITES = tuple(

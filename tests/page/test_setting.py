@@ -33,6 +33,8 @@ READ_DIFFERENTLY = [  # what models write, what is visible then, and why
     (r"a \* b", "a∗b", "a star escaped for Markdown"),
     (r"\text{one \\ two}", "one two", "a line's end in words"),
     (r"\begin{pmatrix*}[r] 1 \\ 2 \end{pmatrix*}", "(12)", "a matrix whose columns are aligned"),
+    (r"\SI{5}{m/s^2} = \qty{5}{m/s^2}", "5m/s2=5m/s2", "siunitx's units"),
+    (r"5\euro + 20\cent", "5€+20¢", "money with signs of its own"),
     (r"\lcm(4,6)\vspace{1cm}", "lcm(4,6)", "a function and a space that math-core lacks"),
 ]
 
