@@ -45,6 +45,8 @@ MACROS = {
     "dotsm": r"\cdots",
     "strut": "{}",
     "hfill": r"\quad",
+    "abs": r"\left|#1\right|",
+    "norm": r"\left\|#1\right\|",
     "SI": r"{#1}\,\mathrm{#2}",
     "qty": r"{#1}\,\mathrm{#2}",
     "si": r"\mathrm{#1}",
@@ -73,6 +75,8 @@ _REWRITES = tuple(
         (r"\\end\s?\{eqnarray\*?\}", r"\\end{array}"),
         (r"\\(?:begin|end)\s?\{(?:displaymath|math|subequations)\}", ""),
         (r"\\(begin|end)\s?\{(align|equation|gather|multline)\}", r"\\\1{\2*}"),  # numbers nobody refers to
+        (r"\\(left|[bB]igg?l)\s?<", r"\\\1\\langle "),
+        (r"\\(right|[bB]igg?r)\s?>", r"\\\1\\rangle "),
         (r"\\label\s?\{[^{}]*\}", ""),
         (r"\\(?:tiny|scriptsize|footnotesize|small|large|Large|LARGE|huge|Huge|centering|noindent)(?![A-Za-z])", ""),
     )

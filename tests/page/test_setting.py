@@ -35,6 +35,8 @@ READ_DIFFERENTLY = [  # what models write, what is visible then, and why
     (r"\begin{pmatrix*}[r] 1 \\ 2 \end{pmatrix*}", "(12)", "a matrix whose columns are aligned"),
     (r"\SI{5}{m/s^2} = \qty{5}{m/s^2}", "5m/s2=5m/s2", "siunitx's units"),
     (r"5\euro + 20\cent", "5€+20¢", "money with signs of its own"),
+    (r"\left<u, v\right> \le \bigl<u\bigr>", "⟨u,v⟩≤⟨u⟩", "angle brackets as they are on keyboards"),
+    (r"\abs{x} + \norm{v}", "|x|+‖v‖", "what physics writes for bars"),
     (r"\lcm(4,6)\vspace{1cm}", "lcm(4,6)", "a function and a space that math-core lacks"),
 ]
 
