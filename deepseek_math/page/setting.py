@@ -45,6 +45,15 @@ MACROS = {
     "dotsm": r"\cdots",
     "strut": "{}",
     "hfill": r"\quad",
+    "ensuremath": "{#1}",
+    "llap": "{#1}",
+    "rlap": "{#1}",
+    "mathllap": "{#1}",
+    "mathrlap": "{#1}",
+    "mathclap": "{#1}",
+    "cancelto": r"\cancel{#2}^{#1}",
+    "longdiv": r"\overline{)#1}",
+    "qed": r"\square",
     "abs": r"\left|#1\right|",
     "norm": r"\left\|#1\right\|",
     "SI": r"{#1}\,\mathrm{#2}",
@@ -77,8 +86,12 @@ _REWRITES = tuple(
         (r"\\(begin|end)\s?\{(align|equation|gather|multline)\}", r"\\\1{\2*}"),  # numbers nobody refers to
         (r"\\(left|[bB]igg?l)\s?<", r"\\\1\\langle "),
         (r"\\(right|[bB]igg?r)\s?>", r"\\\1\\rangle "),
-        (r"\\label\s?\{[^{}]*\}", ""),
-        (r"\\(?:tiny|scriptsize|footnotesize|small|large|Large|LARGE|huge|Huge|centering|noindent)(?![A-Za-z])", ""),
+        (r"\\(?:label|require)\s?\{[^{}]*\}", ""),
+        (r"\\(?:tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge)(?![A-Za-z])", ""),
+        (r"\\(?:centering|noindent)(?![A-Za-z])", ""),
+        (r"\\(?:short)?intertext\s?(\{[^{}]*\})", r"\\text\1 \\\\"),  # words between two rows
+        (r"\\(?:fcolorbox\s?\{[^{}]*\}|colorbox)\s?\{[^{}]*\}\s?(?=\{)", r"\\text"),
+        (r"\^('+)", r"\1"),
     )
 )
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textnormal|textup|mbox|hbox)\s*\{")

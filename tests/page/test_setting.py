@@ -37,6 +37,11 @@ READ_DIFFERENTLY = [  # what models write, what is visible then, and why
     (r"5\euro + 20\cent", "5€+20¢", "money with signs of its own"),
     (r"\left<u, v\right> \le \bigl<u\bigr>", "⟨u,v⟩≤⟨u⟩", "angle brackets as they are on keyboards"),
     (r"\abs{x} + \norm{v}", "|x|+‖v‖", "what physics writes for bars"),
+    (r"\begin{align*} a &= b \\ \intertext{so that $x$ is} c &= d \end{align*}", "a=bso that x isc=d", "words between"),
+    (r"\require{cancel}\cancelto{1}{5}", "51", "an extension that MathJax loads"),
+    (r"\colorbox{yellow}{$x=1$}", "x=1", "a colour behind it is left out"),
+    (r"f^'(x) + \normalsize y", "f′(x)+y", "a prime as a power"),
+    (r"\sum_{\mathclap{i \le n}} i", "∑i≤ni", "widths are left to the browser"),
     (r"\lcm(4,6)\vspace{1cm}", "lcm(4,6)", "a function and a space that math-core lacks"),
 ]
 
