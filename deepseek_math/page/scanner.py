@@ -3,9 +3,9 @@ r"""Where code and formulas stand in a completion, found before Markdown takes a
     >>> [(piece.kind, piece.content) for piece in scan("It costs $5, so $x = \\boxed{5}$.")]
     [('text', 'It costs $5, so '), ('formula', 'x = \\boxed{5}'), ('text', '.')]
 
-Covers: fenced code and code spans, which hide what is in them; `$`, `$$`, `\(`, `\[`; `\begin{align}` and its like and
-`\boxed{}` without delimiters; ```` ```math ```` and `` $`x`$ ``; dollar signs that are money (see `dollars`); a text
-that is still arriving, whose last formula is its source until it closes.
+Covers: fenced code and code spans, which hide what is in them; `$`, `$$`, `\(`, `\[`, also as `\\(` and `\\[`;
+`\begin{align}` and its like and `\boxed{}` without delimiters; ```` ```math ```` and `` $`x`$ ``; dollar signs that are
+money (see `dollars`); a text that is still arriving, whose last formula is its source until it closes.
 Does not cover: commands without delimiters other than `\boxed`; environments that are no mathematics (`tabular`).
 
 Delimiters pair within one group of braces, so those in `\text{...}` end nothing. Time is linear in the text's length.
@@ -14,7 +14,7 @@ Delimiters pair within one group of braces, so those in `\text{...}` end nothing
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from deepseek_math.fences import CLOSING, OPENING
@@ -40,6 +40,8 @@ _TOKEN = re.compile(
     | (?P<begin> \\begin\s?\{(?P<opened>[A-Za-z]{1,20})\*?\} )
     | (?P<end> \\end\s?\{(?P<ended>[A-Za-z]{1,20})\*?\} )
     | (?P<boxed> \\{1,2}(?:boxed|fbox)(?![A-Za-z])\s?(?P<bare>-?\d[\d,.]*\d|-?\d|[A-Za-z](?![A-Za-z]))? )
+    | (?P<round_twice> \\\\[()] )
+    | (?P<square_twice> \\\\(?!\[\s*-?[\d.]+\s*[a-z]{2}\s*\])[\[\]] )
     | (?P<round> \\[()] )
     | (?P<square> \\[\[\]] )
     | \\[^\n]
@@ -55,6 +57,8 @@ _DOLLARS = re.compile(r"\$+")
 _LEFT = re.compile(r"\\left\s?(?:\\[{}|]|\\[a-zA-Z]{1,10}|[(\[|.<])\s?\Z")
 _RIGHT = re.compile(r"\s?\\right\s?(?:\\[{}|]|\\[a-zA-Z]{1,10}|[)\]|.>])")
 _LINE_START = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])?[ \t>]*")
+_COMMAND = re.compile(r"(?<!\\)\\[A-Za-z]")
+_COMMAND_TWICE = re.compile(r"\\\\[A-Za-z]")
 _LINE_END = re.compile(r"[.,;]?[ \t]*$", re.MULTILINE)
 
 Kind = Literal["text", "formula", "source", "code"]
@@ -158,6 +162,8 @@ class _Prose:
             piece = self._box(index)
         elif token.kind in ("round", "square"):
             piece = self._bracketed(index)
+        elif token.kind in ("round_twice", "square_twice"):
+            piece = self._escaped_twice(index)
         elif token.kind in ("double", "dollar"):
             piece = self._between_dollars(index)
         elif token.kind == "tick" and self._awaited(token, in_paragraph=True):
@@ -203,6 +209,25 @@ class _Prose:
         if closer.value in ("(", "[") or (in_paragraph and closer.paragraph != token.paragraph):
             return self._unclosed(token, in_paragraph)
         return self._formula(token.start, closer.end, token.end, closer.start, display=token.kind == "square")
+
+    def _escaped_twice(self, index: int) -> Piece | None:
+        r"""`\\( x \\)`: a text that went through JSON or Markdown once more. Often all its backslashes are doubled."""
+        token = self.tokens[index]
+        in_paragraph = token.kind == "round_twice"
+        if token.value in (")", "]"):
+            return None
+        if token.partner is None:
+            return self._rest(token.start) if self._awaited(token, in_paragraph) else None
+        closer = self.tokens[token.partner]
+        content = self.text[token.end : closer.start]
+        if closer.value in ("(", "[") or (in_paragraph and closer.paragraph != token.paragraph):
+            return None
+        if token.spans != closer.spans or len(content) > MAX_OPEN or not is_formula(content, "", ""):
+            return None
+        piece = self._formula(token.start, closer.end, token.end, closer.start, display=not in_paragraph)
+        if _COMMAND_TWICE.search(content) and not _COMMAND.search(content):
+            return replace(piece, content=piece.content.replace("\\\\", "\\"))
+        return piece
 
     def _between_dollars(self, index: int) -> Piece | None:
         token = self.tokens[index]
@@ -283,7 +308,7 @@ class _Prose:
     def _next_start(self, token: _Token) -> int:
         first = bisect_right(self.tokens, token.start + 1, key=lambda other: other.start)
         for index in range(first, len(self.tokens)):
-            if self.tokens[index].kind not in ("brace", "end", "tick"):
+            if self.tokens[index].kind not in ("brace", "end", "tick", "round_twice", "square_twice"):
                 return self.tokens[index].start
         return len(self.text)
 
@@ -305,8 +330,8 @@ def _tokens(text: str) -> Iterator[_Token]:
         paragraph += kind == "blank"
         spans += kind == "code"
         value = found["opened"] or found["ended"] or found["bare"] or found[0]
-        if kind in ("round", "square"):
-            value = found[0][1]
+        if kind.startswith(("round", "square")):
+            value = found[0][-1]
         if kind == "boxed":
             value = found["bare"] or ""
         yield _Token(kind, found.start(), found.end(), value, paragraph, spans)
@@ -344,7 +369,7 @@ def _pair(tokens: list[_Token]) -> None:
     next_anywhere: dict[str, int] = {}
     for index in reversed(range(len(tokens))):
         token = tokens[index]
-        if token.kind not in ("dollar", "double", "round", "square"):
+        if token.kind not in ("dollar", "double", "round", "square", "round_twice", "square_twice"):
             continue
         token.partner = next_in_group.get((groups[index], token.kind))
         token.nearest = next_anywhere.get(token.kind)

@@ -75,6 +75,8 @@ PARTS = [
     "\\)",
     "\\[",
     "\\]",
+    "\\\\(",
+    "\\\\)",
     "{",
     "}",
     "\\begin{align}",
@@ -92,7 +94,8 @@ def test_the_pieces_are_the_text(text: str, finished: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["$", "$x ", "${", "$$ {", "\\(", "\\[x", "\\begin{align}", "\\boxed{", "` `` ", "a", "\n "]
+    "part",
+    ["$", "$x ", "${", "$$ {", "\\(", "\\[x", "\\\\(", "\\\\[x", "\\begin{align}", "\\boxed{", "` `` ", "a", "\n "],
 )
 def test_a_long_text_of_anything_ends(part: str) -> None:
     text = part * (200_000 // len(part))
