@@ -19,7 +19,7 @@ _TWO_WORDS = re.compile(r"\b[A-Za-z]+ +[a-z]{2,}|\b[a-z]{2,} +[A-Za-z]")
 _NEXT_LINE = re.compile(r"\n[ \t>]*(?:\d+[.)]|#{1,6})[ \t]|\n[ \t>]*[-*+][ \t](?s:.*)\s\Z|\|[ \t]*\n[ \t>]*\|")
 _ENDED = re.compile(r"[.!?]\s+[A-Z][a-z]|[。！？；](?=.)")
 _CUT_OFF = re.compile(r"[,;!?)、，。；：！？）]|\.(?!\d)|:(?!=)")  # what follows an amount: "35$, 40$"
-_PRIMED = re.compile(r"[\dA-Za-z)}]'{1,3}\Z")  # feet, minutes, derivatives
+_PRIMED = re.compile(r"[\dA-Za-z)}](?:'{1,3}|\")\Z")  # feet, inches, minutes, derivatives
 _DANGLING = ",;:.+-*/=<>([{|&~\"'`–—、，。；："
 _FUNCTIONS_AND_UNITS = (
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim max min sup inf gcd lcm mod deg det "
