@@ -22,7 +22,10 @@ from deepseek_math.page.setting import set_formula, shown
 
 # Indented lines and lines under which `=` stands are steps of a calculation; addresses and pictures load nothing here.
 _PLAIN = ("code", "lheading", "reference", "html_block", "html_inline", "autolink", "image")
-_PLUS_OR_NUMBER = re.compile(r"^([ \t>]*)(\+(?=[ \t])|#{4}(?= ?[-$\d.,/%\s]+$))", re.MULTILINE)  # "+ 5", "#### 72"
+# "+ 5" and "- 5" above "= 7", "#### 72"
+_SIGN_OR_NUMBER = re.compile(
+    r"^([ \t>]*)(\+(?=[ \t])|-(?= ?\$?\d[\d,.]*[ \t]*\n[ \t>]*=)|#{4}(?= ?[-$\d.,/%\s]+$))", re.MULTILINE
+)
 _PLACE = re.compile("\ue000(\\d+)\ue001")
 _RESERVED = re.compile("[\ue000\ue001]")
 _BREAKS = re.compile(r'(?:<br ?/?>\s*)?(<span class="formula display".*?</math></span>)(?:\s*<br ?/?>)?', re.DOTALL)
@@ -68,7 +71,7 @@ def _prose_blocks(pieces: Sequence[Piece]) -> list[Block]:
     """One block for each of Markdown's outermost elements."""
     marked = "".join(piece.text if piece.kind == "text" else f"\ue000{at}\ue001" for at, piece in enumerate(pieces))
     places = [_placed(piece) for piece in pieces]
-    tokens = _markdown.parse(_PLUS_OR_NUMBER.sub(r"\1\\\2", marked), {})
+    tokens = _markdown.parse(_SIGN_OR_NUMBER.sub(r"\1\\\2", marked), {})
     found = []
     first = 0
     for index, token in enumerate(tokens):

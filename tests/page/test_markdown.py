@@ -107,6 +107,8 @@ def test_html_and_addresses_do_nothing(text: str, kept: str) -> None:
         ("**Answer:**5", "<p><strong>Answer:</strong>5</p>"),
         ("x_1 and _y_ and y_2", "<p>x_1 and _y_ and y_2</p>"),
         ("40\n+ 12\n= 52", "<p>40<br />\n+ 12<br />\n= 52</p>"),
+        ("40\n- 12\n= 28", "<p>40<br />\n- 12<br />\n= 28</p>"),
+        ("- 3\n- 4", "<ul>\n<li>3</li>\n<li>4</li>\n</ul>"),
         ("Sum\n---\nx", "<p>Sum</p>\n<hr />\n<p>x</p>"),
         ("    x = 1", "<p>x = 1</p>"),
         ("#### 72", "<p>#### 72</p>"),
