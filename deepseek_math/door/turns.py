@@ -12,6 +12,7 @@ from deepseek_math.door.refusals import invalid
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}  # kind, its text's key
 THOUGHTS = ("thinking", "reasoning", "redacted_thinking")  # parts of an assistant's turn that are no part of its text
+THOUGHTS_BESIDE = ("reasoning_content", "reasoning", "thinking")  # keys of such a turn, in its content's place
 BETWEEN = "\n\n"  # texts of one side that came apart
 # Keys of a message that ask for what is not here. All others are notes that a client keeps beside its turns.
 NOT_OFFERED = ("tool_calls", "function_call", "tool_call_id", "audio", "images", "files", "prefix", "partial")
@@ -70,8 +71,8 @@ def _text(where: str, message: Mapping[str, Any]) -> str:
         return content
     if content is None and isinstance(message.get("refusal"), str):
         return str(message["refusal"])
-    if content in (None, []) and message["role"] == "assistant":  # an answer without a text, which clients keep
-        return ""
+    if content is None and message["role"] == "assistant" and any(message.get(name) for name in THOUGHTS_BESIDE):
+        return ""  # an answer of thoughts alone, which clients keep
     if not isinstance(content, list) or not content:
         raise invalid(f"{where}.content must be a text, or a list of at least one text part.", f"{where}.content")
     if message["role"] == "assistant":

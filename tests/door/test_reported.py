@@ -26,10 +26,8 @@ def user(**message: Any) -> dict[str, Any]:
 
 
 TAKEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    ("magnitude#42: a turn of thoughts alone comes back with null", after(content=None), ONE_TURN),
     ("freellmapi#165: an answer without a text", after(content=""), ONE_TURN),
-    ("extended_openai_conversation#456: no content at all", after(), ONE_TURN),
-    ("an answer of no parts", after(content=[]), ONE_TURN),
+    ("magnitude#42: a turn of thoughts alone, in vLLM's words", after(content=None, reasoning="hm"), ONE_TURN),
     ("DeepSeek's thoughts beside a null", after(content=None, reasoning_content="hm"), ONE_TURN),
     ("parts of an answer that are its thoughts", after(content=[{"type": "thinking", "thinking": "hm"}]), ONE_TURN),
     (
@@ -67,6 +65,10 @@ TAKEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("vercel/ai#14950: null without a call of a tool", after(content=None), "messages[1].content"),
+    ("extended_openai_conversation#456: no content at all", after(), "messages[1].content"),
+    ("an answer of no parts", after(content=[]), "messages[1].content"),
+    ("an empty thought", after(content=None, reasoning_content=""), "messages[1].content"),
     ("a user's null is no question", user(content=None), "messages[0].content"),
     (
         "lmstudio-bug-tracker#261: a call of a tool",
