@@ -64,6 +64,11 @@ def test_fields_become_inputs(fields: dict[str, Any], inputs: dict[str, Any]) ->
         {"provider": {}, "usage": {"include": True}, "include_reasoning": True, "transforms": []},
         {"return_progress": True, "reasoning_format": "auto", "timings_per_token": True, "cache_prompt": True},
         {"metadata": {"a": "b"}, "safety_identifier": "x", "prompt_cache_key": "y", "extra_body": {}},
+        {"separate_reasoning": True, "stream_reasoning": False, "regex": "", "ebnf": "", "no_stop_trim": False},
+        {"mm_processor_kwargs": {}, "vllm_xargs": {}, "logits_processors": [], "guided_decoding_backend": "auto"},
+        {"adaptive_target": -1, "adaptive_decay": 0.9, "backend_sampling": False, "lora": [], "t_max_predict_ms": 0},
+        {"enable_search": False, "incremental_output": True, "thinking_budget": 0, "tool_stream": True},
+        {"models": [], "fallbacks": [], "search_parameters": {"mode": "off"}},
     ],
 )
 def test_what_changes_nothing_is_accepted(fields: dict[str, Any]) -> None:
@@ -90,6 +95,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"store": True}, "store"),
     ({"guided_regex": "[0-9]+"}, "guided_regex"),
     ({"ignore_eos": True}, "ignore_eos"),
+    ({"do_sample": True}, "do_sample"),  # greedy is the default here
+    ({"incremental_output": False}, "incremental_output"),
+    ({"lora": [{"id": 0, "scale": 0.5}]}, "lora"),
+    ({"regex": "[0-9]+"}, "regex"),
     ({"extra_body": {"samples": 8}}, "extra_body"),
     ({"best_of": 4}, "best_of"),
     ({"prompt": "2+3="}, "prompt"),
