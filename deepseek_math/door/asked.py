@@ -136,7 +136,9 @@ def _inputs(fields: Fields) -> dict[str, Any]:
 
 
 def _is_one_of(value: Any, values: Sequence[Any]) -> bool:
-    """Equal and no bool for a number, which Python takes for one."""
+    """Equal and no bool for a number, which Python takes for one. An object's nulls are as if not sent."""
+    if isinstance(value, dict):
+        value = {name: each for name, each in value.items() if each is not None}
     return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in values)
 
 

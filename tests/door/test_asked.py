@@ -68,6 +68,11 @@ def test_fields_become_inputs(fields: dict[str, Any], inputs: dict[str, Any]) ->
         {"mm_processor_kwargs": {}, "vllm_xargs": {}, "logits_processors": [], "guided_decoding_backend": "auto"},
         {"adaptive_target": -1, "adaptive_decay": 0.9, "backend_sampling": False, "lora": [], "t_max_predict_ms": 0},
         {"enable_search": False, "incremental_output": True, "thinking_budget": 0, "tool_stream": True},
+        {
+            "response_format": {"type": "text", "json_schema": None},
+            "reasoning": {"effort": None},
+            "logit_bias": {"1": None},
+        },
         {"models": [], "fallbacks": [], "search_parameters": {"mode": "off"}},
     ],
 )
@@ -81,6 +86,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tool_choice": "required"}, "tool_choice"),
     ({"functions": [{"name": "add"}]}, "functions"),
     ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
+    ({"response_format": {"type": None, "json_schema": {}}}, "response_format"),
     ({"logit_bias": {"1": 5}}, "logit_bias"),
     ({"frequency_penalty": 0.5}, "frequency_penalty"),
     ({"presence_penalty": -0.5}, "presence_penalty"),
