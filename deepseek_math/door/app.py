@@ -42,6 +42,7 @@ def app(upstream: Upstream, settings: DoorSettings | None = None) -> Starlette:
     return Starlette(
         routes=[
             Route(MODELS, endpoints.models),
+            Route(f"{MODELS}/", endpoints.models),  # before the next one, to which it is a model without a name
             Route(f"{MODELS}/{{name:path}}", endpoints.model),
             Route(CHAT, endpoints.chat, methods=["POST"]),
             Route(TEXT, endpoints.text, methods=["POST"]),

@@ -214,7 +214,7 @@ def _model(fields: Fields) -> str | None:
     model = fields.get("model")
     if model is not None and not isinstance(model, str):
         raise invalid("model must be a text.", "model")
-    return model
+    return model or None  # pages with an empty field for it mean the one that is served
 
 
 def _include_usage(fields: Fields, stream: bool) -> bool:

@@ -30,6 +30,7 @@ def read(kind: Kind = "chat", **fields: Any) -> Asked:
     [
         ({}, {}),
         ({"model": "m", "user": "me", "temperature": None}, {}),
+        ({"model": ""}, {}),
         ({"max_tokens": 9}, {"max_new_tokens": 9}),
         ({"max_tokens": 9, "max_completion_tokens": 9}, {"max_new_tokens": 9}),
         ({"n_predict": 9, "random_seed": 3}, {"max_new_tokens": 9, "seed": 3}),

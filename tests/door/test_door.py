@@ -238,7 +238,9 @@ def test_a_field_s_name_that_is_no_text_is_refused_like_any_other(door: httpx.Cl
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "?")
 
 
-def test_a_model_may_be_called_by_its_alias(door: httpx.Client) -> None:
+def test_a_model_may_be_called_by_its_alias_or_left_empty(door: httpx.Client) -> None:
+    assert door.post(CHAT, json=question(model="", max_tokens=2)).json()["model"] == "tiny-rl"
+    assert door.get("/v1/models/").json() == door.get("/v1/models").json()
     assert door.post(CHAT, json=question(model="demo", max_tokens=2)).status_code == 200
     listed = door.get("/v1/models/demo").json()
     assert (listed["id"], listed["max_model_len"]) == ("tiny-rl", 4096)
