@@ -108,7 +108,8 @@ def of_failure(final: Mapping[str, Any], written: Mapping[str, str]) -> Refused:
     refused = of_service(code, fault(dict(final)).removeprefix(f"{code}: "), written)
     refused.text_so_far = metrics.get("text_so_far")
     if code == "context_exceeded":
-        refused.message = TOO_LONG.format(f"{metrics['context']} tokens", refused.message)
+        said = refused.message.replace("max_new_tokens", written.get("max_new_tokens", "max_tokens"))
+        refused.message = TOO_LONG.format(f"{metrics['context']} tokens", said)
         if metrics["context"] > metrics["prompt_tokens"]:
             refused.room = metrics["context"] - metrics["prompt_tokens"]
     return refused

@@ -246,6 +246,14 @@ def test_a_model_may_be_called_by_its_alias_or_left_empty(door: httpx.Client) ->
     assert (listed["id"], listed["max_model_len"]) == ("tiny-rl", 4096)
 
 
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_limit_over_the_context_is_called_as_the_client_calls_it(door: httpx.Client, name: str) -> None:
+    error = door.post(CHAT, json=question() | {name: 4096}).json()["error"]
+    assert error["code"] == "context_length_exceeded"
+    assert f"Lower {name} to " in error["message"]
+    assert "max_new_tokens" not in error["message"]
+
+
 def test_what_happened_is_counted(demo: LocalServer) -> None:
     with running_door(demo.url) as door:
         used = [
