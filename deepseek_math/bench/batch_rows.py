@@ -63,7 +63,7 @@ async def _bare(url: str, rows: Sequence[dict[str, Any]], in_flight: int) -> flo
             answer = None
             # Cog's server says 409 now and then, when two requests come in the same instant.
             while answer is None or answer.status_code == httpx.codes.CONFLICT:
-                answer = await session.post(f"{url}/predictions", json={"input": row}, timeout=None)
+                answer = await session.post(f"{url}/predictions", json=client.request_body(row), timeout=None)
             assert answer.json()["status"] == "succeeded", answer.text
 
     async with client.crowd(in_flight) as session:

@@ -1,13 +1,13 @@
 """What can go wrong with a download: which faults are retried, how long the waits are, and the words for each fault."""
 
 import errno
-import ssl
 import time
 import urllib.error
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any
 
+from deepseek_math.certificates import causes, distrust
 from deepseek_math.errors import ServiceError
 from deepseek_math.retry import Attempts, RetryPolicy, may_pass
 
@@ -111,27 +111,6 @@ def reason(fault: object) -> str:
     return text
 
 
-def distrust(fault: object) -> str:
-    """What is wrong with the server's certificate, where that is why there is no connection; else empty."""
-    for error in _causes(fault):
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return (
-                f"its certificate is not trusted here ({error.verify_message}). Where a house has its own authority, "
-                "SSL_CERT_FILE names the file with its certificate and the public ones"
-            )
-    return ""
-
-
 def connection_refused(error: BaseException) -> bool:
     """Whether the error, or one that caused it, is a refused connection."""
-    return any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
-
-
-def _causes(error: object) -> Iterator[BaseException]:
-    """The error itself, what it came from, and so on."""
-    while isinstance(error, BaseException):
-        yield error
-        cause = error.__cause__ or error.__context__
-        if isinstance(error, urllib.error.URLError) and isinstance(error.reason, BaseException):
-            cause = error.reason
-        error = cause
+    return any(isinstance(cause, ConnectionRefusedError) for cause in causes(error))

@@ -15,7 +15,8 @@ import huggingface_hub
 from httpx2 import HTTPError
 from huggingface_hub import constants, errors
 
-from deepseek_math.checkpoints.download_faults import READ_TIMEOUT, distrust, download_failed, reason
+from deepseek_math.certificates import distrust
+from deepseek_math.checkpoints.download_faults import READ_TIMEOUT, download_failed, reason
 from deepseek_math.checkpoints.download_progress import Progress
 from deepseek_math.checkpoints.remote_file import RemoteFile
 from deepseek_math.errors import ServiceError

@@ -6,7 +6,6 @@
 
 import os
 import socket
-import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,12 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_math.paths import ROOT
 from tests.support.exam_service import dsm
 from tests.support.hostile_server import StandInHub
-from tests.support.loopback import LoopbackServer, running
+from tests.support.loopback import HOUSE, LoopbackServer, over_tls, running
 
-HOUSE = ROOT / "tests/data/house"
 HUB = "hub.house.test"  # a name that nobody but the proxy knows
 FILES = {"config.json": b'{"model_type": "llama"}', "tokenizer.json": b"{}", "model.safetensors": bytes(100_000)}
 GGUF = {"m.gguf": b"GGUF" + bytes(100_000)}
@@ -62,11 +59,8 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 @pytest.fixture
 def hub() -> Iterator[StandInHub]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(HOUSE / "hub.pem")
-    hub = StandInHub("owner/model", FILES)
+    hub = over_tls(StandInHub("owner/model", FILES))
     hub.files |= {f"/{name}": data for name, data in GGUF.items()}
-    hub.socket = context.wrap_socket(hub.socket, server_side=True, do_handshake_on_connect=False)
     with running(hub):
         yield hub
 

@@ -5,17 +5,16 @@ import email.utils
 import json
 import logging
 import re
-import ssl
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from deepseek_math.engines.protocol import Delta
@@ -31,7 +30,7 @@ from deepseek_math.paths import ROOT
 from deepseek_math.sampling import Sampling
 from deepseek_math.settings import Settings
 from tests.support.hostile_completions import Event, HostileCompletions, Play, plain, vllm
-from tests.support.loopback import running
+from tests.support.loopback import LoopbackServer, over_tls, running
 from tests.support.tiny_llama import make_tiny_llama
 
 PROMPT = [5, 6, 7]
@@ -229,17 +228,12 @@ async def test_completions_that_are_busy_at_the_start_are_waited_for_and_ones_th
             pass
 
 
-async def test_a_certificate_that_is_not_trusted_is_not_waited_for(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def distrust(*_: object, **__: object) -> None:
-        raise httpx.ConnectError("CERTIFICATE_VERIFY_FAILED") from ssl.SSLCertVerificationError("self-signed")
-
-    engine = RemoteEngine(folder, engine_url="https://127.0.0.1:1")
-    monkeypatch.setattr(engine._server._http, "get", distrust)
-    with pytest.raises(ServiceError, match="engine_refused: .* is not trusted here .*CERTIFICATE_VERIFY_FAILED"):
-        await asyncio.wait_for(engine.start(), 30)
-    await engine.close()
+async def test_a_certificate_that_is_not_trusted_is_not_waited_for(folder: Path) -> None:
+    with running(over_tls(LoopbackServer(BaseHTTPRequestHandler))) as server:
+        engine = RemoteEngine(folder, engine_url=f"https://127.0.0.1:{server.server_address[1]}")
+        with pytest.raises(ServiceError, match="engine_refused: .* is not trusted here .*CERTIFICATE_VERIFY_FAILED"):
+            await asyncio.wait_for(engine.start(), 30)
+        await engine.close()
 
 
 # Silence
@@ -692,6 +686,7 @@ def test_a_safetensors_checkpoint_needs_only_what_make_serve_installs(folder: Pa
     program = f"""
 import asyncio, sys
 sys.modules["torch"] = sys.modules["transformers"] = sys.modules["xllamacpp"] = None
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from deepseek_math.engines.registry import open_engine
 from deepseek_math.settings import Settings

@@ -1,10 +1,13 @@
 """A real HTTP server on 127.0.0.1 in a thread of the test's own process."""
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeVar
+
+from deepseek_math.paths import ROOT
 
 
 class LoopbackServer(ThreadingHTTPServer):
@@ -22,6 +25,9 @@ class LoopbackServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
+HOUSE = ROOT / "tests/data/house"  # a house's own certificate authority; see tests/checkpoints/test_house_network.py
+
+
 Served = TypeVar("Served", bound=LoopbackServer)
 
 
@@ -36,3 +42,11 @@ def running(server: Served) -> Iterator[Served]:
         server.closing.set()
         server.shutdown()
         server.server_close()
+
+
+def over_tls(server: Served) -> Served:
+    """The same server behind a certificate for `hub.house.test` that the house's own authority gave."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(HOUSE / "hub.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    return server

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from deepseek_math.certificates import distrust
 from deepseek_math.engines.remote.connection import BrokenOff, Connection, Connections
 from deepseek_math.engines.remote.dialects import malformed, well_formed
 from deepseek_math.engines.remote.event_stream import EventStream
@@ -127,12 +128,9 @@ class CompletionsServer:
         try:
             answer = await self._http.get(f"{self.root}/health")
         except httpx.HTTPError as error:
-            if _is_of_certificate(error):
-                raise ServiceError(
-                    "engine_refused",
-                    f"The certificate of {self.where} is not trusted here ({_words(error)}). Where a house has its own "
-                    "authority, SSL_CERT_FILE names the file with its certificate and the public ones.",
-                ) from error
+            distrusted = distrust(error)
+            if distrusted:
+                raise ServiceError("engine_refused", f"{self.where}: {distrusted}.") from error
             return f"no answer ({_words(error)}). Is it running, and is ENGINE_URL right?"
         if answer.status_code in NOT_READY:
             return self._answered(answer)
@@ -272,12 +270,6 @@ async def retrying(ask: Callable[[], Awaitable[Answer]]) -> Answer:
 
 def _words(error: Exception) -> str:
     return clause(str(error)) or type(error).__name__
-
-
-def _is_of_certificate(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 async def _read_out(connection: Connection) -> None:
